@@ -1,0 +1,1 @@
+"""What is run: flows that wire tasks together, and the command."""

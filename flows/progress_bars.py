@@ -1,0 +1,109 @@
+"""How far stages are: bars with rate and time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from tasks.work import progress
+
+NAMES = {
+    "start": "starting Prefect",
+    "plan": "reading the data set",
+    "encode_images": "encoding images",
+    "encode_texts": "encoding queries",
+    "train_bm25": "training BM25",
+    "encode_sparse": "encoding BM25",
+    "upsert": "upserting",
+    "verify": "verifying",
+    "search_exact": "searching exactly",
+    "search_store": "searching the store",
+}
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Items a second."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
+
+
+class Bars:
+    """Shows stages on standard error while it is entered."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stderr)
+        self._lock = threading.Lock()
+        self._ids: dict[str, TaskID] = {}
+        self._began: dict[str, tuple[float, int]] = {}
+        self._live = Progress(
+            TextColumn("{task.description}", justify="left"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+
+    def __enter__(self) -> Bars:
+        progress.watch(self)
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        progress.watch(None)
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def start(self, stage: str, total: int | None) -> None:
+        """Show a new stage."""
+        with self._lock:
+            self._began[stage] = (time.monotonic(), 0)
+            if self._console.is_terminal:
+                self._ids[stage] = self._live.add_task(NAMES.get(stage, stage), total=total)
+
+    def advance(self, stage: str, done: int) -> None:
+        """Count items."""
+        with self._lock:
+            if stage not in self._began:
+                return
+            began, before = self._began[stage]
+            self._began[stage] = (began, before + done)
+            if stage in self._ids:
+                self._live.advance(self._ids[stage], done)
+
+    def finish(self, stage: str) -> None:
+        """End a stage: its bar fills, or its line is printed."""
+        with self._lock:
+            began, items = self._began.pop(stage, (time.monotonic(), 0))
+            bar = self._ids.pop(stage, None)
+        if bar is not None:
+            total = self._live.tasks[bar].total or items or 1
+            self._live.update(bar, total=total, completed=total)
+        else:
+            seconds = time.monotonic() - began
+            rate = f", {items:,} items, {items / seconds:,.0f}/s" if items and seconds else ""
+            print(f"{NAMES.get(stage, stage)}: {seconds:.1f} s{rate}", file=sys.stderr, flush=True)

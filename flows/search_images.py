@@ -1,0 +1,68 @@
+"""Flow search_images: questions to hits, for batches and for deployments."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.utilities.annotations import quote
+from pydantic import Field
+
+from flows import options
+from flows.stage_runs import run_once
+from tasks import prefect_tasks
+from tasks.search.questions import pair_up
+from tasks.search.searcher import Answer
+from tasks.settings import load_settings
+
+SHOWN_QUESTIONS, SHOWN_HITS = 20, 5
+
+
+@flow(name="search_images", flow_run_name="search", persist_result=False)
+def search_images(
+    texts: Annotated[list[str] | None, Field(description="Chinese queries.")] = None,
+    images: Annotated[
+        list[str] | None, Field(description="Picture files or URLs; the n-th goes with text n.")
+    ] = None,
+    alpha: options.Alpha = None,
+    topk: options.TopK = None,
+    filter: options.Filter = None,
+    store: options.Store = None,
+    collection: options.Collection = None,
+    work_dir: options.WorkDir = None,
+    device: options.Device = None,
+) -> list[Answer]:
+    """Search a collection for every text, picture, or pair of both."""
+    settings = load_settings(
+        store=store,
+        collection=collection,
+        work_dir=work_dir,
+        device=device,
+        alpha=alpha,
+        topk=topk,
+    )
+    questions = pair_up(texts or [], images or [], settings.alpha, settings.topk, filter)
+    answers: list[Answer] = run_once(prefect_tasks.search, quote(settings), quote(questions))
+    create_markdown_artifact(as_markdown(answers), key="search", description="Search results")
+    return answers
+
+
+def as_markdown(answers: list[Answer]) -> str:
+    """The first questions with their best hits, as the artifact that the Prefect UI shows."""
+    lines = ["| query | hits: id, score, queries |", "|---|---|"]
+    for answer in answers[:SHOWN_QUESTIONS]:
+        asked = answer.question.text or answer.question.image
+        hits = [
+            f"{hit.id} {hit.score:.3f} {str(hit.fields.get('query', ''))[:40]}"
+            for hit in answer.hits[:SHOWN_HITS]
+        ]
+        lines.append(f"| {_cell(str(asked))} | {_cell(' / '.join(hits))} |")
+    if len(answers) > SHOWN_QUESTIONS:
+        lines.append(f"| ... | {len(answers) - SHOWN_QUESTIONS} more |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace("|", "\\|").replace("\\n", " ")

@@ -1,0 +1,1 @@
+"""What is done: plain functions, one room a stage."""

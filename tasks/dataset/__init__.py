@@ -1,0 +1,1 @@
+"""Rows: readers of data sets, and the catalog that cuts them into shards."""

@@ -1,0 +1,163 @@
+"""A folder of pictures, with their queries in queries.jsonl or queries.csv, or in file names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+
+from tasks.dataset.reader import DatasetName, integer_id, stable_id
+from tasks.errors import DatasetError
+from tasks.records import Row, Span
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+QUERY_FILES = ("queries.jsonl", "queries.csv")
+FILES_A_SPAN = 256
+
+
+class FolderReader:
+    """Pictures come first, one row each, then the lines of the query file.
+
+    A picture that no line names is kept without a query. Without a query file a picture's name is
+    its text. Ids that are not given are made from the file name or the text.
+    """
+
+    def __init__(self, name: DatasetName) -> None:
+        self.name = name.slug
+        self._url = name.path
+        try:
+            self._filesystem, root = fsspec.core.url_to_fs(name.path)
+            self._root = str(root).rstrip("/")
+            if not self._filesystem.isdir(self._root):
+                raise DatasetError(f"data set folder {name.path!r} is not there, or not a folder")
+            found = sorted(self._filesystem.find(self._root))
+        except (OSError, ImportError, ValueError) as error:
+            raise DatasetError(f"data set folder {name.path!r}: {error}") from None
+        inside = [path[len(self._root) + 1 :] for path in found]
+        self._pictures = [path for path in inside if path.lower().endswith(PICTURES)]
+        self._query_file = next((f for f in QUERY_FILES if f in inside), None)
+        if not self._pictures and self._query_file is None:
+            raise DatasetError(
+                f"data set folder {name.path!r} holds no picture ({' '.join(PICTURES)}) "
+                f"and no {' or '.join(QUERY_FILES)}"
+            )
+        self._ids: dict[str, int] | None = None
+
+    def spans(self) -> Iterator[Span]:
+        """`FILES_A_SPAN` pictures each, then the query file as one span that is streamed."""
+        for start in range(0, len(self._pictures), FILES_A_SPAN):
+            yield Span("", start, min(start + FILES_A_SPAN, len(self._pictures)))
+        if self._query_file:
+            yield Span(self._query_file, 0, 0)
+
+    def read(self, span: Span) -> Iterator[Row]:
+        """Pictures of a span, or the lines of the query file."""
+        if span.source:
+            yield from self._read_queries(span.source)
+            return
+        ids = self._picture_ids()
+        for path in self._pictures[span.start : span.stop]:
+            image_id = ids.get(path, stable_id(path))
+            try:
+                image = self._filesystem.cat_file(f"{self._root}/{path}")
+            except OSError as error:
+                yield Row(path, image_id, defect=("unreadable_file", str(error)))
+                continue
+            text = None if self._query_file else _text_of(path)
+            query_id = None if text is None else stable_id(text)
+            yield Row(path, image_id, image, query_id, text)
+
+    def _picture_ids(self) -> dict[str, int]:
+        """Ids that the query file gives to pictures; the first line that names a picture wins."""
+        if self._ids is None:
+            self._ids = {}
+            for _, line in self._lines():
+                if isinstance(line, dict) and line.get("image") and line.get("image_id"):
+                    try:
+                        self._ids.setdefault(str(line["image"]), integer_id(line["image_id"]))
+                    except ValueError:
+                        continue  # reported by _read_queries, with its line
+        return self._ids
+
+    def _read_queries(self, source: str) -> Iterator[Row]:
+        known, ids = set(self._pictures), self._picture_ids()
+        for number, line in self._lines():
+            position = f"{source}:{number}"
+            if not isinstance(line, dict):
+                yield Row(position, defect=("bad_line", str(line)))
+                continue
+            try:
+                yield _query_row(position, line, known, ids)
+            except ValueError as error:
+                yield Row(position, defect=("bad_line", str(error)))
+
+    def _lines(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        """Numbered lines of the query file as dicts, or as what is wrong with them."""
+        if self._query_file is None:
+            return
+        with self._filesystem.open(f"{self._root}/{self._query_file}", "rb") as raw:
+            text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
+            if self._query_file.endswith(".csv"):
+                yield from _csv_lines(text)
+            else:
+                yield from _json_lines(text)
+
+
+def _csv_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    reader = csv.DictReader(text)
+    while True:
+        try:
+            line = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield reader.line_num, f"not CSV: {error}"
+            continue
+        yield reader.line_num, {key: value for key, value in line.items() if value}
+
+
+def _json_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    for number, line in enumerate(text, 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield number, f"not JSON: {error}"
+            continue
+        yield number, value if isinstance(value, dict) else f"not a JSON object: {line[:60]!r}"
+
+
+def _query_row(position: str, line: dict[str, Any], known: set[str], ids: dict[str, int]) -> Row:
+    query = line.get("query")
+    if not isinstance(query, str):
+        raise ValueError(f"query is {query!r}, expected text")
+    picture = line.get("image")
+    if picture is not None and picture not in known:
+        raise ValueError(f"image {str(picture)[:80]!r} is not a picture of this folder")
+    if line.get("image_id") is not None:
+        image_id = integer_id(line["image_id"])
+    elif picture is not None:
+        image_id = ids.get(picture, stable_id(picture))
+    else:
+        raise ValueError("neither image nor image_id is given")
+    if picture is not None and ids.get(picture, image_id) != image_id:
+        raise ValueError(f"image {picture!r} has id {image_id} here and {ids[picture]} before")
+    query_id = line.get("query_id")
+    return Row(
+        position,
+        image_id=image_id,
+        query_id=stable_id(query) if query_id is None else integer_id(query_id),
+        query=query,
+    )
+
+
+def _text_of(path: str) -> str:
+    """A file name as text: its stem with separators as spaces and a trailing number dropped."""
+    stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return re.sub(r"[\s_\-]+", " ", re.sub(r"[\s_\-(（]*\d+[)）]?$", "", stem)).strip() or stem

@@ -1,0 +1,100 @@
+"""What every reader of a data set does, and the names under which data sets are known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from tasks.errors import DatasetError
+from tasks.records import Row, Span
+
+FORMS = "sample: | folder:PATH | parquet:PATH"
+
+
+class Reader(Protocol):
+    """A data set as spans of rows, each span readable alone and always in the same order."""
+
+    name: str
+
+    def spans(self) -> Iterator[Span]:
+        """All spans, in order; a span is small enough to be read in one go."""
+
+    def read(self, span: Span) -> Iterator[Row]:
+        """The rows of a span, in order, with image bytes.
+
+        A line that makes no sense comes as a row with a `defect`, never as an exception.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetName:
+    """A parsed data set name such as `parquet:data/*.parquet?split=valid`."""
+
+    scheme: str
+    path: str
+    options: dict[str, str]
+
+    @property
+    def slug(self) -> str:
+        """A short folder name: the scheme, and for a path its last part and a hash."""
+        if not self.path and not self.options:
+            return self.scheme
+        rest = f"{self.path}?{sorted(self.options.items())}"
+        digest = hashlib.blake2b(rest.encode("utf-8", "replace"), digest_size=4).hexdigest()
+        last = self.path.rstrip("/").rsplit("/", 1)[-1]
+        safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in last)[:32]
+        return "-".join(part for part in (self.scheme, safe.strip("-"), digest) if part)
+
+
+def parse_name(name: str, allowed_options: frozenset[str] = frozenset({"split"})) -> DatasetName:
+    """Split a data set name; raises `DatasetError` for a form that is not known."""
+    scheme, colon, rest = name.partition(":")
+    if not colon or scheme not in ("sample", "folder", "parquet"):
+        raise DatasetError(f"data set {name!r} is not one of {FORMS}")
+    path, _, query = rest.partition("?")
+    options = dict(parse_qsl(query))
+    if unknown := sorted(options.keys() - allowed_options):
+        raise DatasetError(
+            f"data set {name!r}: unknown option {unknown[0]!r}, expected {sorted(allowed_options)}"
+        )
+    if scheme != "sample" and not path:
+        raise DatasetError(f"data set {name!r} names no path, expected {scheme}:PATH")
+    return DatasetName(scheme, path, options)
+
+
+def open_reader(name: str) -> Reader:
+    """The reader of a data set; raises `DatasetError` if it is not there."""
+    parsed = parse_name(name)
+    if parsed.scheme == "sample":
+        from tasks.dataset.sample import SampleReader
+
+        return SampleReader(parsed)
+    if parsed.scheme == "parquet":
+        from tasks.dataset.parquet import ParquetReader
+
+        return ParquetReader(parsed)
+    from tasks.dataset.folder import FolderReader
+
+    return FolderReader(parsed)
+
+
+def stable_id(text: str) -> int:
+    """A positive 63-bit id for things that come without one, the same in every run."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def integer_id(value: object) -> int:
+    """An id as MUGE writes it ("813904" or 813904) as an int; raises ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"id is {value!r}, expected an integer")
+    try:
+        number = int(value)
+    except ValueError:
+        raise ValueError(f"id is {str(value)[:40]!r}, expected an integer") from None
+    if not 0 <= number < 1 << 63:
+        raise ValueError(f"id is {number}, expected 0 to 2**63 - 1")
+    return number

@@ -1,0 +1,203 @@
+"""Shards: parts of the catalog in the work folder, and the pictures that they name."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.dataset.catalog import Catalog, CatalogCounts, CatalogEntry
+from tasks.dataset.reader import Reader
+from tasks.errors import DatasetError
+from tasks.records import Reject, Shard
+from tasks.work.folder import Folder
+from tasks.work.markers import completed, fingerprint, mark_complete
+from tasks.work.rejects import write_rejects
+
+FORMAT = 1
+_ENTRY = pa.schema(
+    [
+        ("image_id", pa.int64()),
+        ("span", pa.int32()),
+        ("number", pa.int32()),
+        ("position", pa.string()),
+        ("hash", pa.string()),
+        ("query_ids", pa.list_(pa.int64())),
+        ("queries", pa.list_(pa.string())),
+    ]
+)
+_QUERY = pa.schema([("query_id", pa.int64()), ("query", pa.string())])
+QUERIES_A_PART = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A data set cut into shards, in `folder` (relative to the work folder)."""
+
+    dataset: str
+    folder: str
+    fingerprint: str
+    shards: tuple[Shard, ...]
+    query_parts: int
+    counts: CatalogCounts
+    rejects: int
+
+
+def plan_shards(
+    name: str,
+    reader: Reader,
+    work: Folder,
+    shard_images: int,
+    max_image_bytes: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Plan:
+    """Read the whole data set once and write its catalog, unless the very same is there.
+
+    Raises `DatasetError` if no image is in it.
+    """
+    with Catalog(max_image_bytes) as catalog:
+        rejects = list(catalog.fill(reader, advance))
+        counts = catalog.counts()
+        if not counts.images:
+            raise DatasetError(_nothing_left(name, rejects))
+        data = catalog.fingerprint()
+        # rejects are part of what a run says, and the cut into shards of what parts are called
+        full = fingerprint(
+            data=data,
+            shard_images=shard_images,
+            format=FORMAT,
+            rejects=[(r.position, r.code, r.payload_hash) for r in rejects],
+        )
+        where = f"{reader.name}/{full}"
+        known = _read_plan(work.sub(where), name)
+        if known is not None:
+            return known
+        plan = _write_parts(catalog, work.sub(where), shard_images)
+    folder = work.sub(where)
+    write_rejects(folder, "dataset", rejects)
+    said: dict[str, Any] = {
+        "folder": where,
+        "fingerprint": data,
+        "counts": asdict(counts),
+        "rejects": len(rejects),
+        **plan,
+    }
+    folder.write_json("shards.json", said)
+    return _as_plan(said, name)
+
+
+def _nothing_left(name: str, rejects: Sequence[Reject]) -> str:
+    if not rejects:
+        return f"data set {name!r} is empty: it has no image"
+    first = rejects[0]
+    return (
+        f"data set {name!r} has no usable image: all {len(rejects)} problems start with "
+        f"{first.position}: {first.reason}"
+    )
+
+
+def _write_parts(catalog: Catalog, folder: Folder, shard_images: int) -> dict[str, Any]:
+    total = -(-catalog.counts().images // shard_images)
+    shards = []
+    entries = catalog.entries()
+    for index in range(total):
+        part = list(itertools.islice(entries, shard_images))
+        shard = Shard(index, total, len(part), fingerprint(rows=[_line(e) for e in part]))
+        _write(folder, f"catalog/{shard.part}.parquet", [asdict(e) for e in part], _ENTRY)
+        shards.append(asdict(shard))
+    queries, parts = catalog.queries(), 0
+    while part_of_queries := list(itertools.islice(queries, QUERIES_A_PART)):
+        rows = [{"query_id": i, "query": q} for i, q in part_of_queries]
+        _write(folder, f"queries/part-{parts:05d}.parquet", rows, _QUERY)
+        parts += 1
+    return {"shards": shards, "query_parts": parts}
+
+
+def _line(entry: CatalogEntry) -> list[Any]:
+    return [entry.image_id, entry.hash, entry.query_ids, entry.queries]
+
+
+def _write(folder: Folder, name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    with folder.writing(name) as handle:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), handle)
+    mark_complete(folder, name, rows=len(rows))
+
+
+def _read_plan(folder: Folder, name: str) -> Plan | None:
+    if not folder.exists("shards.json"):
+        return None
+    plan = _as_plan(folder.read_json("shards.json"), name)
+    parts = [f"catalog/{shard.part}.parquet" for shard in plan.shards]
+    parts += [f"queries/part-{number:05d}.parquet" for number in range(plan.query_parts)]
+    return plan if all(completed(folder, part) for part in parts) else None
+
+
+def _as_plan(said: dict[str, Any], name: str) -> Plan:
+    return Plan(
+        dataset=name,
+        folder=said["folder"],
+        fingerprint=said["fingerprint"],
+        shards=tuple(Shard(**shard) for shard in said["shards"]),
+        query_parts=said["query_parts"],
+        counts=CatalogCounts(**said["counts"]),
+        rejects=said["rejects"],
+    )
+
+
+def read_shards(folder: Folder) -> tuple[Shard, ...]:
+    """The shards that a run's folder was cut into."""
+    return tuple(Shard(**shard) for shard in folder.read_json("shards.json")["shards"])
+
+
+def read_entries(folder: Folder, shard: Shard) -> Iterator[CatalogEntry]:
+    """The images of a shard, in order."""
+    with folder.reading(f"catalog/{shard.part}.parquet") as handle:
+        for batch in pq.ParquetFile(handle).iter_batches(1024):
+            for line in batch.to_pylist():
+                yield CatalogEntry(
+                    **{
+                        **line,
+                        "query_ids": tuple(line["query_ids"]),
+                        "queries": tuple(line["queries"]),
+                    }
+                )
+
+
+def read_queries(folder: Folder, part: int) -> Iterator[tuple[int, str]]:
+    """(query_id, query) of one part, in order."""
+    with folder.reading(f"queries/part-{part:05d}.parquet") as handle:
+        for batch in pq.ParquetFile(handle).iter_batches(4096):
+            for line in batch.to_pylist():
+                yield line["query_id"], line["query"]
+
+
+def read_images(
+    reader: Reader, entries: Sequence[CatalogEntry]
+) -> Iterator[tuple[CatalogEntry, bytes]]:
+    """The bytes of a shard's images, read from the data set span by span.
+
+    Raises `DatasetError` if the data set changed under the run.
+    """
+    by_span: dict[int, dict[int, CatalogEntry]] = {}
+    for entry in entries:
+        by_span.setdefault(entry.span, {})[entry.number] = entry
+    for number, span in enumerate(reader.spans()):
+        wanted = by_span.pop(number, None)
+        for offset, row in enumerate(reader.read(span) if wanted else ()):
+            entry_here = wanted.get(offset) if wanted else None
+            if entry_here is None:
+                continue
+            if row.image_id != entry_here.image_id or row.image is None:
+                raise DatasetError(
+                    f"{entry_here.position} changed while it was being indexed "
+                    f"(image {entry_here.image_id} is gone); run the command again"
+                )
+            yield entry_here, row.image
+        if not by_span:
+            return
+    if by_span:
+        raise DatasetError("the data set became shorter while it was being indexed; run it again")

@@ -1,0 +1,33 @@
+"""What a query's text must be to be kept."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+class QueryTextError(Exception):
+    """A query that cannot be kept; `code` is a short stable reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def clean_query(text: str) -> str:
+    """The text with control characters (NUL too) as spaces and white space collapsed.
+
+    Raises `QueryTextError` for a lone surrogate, which no file or index can hold, and for a text
+    with nothing in it. Length is not limited: the model reads the first 50 word pieces, BM25 all.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        found = text[error.start]
+        raise QueryTextError(
+            "invalid_unicode", f"the query has the lone surrogate U+{ord(found):04X}"
+        ) from None
+    visible = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
+    kept = " ".join(visible.split())
+    if not kept:
+        raise QueryTextError("empty_query", "the query has no text")
+    return kept

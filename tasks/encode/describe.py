@@ -1,0 +1,53 @@
+"""Which model this is, told from its files alone: nothing of it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tasks.encode.layout import WEIGHTS_FILE, ModelLayout, read_layout
+from tasks.encode.locate import ModelFolder, locate_model
+from tasks.encode.pixels import PIXELS_VERSION
+from tasks.encode.tokenizer import TEXT_VERSION
+from tasks.errors import ModelError
+from tasks.records import ModelInfo
+
+PREPROCESSING = f"{PIXELS_VERSION}/{TEXT_VERSION}"
+"""Changes whenever equal bytes or texts would reach the model differently."""
+
+_hashes: dict[tuple[str, int, int], str] = {}
+
+
+def describe_model(model: str) -> ModelInfo:
+    """What must be equal for two vectors to be comparable, from a model's folder.
+
+    Reads the weights file once a process to hash it (again if its size or time of change differ).
+    Raises `ModelError` as `locate_model` and `read_layout` do, or if the weights are missing.
+    """
+    folder = locate_model(model)
+    return model_info(folder, read_layout(folder.path))
+
+
+def model_info(folder: ModelFolder, layout: ModelLayout) -> ModelInfo:
+    """The description of a model whose layout has been read already."""
+    return ModelInfo(
+        name=folder.name,
+        revision=folder.revision,
+        weights=hash_file(folder.path / WEIGHTS_FILE),
+        dimension=layout.dimension,
+        resolution=layout.vision.resolution,
+        preprocessing=PREPROCESSING,
+    )
+
+
+def hash_file(file: Path) -> str:
+    """SHA-256 of a file in hex, remembered in memory by its path, size and time of change."""
+    try:
+        state = file.stat()
+        key = (str(file), state.st_size, state.st_mtime_ns)
+        if key not in _hashes:
+            with file.open("rb") as content:
+                _hashes[key] = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{file} cannot be read: {error.strerror or error}") from None
+    return _hashes[key]

@@ -1,0 +1,81 @@
+"""Where a model lies: a name people type to a folder on this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.encode.layout import KIND_FILE, MODEL_FILES
+from tasks.errors import ModelError
+
+SAMPLE = "sample"
+_SAMPLE_FOLDER = Path(__file__).parent.parent / "sample" / "model"
+_HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
+_REVISIONS = {
+    "iic/multi-modal_clip-vit-base-patch16_zh": "v1.0.1",
+    "iic/multi-modal_clip-vit-large-patch14_zh": "v1.0.1",
+    "iic/multi-modal_clip-vit-large-patch14_336_zh": "v1.0.1",
+    "iic/multi-modal_clip-vit-huge-patch14_zh": "v1.0.0",
+}
+"""Revisions used unless one is asked for, so that equal names mean equal vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A folder in ModelScope's layout; `name` and `revision` can be given to `locate_model` again
+    (`revision` is "" for what is not from a hub)."""
+
+    name: str
+    revision: str
+    path: Path
+
+
+def locate_model(model: str) -> ModelFolder:
+    """The folder of "sample", of a local folder, or of a ModelScope id `owner/name[@revision]`.
+
+    A model that lies complete in ModelScope's cache is used without any request; otherwise it is
+    downloaded there. Raises `ModelError`.
+    """
+    if model == SAMPLE:
+        return ModelFolder(SAMPLE, "", _SAMPLE_FOLDER)
+    if model and os.path.isdir(os.path.expanduser(model)):
+        folder = Path(os.path.expanduser(model)).resolve()
+        return ModelFolder(str(folder), "", folder)
+    match = _HUB_NAME.fullmatch(model)
+    if match is None or model.startswith("."):
+        raise ModelError(
+            f"there is no model {model!r}: expected 'sample', a folder, or a ModelScope id "
+            "such as iic/multi-modal_clip-vit-base-patch16_zh"
+        )
+    name = match["name"]
+    revision = match["revision"] or _REVISIONS.get(name, "master")
+    return ModelFolder(name, revision, _from_hub(name, revision))
+
+
+def _from_hub(name: str, revision: str) -> Path:
+    from modelscope.hub.snapshot_download import snapshot_download  # 1.5 s: only if it is needed
+
+    cached = _cached(snapshot_download, name, revision)
+    if cached is not None:
+        return cached
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(MODEL_FILES)))
+    except Exception as error:  # the client raises its own, requests' and the system's
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"could not download {name}@{revision}: {type(error).__name__}: {reason}; "
+            "use --model sample or a local folder"
+        ) from None
+
+
+def _cached(snapshot_download: Callable[..., str], name: str, revision: str) -> Path | None:
+    """The cached folder if all its files are there."""
+    try:
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except Exception:  # whatever it is, a download settles it
+        return None
+    needed = set(MODEL_FILES) - {KIND_FILE}
+    return folder if all((folder / file).is_file() for file in needed) else None

@@ -1,0 +1,218 @@
+"""Image bytes to the square of pixels that a model sees, and to a small JPEG that people see.
+
+The square follows ModelScope's preprocessing step for step, for equal vectors: the first frame, a
+bicubic *squash* to (R, R) in the picture's own mode (palettes and one-bit pictures by nearest
+neighbour, as Pillow does), only then RGB. So transparency is dropped, not composited, an EXIF
+orientation is *not* applied, and 16-bit grey is clipped, not scaled. The thumbnail is for eyes and
+does better on all three.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from tasks.errors import ImageError
+from tasks.records import Uint8
+
+PIXELS_VERSION = "squash-bicubic-1"
+"""Changes whenever the same bytes would give other pixels."""
+
+# Decoders that run other programs (EPS) or fetch things (WMF) stay out.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+_JPEG_QUALITY = 80
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedPicture:
+    """A picture decoded once: `pixels` (R, R, 3) uint8 RGB for the model, `thumbnail` JPEG bytes
+    for people (None if not asked for), and what the file said: `width`, `height` in pixels and
+    `format` ("JPEG", "PNG", ...)."""
+
+    pixels: Uint8
+    thumbnail: bytes | None
+    width: int
+    height: int
+    format: str
+
+
+def decode_picture(
+    data: bytes, resolution: int, max_pixels: int, thumbnail: int | None = None
+) -> DecodedPicture:
+    """Decode a picture once, for the model and, if `thumbnail` (longest side, pixels) is given,
+    for people.
+
+    The size in the header is checked against `max_pixels` (width x height) before anything is
+    decoded. Raises `ImageError` with code empty, not_an_image, too_large, truncated or unreadable.
+    """
+    if not data:
+        raise ImageError("empty", "the picture has no bytes")
+    _silence_pillow()
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            _check_size(image, max_pixels)
+            image.load()
+            return DecodedPicture(
+                pixels=np.array(_squash(image, resolution)),
+                thumbnail=None if thumbnail is None else _jpeg_for_people(image, thumbnail),
+                width=image.width,
+                height=image.height,
+                format=image.format or "",
+            )
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError("too_large", f"the picture is too large to decode: {error}") from None
+    except Exception as error:  # decoders meet hostile bytes: they raise of every kind
+        raise _explain(data, error) from None
+
+
+def decode_image(data: bytes, resolution: int, max_pixels: int) -> Uint8:
+    """The (resolution, resolution, 3) uint8 RGB pixels a model sees; errors as `decode_picture`."""
+    return decode_picture(data, resolution, max_pixels).pixels
+
+
+def thumbnail_jpeg(data: bytes, longest: int, max_pixels: int) -> bytes:
+    """A JPEG for people, at most `longest` pixels a side, never enlarged, upright, transparency on
+    white, without metadata; errors as `decode_picture`."""
+    thumbnail = decode_picture(data, 1, max_pixels, longest).thumbnail
+    assert thumbnail is not None
+    return thumbnail
+
+
+def picture_png(data: bytes, max_pixels: int) -> bytes:
+    """The first frame as a PNG of the original size, as the tutorial stores it; errors as
+    `decode_picture`."""
+    decode_picture(data, 1, max_pixels)
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        file = io.BytesIO()
+        _displayable(image).save(file, "PNG")
+        return file.getvalue()
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        raise ImageError(
+            "too_large",
+            f"the picture is {image.width} x {image.height} = {image.width * image.height:,} "
+            f"pixels, more than the {max_pixels:,} allowed",
+        )
+
+
+def _squash(image: Image.Image, resolution: int) -> Image.Image:
+    if image.size != (resolution, resolution):
+        image = image.resize((resolution, resolution), Image.Resampling.BICUBIC)
+    if image.mode == "RGB":
+        return image
+    if "transparency" in image.info:  # Pillow would warn that RGB cannot keep it
+        image = image.copy()
+        del image.info["transparency"]
+    return image.convert("RGB")
+
+
+def _jpeg_for_people(image: Image.Image, longest: int) -> bytes:
+    picture = _displayable(image)
+    scale = min(1.0, longest / max(picture.size))
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    picture = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    if picture.mode == "RGBA":
+        white = Image.new("RGB", size, "white")
+        white.paste(picture, mask=picture.getchannel("A"))
+        picture = white
+    turn = _UPRIGHT.get(_orientation(image))
+    if turn is not None:
+        picture = picture.transpose(turn)
+    picture.info.clear()  # Pillow copies a comment from here
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=_JPEG_QUALITY)
+    return file.getvalue()
+
+
+def _displayable(image: Image.Image) -> Image.Image:
+    """The picture in RGB, or in RGBA if anything of it may be transparent."""
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64)
+        return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # broken metadata does not spoil a good picture
+        return 1
+
+
+def _explain(data: bytes, error: Exception) -> ImageError:
+    kind = _signature(data)
+    if kind is None and isinstance(error, UnidentifiedImageError):
+        return ImageError(
+            "not_an_image", f"{len(data):,} bytes are no picture ({', '.join(_FORMATS)} are read)"
+        )
+    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        message = f"it begins like {kind}, but its header cannot be read"
+    cut = re.search(r"truncated|\beof\b", message, re.IGNORECASE) is not None
+    if cut or _misses_its_end(data):
+        return ImageError("truncated", f"the picture ends too early ({message})")
+    return ImageError("unreadable", f"the picture cannot be decoded ({message})")
+
+
+def _signature(data: bytes) -> str | None:
+    """The format that the first bytes promise."""
+    if data.startswith(b"RIFF") and data[8:12] in (b"WEBP", b""):
+        return "WEBP"
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        return "AVIF"
+    starts = {
+        b"\xff\xd8\xff": "JPEG",
+        b"\x89PNG": "PNG",
+        b"GIF8": "GIF",
+        b"II*\0": "TIFF",
+        b"MM\0*": "TIFF",
+    }
+    return next((name for start, name in starts.items() if data.startswith(start)), None)
+
+
+def _misses_its_end(data: bytes) -> bool:
+    """Whether the mark that closes a file of this format is not there."""
+    match _signature(data):
+        case "JPEG":
+            return b"\xff\xd9" not in data[-64:]
+        case "PNG":
+            return b"IEND" not in data[-64:]
+        case "GIF":
+            return not data.rstrip(b"\0").endswith(b";")
+        case "WEBP":
+            return int.from_bytes(data[4:8], "little") + 8 > len(data)
+        case _:
+            return False
+
+
+_SILENCE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+
+def _silence_pillow() -> None:
+    """Keep Pillow's remarks on odd files (EXIF, sizes, palettes) off the screen.
+
+    `warnings.catch_warnings` is not safe with threads; a filter for Pillow's own modules is.
+    """
+    if _SILENCE not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -1,0 +1,68 @@
+"""Every error this project raises on purpose, in one tree.
+
+A message says what was found, what was expected and what to do next, in one line.
+"""
+
+from __future__ import annotations
+
+
+class MugeError(Exception):
+    """The root: the command prints its message alone and ends with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(MugeError):
+    """What was asked cannot be done as asked: a missing file, an option out of range."""
+
+    exit_code = 2
+
+
+class DatasetError(UsageError):
+    """A data set is missing, empty or not in the form its name promises."""
+
+
+class ModelError(UsageError):
+    """A model folder is missing, incomplete or not of the Chinese-CLIP family."""
+
+
+class DeviceError(UsageError):
+    """The device that was asked for is not there."""
+
+
+class QueryError(UsageError):
+    """A query is empty, or its picture, filter or number of results cannot be used."""
+
+
+class ImageError(MugeError):
+    """One picture cannot be decoded; `code` is a short machine-readable reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class WorkFolderError(MugeError):
+    """The work folder cannot be read or written, or another run holds it."""
+
+
+class CollectionRecordError(UsageError):
+    """A collection's record is missing, unfinished, or contradicts what was asked."""
+
+
+class StoreError(MugeError):
+    """The vector database refused or failed."""
+
+
+class StoreBusyError(StoreError):
+    """Another process holds the store for writing."""
+
+
+class SchemaMismatchError(StoreError, UsageError):
+    """A collection exists with another dimension, metric or set of fields."""
+
+    exit_code = 2
+
+
+class VerificationError(MugeError):
+    """After a run, the store does not hold what it should."""

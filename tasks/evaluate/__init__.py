@@ -1,0 +1,1 @@
+"""Hits and relevance to metrics."""

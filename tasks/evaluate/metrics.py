@@ -1,0 +1,69 @@
+"""Retrieval metrics with binary relevance, one value a query, then their mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+METRICS = ("R@1", "R@5", "R@10", "MR", "nDCG@10", "MRR")
+
+
+def recall_at(ranking: Sequence[str], relevant: Collection[str], k: int) -> float:
+    """1 if a relevant id is among the first k, else 0: R@K as the MUGE leaderboard defines it
+    (share of queries with at least one positive in the top K)."""
+    return float(any(document in relevant for document in ranking[:k]))
+
+
+def reciprocal_rank(ranking: Sequence[str], relevant: Collection[str]) -> float:
+    """1 / rank of the first relevant id, 0 if none is in the ranking (Voorhees, TREC-8, 1999)."""
+    for rank, document in enumerate(ranking, 1):
+        if document in relevant:
+            return 1.0 / rank
+    return 0.0
+
+
+def ndcg_at(ranking: Sequence[str], relevant: Collection[str], k: int) -> float:
+    """Normalised discounted cumulative gain, gain 1 a relevant id and discount log2(rank + 1)
+    (Järvelin and Kekäläinen, 2002)."""
+    gain = sum(
+        1.0 / math.log2(rank + 1)
+        for rank, document in enumerate(ranking[:k], 1)
+        if document in relevant
+    )
+    best = sum(1.0 / math.log2(rank + 1) for rank in range(1, min(len(relevant), k) + 1))
+    return gain / best if best else 0.0
+
+
+def score_query(ranking: Sequence[str], relevant: Collection[str]) -> dict[str, float]:
+    """All metrics of one query; a query without relevant ids scores 0 everywhere."""
+    recalls = {f"R@{k}": recall_at(ranking, relevant, k) for k in (1, 5, 10)}
+    return {
+        **recalls,
+        "MR": sum(recalls.values()) / 3,
+        "nDCG@10": ndcg_at(ranking, relevant, 10),
+        "MRR": reciprocal_rank(ranking, relevant),
+    }
+
+
+def mean_scores(
+    rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Collection[str]]
+) -> dict[str, float]:
+    """Means over *all* queries of `relevant`; one without a ranking scores 0, it is not dropped.
+
+    MR is mean recall, (R@1 + R@5 + R@10) / 3. Raises ValueError without a query.
+    """
+    if not relevant:
+        raise ValueError("no query to score")
+    scored = [score_query(rankings.get(query, ()), ids) for query, ids in relevant.items()]
+    return {name: _mean(scores[name] for scores in scored) for name in METRICS}
+
+
+def overlap_at(found: Sequence[str], exact: Sequence[str], k: int) -> float:
+    """Share of the exact top k that was found: recall@k of an approximate search."""
+    truth = set(exact[:k])
+    return len(truth & set(found[:k])) / len(truth) if truth else 1.0
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return math.fsum(listed) / len(listed)

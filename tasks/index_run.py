@@ -1,0 +1,181 @@
+"""One index run: what its outputs are called, and what the collection's record must say."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.dataset.shards import Plan
+from tasks.encode.stages import ImageStage
+from tasks.errors import CollectionRecordError
+from tasks.records import CollectionInfo, ModelInfo
+from tasks.settings import Settings
+from tasks.sparse import bm25, tokens
+from tasks.store.documents import FIELDS, DocumentParts
+from tasks.work.collections import CollectionRecord
+from tasks.work.folder import Folder
+from tasks.work.markers import fingerprint
+
+
+@dataclass(frozen=True)
+class IndexRun:
+    """A planned data set, a model and the options: all that an output's name depends on."""
+
+    settings: Settings
+    plan: Plan
+    model: ModelInfo
+
+    @property
+    def work(self) -> Folder:
+        """The work folder."""
+        return Folder(self.settings.work_url)
+
+    @property
+    def folder(self) -> Folder:
+        """The folder of this data set in the work folder."""
+        return self.work.sub(self.plan.folder)
+
+    @property
+    def image_stage(self) -> ImageStage:
+        """Outputs and options of encoding pictures."""
+        options = self.settings
+        kind = options.picture if options.picture in ("jpeg", "png") else None
+        side = options.thumbnail_pixels if kind == "jpeg" else None
+        return ImageStage(
+            images=f"images-{self._images}",
+            pictures=f"pictures-{fingerprint(kind=kind, side=side, version=1)}" if kind else "",
+            picture=kind,
+            longest=side,
+            max_pixels=options.max_image_pixels,
+            batch=options.batch_images,
+            decoders=options.workers,
+        )
+
+    @property
+    def _images(self) -> str:
+        limits = {"max_pixels": self.settings.max_image_pixels}
+        return fingerprint(dtype="float32", limits=limits, **self._model_identity)
+
+    @property
+    def _model_identity(self) -> dict[str, Any]:
+        return {
+            "weights": self.model.weights,
+            "dimension": self.model.dimension,
+            "preprocessing": self.model.preprocessing,
+        }
+
+    @property
+    def texts(self) -> str:
+        """Folder of the query embeddings."""
+        return f"texts-{fingerprint(dtype='float32', **self._model_identity)}"
+
+    @property
+    def _sparse(self) -> str:
+        return fingerprint(
+            tokens=tokens.VERSION, k1=bm25.K1, b=bm25.B, document=self.settings.document
+        )
+
+    @property
+    def bm25(self) -> str:
+        """File of the BM25 statistics."""
+        return f"bm25-{self._sparse}.json"
+
+    @property
+    def sparse(self) -> str:
+        """Folder of the documents' BM25 vectors."""
+        return f"sparse-{self._sparse}"
+
+    @property
+    def parts(self) -> DocumentParts:
+        """What documents are put together from."""
+        return DocumentParts(
+            form=self.settings.document,
+            images=self.image_stage.images,
+            sparse=self.sparse,
+            pictures=self.image_stage.pictures or None,
+            picture_is_position=self.settings.picture == "uri",
+        )
+
+    @property
+    def made_of(self) -> str:
+        """Fingerprint of data, model and document options: equal means equal documents."""
+        return fingerprint(
+            data=self.plan.fingerprint,
+            images=self.image_stage.images,
+            pictures=self.image_stage.pictures or self.settings.picture,
+            sparse=self._sparse,
+            document=self.settings.document,
+            partition=self.settings.partition,
+            fields=dict(FIELDS),
+        )
+
+    def upserts(self, record: CollectionRecord) -> str:
+        """Folder of the upsert markers: anew for each collection and each time it is created."""
+        return f"upserts-{fingerprint(made_of=self.made_of, incarnation=record.incarnation)}"
+
+    def new_record(self) -> CollectionRecord:
+        """The record of a collection that this run starts to fill."""
+        options = self.settings
+        return CollectionRecord(
+            collection=options.collection,
+            store=options.store_uri,
+            partition=options.partition,
+            status="building",
+            incarnation=uuid.uuid4().hex,
+            model=self.model,
+            dataset=self.plan.dataset,
+            data_fingerprint=self.plan.fingerprint,
+            made_of=self.made_of,
+            run=self.plan.folder,
+            stages={
+                "images": self.image_stage.images,
+                "texts": self.texts,
+                "bm25": self.bm25,
+                "sparse": self.sparse,
+            },
+            bm25="",
+            document=options.document,
+            picture=options.picture,
+            counts={},
+        )
+
+
+def agree(
+    run: IndexRun, record: CollectionRecord | None, found: CollectionInfo | None
+) -> CollectionRecord | None:
+    """The record to go on with, or None to start anew.
+
+    Raises `CollectionRecordError` if the collection holds something else than this run makes.
+    """
+    name = run.settings.collection
+    if found is None:
+        return None
+    if record is None:
+        raise CollectionRecordError(
+            f"collection {name!r} exists in {run.settings.store_uri} but {run.settings.work_url} "
+            f"has no record of how it was made; use --replace to build it anew, another "
+            f"--collection, or the --work-dir it was made with"
+        )
+    if record.made_of == run.made_of:
+        return record
+    raise CollectionRecordError(
+        f"collection {name!r} was made with {_differences(run, record)}; use --replace to build "
+        f"it anew, or another --collection"
+    )
+
+
+def _differences(run: IndexRun, record: CollectionRecord) -> str:
+    now = run.new_record()
+    pairs = {
+        "model": (record.model.name, now.model.name),
+        "dimension": (record.model.dimension, now.model.dimension),
+        "weights": (record.model.weights[:12], now.model.weights[:12]),
+        "data set": (record.dataset, now.dataset),
+        "data": (record.data_fingerprint, now.data_fingerprint),
+        "document": (record.document, now.document),
+        "picture": (record.picture, now.picture),
+        "partition": (record.partition, now.partition),
+    }
+    said = [f"{what} {old} (now {new})" for what, (old, new) in pairs.items() if old != new]
+    return ", ".join(said) or "other options of preprocessing, thumbnails or BM25"

@@ -1,0 +1,171 @@
+"""The nouns that cross every doorway: small, frozen, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Uint8 = npt.NDArray[np.uint8]
+FieldValue = str | int | float | bool
+SparseVector = Mapping[int, float]
+"""BM25 weights by term: keys 0 to 2**32 - 1, values finite and above 0."""
+
+DEFAULT_PARTITION = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a data set: an image, a query, or (as in MUGE) the pair of both.
+
+    `position` is what a person looks up ("queries.jsonl:17"). `defect` is set by a reader that
+    could not make sense of the line: a short code and a sentence.
+    """
+
+    position: str
+    image_id: int | None = None
+    image: bytes | None = None
+    query_id: int | None = None
+    query: str | None = None
+    defect: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of rows of one file that can be read alone; what `start` and `stop` count is the
+    reader's affair (rows, bytes or files)."""
+
+    source: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A reference to consecutive images of a data set: what tasks pass instead of rows.
+
+    `fingerprint` covers ids, image contents and queries of the shard.
+    """
+
+    index: int
+    of: int
+    images: int
+    fingerprint: str
+
+    @property
+    def part(self) -> str:
+        """The name that every output of this shard carries."""
+        return f"part-{self.index:05d}-of-{self.of:05d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One thing that could not be taken, and why; written to `rejects/` as a Parquet row.
+
+    `stage` is where it happened, `id` an image, query or document id ("" if unknown), `code` a
+    short stable reason, `payload_hash` the BLAKE2b-128 of the bytes that were refused ("" if none).
+    """
+
+    stage: str
+    position: str
+    id: str
+    code: str
+    reason: str
+    payload_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which model made a vector: everything that must be equal for two vectors to be comparable.
+
+    `weights` is the SHA-256 of the weights file, `dimension` the length of a vector,
+    `resolution` the side of the square input picture in pixels.
+    """
+
+    name: str
+    revision: str
+    weights: str
+    dimension: int
+    resolution: int
+    preprocessing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a vector database holds: id, dense vector (D,) float32 with L2 norm 1, BM25 vector,
+    and fields."""
+
+    id: str
+    vector: Float32
+    sparse: SparseVector
+    fields: Mapping[str, FieldValue]
+
+
+FieldType = Literal["int", "str", "float", "bool"]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSpec:
+    """The schema of a collection; the metric is always the dot product, higher is better."""
+
+    name: str
+    dimension: int
+    fields: Mapping[str, FieldType]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """A collection as the store describes it; `documents` counts all partitions."""
+
+    spec: CollectionSpec
+    documents: int
+    partitions: tuple[str, ...] = (DEFAULT_PARTITION,)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One request to a store, with *unweighted* vectors.
+
+    score = alpha * (dense . document.vector) + (1 - alpha) * (sparse . document.sparse), which is
+    DashVector's definition: the query alone is weighted. A missing side counts 0 whatever alpha
+    is, and at alpha 1 (0) the sparse (dense) side is not asked.
+    """
+
+    dense: Float32 | None
+    sparse: SparseVector | None
+    alpha: float = 1.0
+    topk: int = 10
+    filter: str | None = None
+    output_fields: tuple[str, ...] | None = None
+    partition: str = DEFAULT_PARTITION
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document found: `dense` and `sparse` are the weighted parts whose sum is `score`."""
+
+    id: str
+    score: float
+    dense: float
+    sparse: float
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HitGroup:
+    """The best hits that share one value of the field they are grouped by."""
+
+    value: str
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertResult:
+    """What a store took and what it refused for good."""
+
+    upserted: int
+    rejects: tuple[Reject, ...] = ()

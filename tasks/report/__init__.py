@@ -1,0 +1,1 @@
+"""Hits and metrics to things that people look at."""

@@ -1,0 +1,85 @@
+"""What documents and people give as a picture, to something an `<img>` shows by itself.
+
+Pages make no outside request: a picture is in the page, or it is a link a person may follow.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import warnings
+from urllib.parse import urlsplit
+
+from PIL import Image, ImageOps
+
+from tasks.records import FieldValue
+
+QUERY_PIXELS = 320
+"""Longest side of a query's picture on a page."""
+
+
+def data_uri(value: FieldValue | None) -> str | None:
+    """The data URI of a document's picture field; None if it holds no JPEG, PNG or WebP.
+
+    :param value: base64, with or without a "data:...;base64," before it.
+    """
+    if not isinstance(value, str) or not value:
+        return None
+    coded = value.partition(";base64,")[2] if value.startswith("data:") else value
+    try:
+        picture = base64.b64decode("".join(coded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return _embed(picture)
+
+
+def web_link(value: FieldValue | None) -> str | None:
+    """The picture field, if it is an http(s) address that a person can open."""
+    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
+        return None
+    try:
+        return value if urlsplit(value).hostname else None
+    except ValueError:
+        return None
+
+
+def query_picture(picture: bytes) -> str | None:
+    """The data URI of a small JPEG of a picture someone searched with; None if unreadable.
+
+    It is drawn anew: a page that is passed on carries no camera data, and stays small.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(picture)) as image:
+                image.draft("RGB", (QUERY_PIXELS, QUERY_PIXELS))
+                small = ImageOps.exif_transpose(image)
+                small.thumbnail((QUERY_PIXELS, QUERY_PIXELS))
+                return _embed(_jpeg(small))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return None
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    rgba = image.convert("RGBA")
+    ground = Image.new("RGB", rgba.size, "white")
+    ground.paste(rgba, mask=rgba.getchannel("A"))
+    out = io.BytesIO()
+    ground.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def _embed(picture: bytes) -> str | None:
+    kind = _kind(picture)
+    return f"data:{kind};base64,{base64.b64encode(picture).decode('ascii')}" if kind else None
+
+
+def _kind(picture: bytes) -> str | None:
+    if picture.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if picture.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP":
+        return "image/webp"
+    return None

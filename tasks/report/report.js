@@ -1,0 +1,37 @@
+// Switches the page between Chinese and English; the address keeps the choice: #search-2&lang=en
+(() => {
+  "use strict";
+  const page = document.documentElement;
+  const button = document.getElementById("language");
+  const parts = () => location.hash.slice(1).split("&");
+  const target = () => parts().find((part) => part && !part.startsWith("lang="));
+  const asked = () => (parts().includes("lang=en") ? "en" : "zh");
+
+  function speak(language) {
+    page.dataset.language = language;
+    page.lang = language === "en" ? "en" : "zh-CN";
+    for (const element of document.querySelectorAll("[data-attribute]")) {
+      const words = element.dataset[language];
+      if (element.dataset.attribute === "text") element.textContent = words;
+      else element.setAttribute(element.dataset.attribute, words);
+    }
+  }
+
+  function remember(language) {
+    location.replace("#" + [target(), "lang=" + language].filter(Boolean).join("&"));
+  }
+
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    speak(page.dataset.language === "en" ? "zh" : "en");
+    remember(page.dataset.language);
+  });
+  addEventListener("hashchange", () => {
+    const chosen = parts().some((part) => part.startsWith("lang="));
+    if (chosen) speak(asked());
+    else if (page.dataset.language === "en") remember("en");
+  });
+  speak(asked());
+  const start = target() && document.getElementById(target());
+  if (start) start.scrollIntoView();
+})();

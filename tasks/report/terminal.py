@@ -1,0 +1,148 @@
+"""Hits, metrics and index runs as tables for a terminal or a plain file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tasks.records import Hit
+from tasks.report.components import (
+    advice,
+    marked_texts,
+    metric_names,
+    metric_text,
+    rate_text,
+    seconds_text,
+)
+from tasks.report.texts import needles, one_line
+from tasks.report.views import IndexView, Metrics, SearchView
+from tasks.report.wording import Language, in_language, name_of, say
+
+TEXT_LENGTH = 200
+"""A row's texts are cut here before the terminal's width cuts them further."""
+
+
+def search_table(view: SearchView, *, language: Language = "en") -> RenderableType:
+    """The hits of a query, best first, one a line; what to try when there are none."""
+    sections: list[tuple[str, Sequence[Hit]]] = [("", view.hits)]
+    if view.groups:
+        sections = [(one_line(group.value), group.hits) for group in view.groups]
+    if not any(hits for _, hits in sections):
+        return _nothing_found(view, language)
+    wanted = needles(view.text or "", view.words)
+    table = _hit_table(language)
+    for value, hits in sections:
+        if value:
+            table.add_row("", Text(value, style="bold"), "", "", "", "")
+        for rank, hit in enumerate(hits, 1):
+            table.add_row(*_hit_row(rank, hit, wanted))
+        table.add_section()
+    return table
+
+
+def metrics_table(
+    metrics: Metrics, *, alpha: float, language: Language = "en", title: str | None = None
+) -> Table:
+    """A row for each mode; the highest of a column is bold."""
+    names = metric_names(metrics)
+    table = _table()
+    if title:
+        table.title, table.title_justify = Text(one_line(title), style="bold"), "left"
+    table.add_column(_said("table.metrics_mode", language))
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    best = {name: max(row.get(name, 0.0) for row in metrics.values()) for name in names}
+    for mode, row in metrics.items():
+        label = in_language(name_of("mode", mode, alpha=f"{alpha:g}"), language)
+        cells = [
+            Text(metric_text(name, row[name]), style="bold" if row[name] == best[name] else "")
+            if name in row
+            else Text("—")
+            for name in names
+        ]
+        table.add_row(Text(one_line(label)), *cells)
+    return table
+
+
+def index_summary(view: IndexView, *, language: Language = "en") -> Group:
+    """What was indexed, then the time of each stage."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for key, value in _index_facts(view).items():
+        facts.add_row(_said(f"index.{key}", language), Text(one_line(value)))
+    if not view.stages:
+        return Group(facts)
+    stages = _table()
+    stages.add_column(_said("stages.stage", language))
+    stages.add_column(_said("stages.seconds", language), justify="right", no_wrap=True)
+    stages.add_column(_said("stages.rate", language), justify="right", no_wrap=True)
+    for name, stage in view.stages.items():
+        label = one_line(in_language(name_of("stage", name), language))
+        seconds, rate = stage.get("seconds", 0), stage.get("per_second", 0)
+        stages.add_row(Text(label), seconds_text(seconds), rate_text(rate))
+    return Group(facts, stages)
+
+
+def _index_facts(view: IndexView) -> dict[str, str]:
+    return {
+        "dataset": view.dataset,
+        "model": view.model,
+        "dimension": str(view.dimension),
+        "store": view.store,
+        "collection": view.collection,
+        "images": f"{view.images:,}",
+        "queries": f"{view.queries:,}",
+        "documents": f"{view.documents:,}",
+        "rejects": f"{view.rejects:,}",
+    }
+
+
+def _hit_table(language: Language) -> Table:
+    table = _table()
+    table.add_column(_said("table.rank", language), justify="right", no_wrap=True)
+    table.add_column(_said("table.image", language), no_wrap=True, max_width=20)
+    # the only column that gives way on a narrow terminal: its cells, not it, are `no_wrap`
+    table.add_column(_said("table.texts", language))
+    for key in ("score", "dense", "sparse"):
+        heading = _said(f"table.{key}", language)
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _hit_row(rank: int, hit: Hit, wanted: Sequence[str]) -> tuple[str | Text, ...]:
+    texts = Text(no_wrap=True, overflow="ellipsis")
+    for pieces in marked_texts(hit, wanted):
+        if len(texts) > TEXT_LENGTH:
+            break
+        texts.append(" / " if texts else "")
+        for piece in pieces:
+            style = "bold" if piece.match else ""
+            texts.append(_fragment(piece.text[:TEXT_LENGTH]), style=style)
+    numbers = (f"{value:.3f}" for value in (hit.score, hit.dense, hit.sparse))
+    return (str(rank), Text(one_line(hit.id)), texts, *numbers)
+
+
+def _fragment(text: str) -> str:
+    """One line of text, keeping the blanks that separate it from its neighbours."""
+    lead = " " if text[:1].isspace() else ""
+    trail = " " if text[-1:].isspace() and text.strip() else ""
+    return lead + one_line(text) + trail
+
+
+def _nothing_found(view: SearchView, language: Language) -> Group:
+    lines = [Text(_said("empty.title", language), style="bold")]
+    lines += [Text(f"- {in_language(words, language)}") for words in advice(view)]
+    return Group(*lines)
+
+
+def _said(key: str, language: Language) -> str:
+    return in_language(say(key), language)
+
+
+def _table() -> Table:
+    return Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)

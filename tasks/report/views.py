@@ -1,0 +1,104 @@
+"""What a page is made from: plain records that the flows and the command fill in.
+
+Every string here may come from a data set or a person: pages escape it, terminals strip it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tasks.records import FieldValue, Hit, HitGroup
+
+Words = str | tuple[str, str]
+"""Something to say: the same in both languages, or (Chinese, English)."""
+
+Metrics = Mapping[str, Mapping[str, float]]
+"""Mode ("dense", "sparse", "hybrid") -> metric ("R@1", ..., "MRR") -> value from 0 to 1."""
+
+Stages = Mapping[str, Mapping[str, float]]
+"""Stage -> {"seconds": wall time, "per_second": items a second}."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchView:
+    """One query and what it found, best first.
+
+    `picture` is the encoded file that was searched with. `words` are the query's words as the
+    sparse side cut them, to be marked in the hits; empty: they are guessed from `text`.
+    `groups`, where given, is shown instead of `hits`. `took_ms` has "model", "store", "total".
+    """
+
+    hits: Sequence[Hit]
+    alpha: float
+    topk: int
+    text: str | None = None
+    picture: bytes | None = None
+    filter: str | None = None
+    took_ms: Mapping[str, float] = field(default_factory=dict)
+    words: Sequence[str] = ()
+    groups: Sequence[HitGroup] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexView:
+    """What an index run put where, and how long each stage took."""
+
+    dataset: str
+    model: str
+    dimension: int
+    collection: str
+    store: str
+    rows: int
+    images: int
+    queries: int
+    documents: int
+    rejects: int
+    stages: Stages = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorstQuery:
+    """A query whose right picture came late.
+
+    `rank` counts from 1; None: not among the results. `wanted` and `found` are the fields of
+    the right document and of the one that came first.
+    """
+
+    text: str
+    rank: int | None
+    wanted: Mapping[str, FieldValue] | None = None
+    found: Mapping[str, FieldValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationView:
+    """How well search does on queries with known answers.
+
+    `metrics` are exact: every query against every document. `store_metrics` are the same
+    queries through the vector database, `ann_recall` the part of the exact first ten that it
+    returns, 0 to 1. `sweep` is alpha -> metric -> value.
+    """
+
+    dataset: str
+    model: str
+    protocol: Words
+    queries: int
+    gallery: int
+    metrics: Metrics
+    alpha: float
+    store_metrics: Metrics | None = None
+    ann_recall: float | None = None
+    sweep: Mapping[float, Mapping[str, float]] = field(default_factory=dict)
+    worst: Sequence[WorstQuery] = ()
+    commands: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DemoView:
+    """The report of `muge demo`; `commands` are what a person types to get the same."""
+
+    index: IndexView
+    evaluation: EvaluationView
+    searches: Sequence[SearchView] = ()
+    commands: Sequence[str] = ()

@@ -1,0 +1,182 @@
+"""Every sentence that pages and terminal tables say, in Chinese and English."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tasks.report.views import Words
+
+Language = Literal["zh", "en"]
+
+WORDS: dict[str, tuple[str, str]] = {
+    # page
+    "page.skip": ("跳到正文", "Skip to content"),
+    "page.language": ("English（切换到英文）", "中文 (switch to Chinese)"),
+    "page.script": (
+        "浏览器关闭了脚本，页面只显示中文。",
+        "Scripts are off: this page shows Chinese only.",
+    ),
+    "page.scroll": ("表格，可左右滚动", "Table, scrolls sideways"),
+    "page.made_by": ("由 muge-search 生成", "Made by muge-search"),
+    # search
+    "search.list": ("查询一览", "Queries"),
+    "search.query": ("查询", "Query"),
+    "search.by_picture": ("以图搜图", "Search by picture"),
+    "search.query_picture": ("用来搜索的图片", "The picture that was searched with"),
+    "search.picture_hidden": ("图片无法显示", "Picture cannot be shown"),
+    "search.alpha": (
+        "α {alpha}：语义 {dense}，关键词 {sparse}",
+        "α {alpha}: meaning {dense}, keywords {sparse}",
+    ),
+    "search.topk": ("取前 {topk} 条，找到 {found} 条", "Top {topk}, {found} found"),
+    "search.filter": ("过滤", "Filter"),
+    "search.took": ("用时 {ms}", "Took {ms}"),
+    "search.took_parts": (
+        "用时 {ms}（模型 {model}，检索 {store}）",
+        "Took {ms} (model {model}, store {store})",
+    ),
+    "search.group": ("分组：{value}", "Group: {value}"),
+    # a hit
+    "hit.rank": ("第 {rank} 名", "Rank {rank}"),
+    "hit.image": ("图片 {id}", "Image {id}"),
+    "hit.alt": ("图片 {id}：{text}", "Image {id}: {text}"),
+    "hit.no_picture": ("没有存图片", "No picture stored"),
+    "hit.link": ("打开原图", "Open the picture"),
+    "hit.no_text": ("没有文字", "No text"),
+    "hit.more": ("全部 {count} 条文字", "All {count} texts"),
+    "hit.whole": ("展开全文", "Whole text"),
+    "hit.score": ("得分", "Score"),
+    "hit.dense": ("语义", "Meaning"),
+    "hit.sparse": ("关键词", "Keywords"),
+    # nothing found
+    "empty.title": ("没有找到图片", "No pictures found"),
+    "empty.words": (
+        "换一种说法，或用更短、更常见的词。",
+        "Say it differently, or with fewer and more common words.",
+    ),
+    "empty.filter": (
+        "放宽或去掉过滤条件（--filter）。",
+        "Loosen or drop the filter (--filter).",
+    ),
+    "empty.alpha": (
+        "α 为 0 时只按关键词匹配；把 --alpha 调到 0.5 以上，语义也参与。",
+        "At α 0 only keywords count; raise --alpha to 0.5 or more to search by meaning too.",
+    ),
+    "empty.store": (
+        "用 muge status 确认集合里已有文档；没有就先运行 muge index。",
+        "Check with muge status that the collection has documents; if not, run muge index first.",
+    ),
+    "empty.none": ("这里还没有查询", "No queries here yet"),
+    "empty.none_hint": ("运行一次搜索，例如：", "Run a search, for example:"),
+    "empty.none_command": (
+        "muge search --text 红色连衣裙 --html 结果.html",
+        "muge search --text 红色连衣裙 --html results.html",
+    ),
+    # index
+    "index.title": ("索引内容", "What was indexed"),
+    "index.images": ("图片", "Images"),
+    "index.queries": ("查询文字", "Query texts"),
+    "index.documents": ("文档", "Documents"),
+    "index.rows": ("数据行", "Rows"),
+    "index.rejects": ("未收录", "Rejects"),
+    "index.rejects_none": ("全部收录，没有被拒绝的数据。", "Everything was taken: no rejects."),
+    "index.rejects_some": (
+        "{count} 条数据未收录；用 muge rejects list 查看原因。",
+        "Rejected: {count}. See why with muge rejects list.",
+    ),
+    "index.dataset": ("数据集", "Data set"),
+    "index.model": ("模型", "Model"),
+    "index.dimension": ("向量维度", "Dimension"),
+    "index.collection": ("集合", "Collection"),
+    "index.store": ("向量库", "Vector database"),
+    # stages
+    "stages.title": ("各阶段用时", "Time by stage"),
+    "stages.stage": ("阶段", "Stage"),
+    "stages.seconds": ("秒", "Seconds"),
+    "stages.rate": ("每秒处理", "Per second"),
+    "stages.total": ("合计", "Total"),
+    "stage.plan": ("读取与分片", "Read and shard data"),
+    "stage.train_bm25": ("统计词频（BM25）", "Train BM25"),
+    "stage.encode_images": ("图片编码", "Encode images"),
+    "stage.encode_texts": ("文字编码", "Encode texts"),
+    "stage.encode_sparse": ("关键词编码", "Encode keywords"),
+    "stage.upsert": ("写入向量库", "Write to the store"),
+    "stage.verify": ("核对", "Verify"),
+    "stage.evaluate": ("评测", "Evaluate"),
+    "stage.search": ("搜索", "Search"),
+    # evaluation
+    "evaluation.title": ("检索效果", "Search quality"),
+    "evaluation.protocol": ("评测方法", "Protocol"),
+    "evaluation.size": (
+        "{queries} 条查询，在 {gallery} 张图片中找正确的那几张。",
+        "{queries} queries, each looking for its right pictures among {gallery}.",
+    ),
+    "evaluation.mode": ("方式", "Mode"),
+    "evaluation.exact": ("精确计算（逐张比较）", "Exact (every picture compared)"),
+    "evaluation.store": ("经向量库检索", "Through the vector database"),
+    "evaluation.best": ("本列最高", "Best in column"),
+    "evaluation.ann": (
+        "向量库返回了精确前 10 名中的 {recall}。",
+        "The vector database returned {recall} of the exact first ten.",
+    ),
+    "evaluation.reading": (
+        "R@K：前 K 名中有正确图片的查询比例；MR：R@1、R@5、R@10 的平均；"
+        "nDCG@10 与 MRR：正确图片排得越靠前越接近 1。",
+        "R@K: share of queries with a right picture among the first K; MR: mean of R@1, R@5 and "
+        "R@10; nDCG@10 and MRR: nearer 1 the earlier the right pictures come.",
+    ),
+    "evaluation.sweep": ("α 对效果的影响", "What α does"),
+    "mode.dense": ("语义（向量）", "Meaning (dense)"),
+    "mode.sparse": ("关键词（BM25）", "Keywords (sparse)"),
+    "mode.hybrid": ("混合（α\u00a0=\u00a0{alpha}）", "Hybrid (α\u00a0=\u00a0{alpha})"),
+    "alpha.title": ("α 是什么", "What α means"),
+    "alpha.text": (
+        "得分 = α × 语义 + (1 − α) × 关键词。α 为 1 只看语义，为 0 只看关键词；"
+        "本次 α = {alpha}。语义认得没写出来的意思，关键词认得准确的名称和型号。",
+        "Score = α × meaning + (1 − α) × keywords. At α 1 only meaning counts, at 0 only "
+        "keywords; here α = {alpha}. Meaning finds what is not spelled out, keywords find exact "
+        "names and models.",
+    ),
+    # worst queries
+    "worst.title": ("最难的查询", "Hardest queries"),
+    "worst.rank": ("正确图片排第 {rank}", "Right picture at rank {rank}"),
+    "worst.missing": ("结果中没有正确图片", "Right picture not among the results"),
+    "worst.wanted": ("正确图片", "Right picture"),
+    "worst.found": ("排在第一的图片", "Picture that came first"),
+    # demo
+    "demo.title": ("muge-search 演示报告", "muge-search demo report"),
+    "demo.searches": ("搜索示例", "Searches"),
+    "demo.lead": (
+        "用 {model} 为 {images} 张图片建立索引，并以中文检索。",
+        "{images} images indexed with {model}, searched in Chinese.",
+    ),
+    "reproduce.title": ("如何复现", "How to reproduce"),
+    # terminal only
+    "table.rank": ("名次", "#"),
+    "table.image": ("图片", "image"),
+    "table.texts": ("文字", "queries"),
+    "table.score": ("得分", "score"),
+    "table.dense": ("语义", "dense"),
+    "table.sparse": ("关键词", "sparse"),
+    "table.metrics_mode": ("方式", "mode"),
+}
+
+
+def say(key: str, **values: object) -> tuple[str, str]:
+    """(Chinese, English) of a sentence, its values filled in. Unknown keys are `KeyError`s."""
+    chinese, english = WORDS[key]
+    return chinese.format(**values), english.format(**values)
+
+
+def name_of(kind: str, name: str, **values: object) -> Words:
+    """What people call a stage or mode ("stage", "upsert"); unknown ones are shown as they are."""
+    if f"{kind}.{name}" in WORDS:
+        return say(f"{kind}.{name}", **values)
+    return name.replace("_", " ")
+
+
+def in_language(words: Words, language: Language) -> str:
+    """One language of something to say."""
+    if isinstance(words, str):
+        return words
+    return words[0 if language == "zh" else 1]

@@ -1,0 +1,78 @@
+"""What a person may ask, one question or a file of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tasks.dataset.text import QueryTextError, clean_query
+from tasks.errors import QueryError
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A text, a picture, or both (then the picture is the dense side, the text the sparse one).
+
+    `image` is a file name or an http(s) address. alpha 1 is meaning only, 0 keywords only; a
+    picture alone has no keywords, so that its alpha is 1.
+    """
+
+    text: str | None = None
+    image: str | None = None
+    alpha: float = 1.0
+    topk: int = 10
+    filter: str | None = None
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the dense side is asked."""
+        return self.alpha > 0
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether the sparse side is asked."""
+        return self.alpha < 1 and self.text is not None
+
+
+def checked(question: Question) -> Question:
+    """The question with its text cleaned; raises `QueryError` for what cannot be asked."""
+    if not 0 <= question.alpha <= 1:
+        raise QueryError(f"alpha is {question.alpha}, expected 0 (keywords) to 1 (meaning)")
+    if not 1 <= question.topk <= 1024:
+        raise QueryError(f"topk is {question.topk}, expected 1 to 1024")
+    if question.text is None:
+        if question.image is None:
+            raise QueryError("nothing to search for: give a text, a picture or both")
+        return replace(question, alpha=1.0)
+    try:
+        return replace(question, text=clean_query(question.text))
+    except QueryTextError as error:
+        raise QueryError(f"{error}; give some words to search for") from None
+
+
+def pair_up(
+    texts: Sequence[str], images: Sequence[str], alpha: float, topk: int, filter: str | None
+) -> list[Question]:
+    """One question for each text or picture; if there are both, the n-th of each go together.
+
+    Raises `QueryError` if there is nothing, or if both are given in different numbers.
+    """
+    if texts and images and len(texts) != len(images):
+        raise QueryError(
+            f"{len(texts)} texts and {len(images)} pictures: give as many of each, or one kind"
+        )
+    count = max(len(texts), len(images))
+    if not count:
+        raise QueryError("nothing to search for: give a text, a picture or both")
+    return [
+        checked(
+            Question(
+                text=texts[number] if texts else None,
+                image=images[number] if images else None,
+                alpha=alpha,
+                topk=topk,
+                filter=filter,
+            )
+        )
+        for number in range(count)
+    ]

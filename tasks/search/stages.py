@@ -1,0 +1,16 @@
+"""The search stage: all questions of a batch, with the collection opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.search.questions import Question
+from tasks.search.searcher import Answer, open_searcher
+from tasks.settings import Settings
+from tasks.store.open import shared_store
+
+
+def search(settings: Settings, questions: Sequence[Question]) -> list[Answer]:
+    """Answers in the order of the questions."""
+    searcher = open_searcher(settings, shared_store(settings.store_uri))
+    return [searcher.search(question) for question in questions]

@@ -1,0 +1,99 @@
+"""Every option, once: its default, meaning, unit and environment variable (MUGE_<NAME>)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.errors import UsageError
+
+
+class Settings(BaseSettings):
+    """Options of a run. Values come from arguments, then environment, then these defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="MUGE_", frozen=True, extra="ignore")
+
+    home: str = Field(".muge", description="Folder in which everything a run keeps lies.")
+    work_dir: str | None = Field(
+        None, description="Work folder (any fsspec URL). Default: <home>/work."
+    )
+    store: str | None = Field(
+        None, description="zvec:DIR or dashvector: . Default: zvec:<home>/store."
+    )
+    collection: str = Field(
+        "muge", description="Collection: 3 to 32 of a-z A-Z 0-9 _ -, first a letter."
+    )
+    partition: str = Field("default", description="Partition of the collection.")
+    model: str = Field("sample", description="sample, a ModelScope id, or a folder in that layout.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    document: Literal["image", "pair"] = Field(
+        "image", description="One document an image (all its queries), or one an (image, query)."
+    )
+    picture: Literal["jpeg", "png", "uri", "none"] = Field(
+        "jpeg", description="What a document carries of its picture."
+    )
+    thumbnail_pixels: int = Field(
+        160, ge=16, le=1024, description="Longest side of the JPEG picture field, pixels."
+    )
+    max_image_pixels: int = Field(
+        100_000_000, ge=1, description="Larger pictures are rejected undecoded, pixels."
+    )
+    max_image_bytes: int = Field(
+        64 * 1024 * 1024, ge=1, description="Larger image files are rejected unread, bytes."
+    )
+    shard_images: int = Field(1000, ge=1, description="Images a shard.")
+    batch_images: int = Field(64, ge=1, le=4096, description="Images a model call.")
+    workers: int = Field(2, ge=1, le=256, description="Shards worked on at the same time.")
+    alpha: float = Field(
+        0.8, ge=0.0, le=1.0, description="1 = meaning (dense) only, 0 = keywords (sparse) only."
+    )
+    topk: int = Field(10, ge=1, le=1024, description="Number of results.")
+    verify_samples: int = Field(64, ge=1, description="Documents re-read after an index run.")
+
+    @property
+    def work_url(self) -> str:
+        """The work folder in force."""
+        return self.work_dir or str(Path(self.home) / "work")
+
+    @property
+    def store_uri(self) -> str:
+        """The store in force."""
+        return self.store or f"zvec:{Path(self.home) / 'store'}"
+
+
+class DashVectorSettings(BaseSettings):
+    """Credentials of the DashVector service; never printed, logged or written."""
+
+    model_config = SettingsConfigDict(env_prefix="DASHVECTOR_", frozen=True, extra="ignore")
+
+    api_key: SecretStr | None = Field(None, description="API key.")
+    endpoint: SecretStr | None = Field(None, description="Cluster endpoint, without a scheme.")
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from arguments (None means not given), environment and defaults.
+
+    Raises `UsageError` naming the option, its value and what is allowed.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(_describe(error)) from None
+
+
+def option_help(name: str) -> str:
+    """The meaning of an option as written here, for a command's help."""
+    return Settings.model_fields[name].description or ""
+
+
+def _describe(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        name = str(item["loc"][0])
+        problems.append(
+            f"{name.replace('_', '-')} (MUGE_{name.upper()}) is {item['input']!r}: {item['msg']}"
+        )
+    return "; ".join(problems)

@@ -1,0 +1,1 @@
+"""Text to BM25 sparse vectors."""

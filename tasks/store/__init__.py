@@ -1,0 +1,1 @@
+"""One contract, several vector databases: zvec (embedded) and DashVector (service)."""

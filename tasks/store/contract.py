@@ -1,0 +1,79 @@
+"""What every vector database must do here, in the same words and with the same scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from tasks.records import (
+    DEFAULT_PARTITION,
+    CollectionInfo,
+    CollectionSpec,
+    Document,
+    Hit,
+    HitGroup,
+    Query,
+    UpsertResult,
+)
+
+
+class VectorStore(Protocol):
+    """One vector database. All methods raise `StoreError` (or a child) and nothing else of the
+    database's own; a collection that is not there is a `StoreError` that names it."""
+
+    uri: str
+
+    def create(self, spec: CollectionSpec) -> None:
+        """Make the collection, or do nothing if it exists with the same schema.
+
+        Raises `SchemaMismatchError` naming each difference otherwise.
+        """
+
+    def describe(self, name: str) -> CollectionInfo | None:
+        """Schema and size, or None if there is no such collection."""
+
+    def collections(self) -> list[str]:
+        """Names of all collections, sorted."""
+
+    def drop(self, name: str) -> None:
+        """Delete the collection with all its documents; nothing happens if it is not there."""
+
+    def upsert(
+        self,
+        name: str,
+        documents: Iterable[Document],
+        partition: str = DEFAULT_PARTITION,
+    ) -> UpsertResult:
+        """Insert or replace documents by id; the stream is read once, in bounded batches.
+
+        When it returns, what it counts as upserted survives a SIGKILL. Documents that can never be
+        taken come back as rejects; a failure that may pass is raised.
+        """
+
+    def fetch(
+        self, name: str, ids: Sequence[str], partition: str = DEFAULT_PARTITION
+    ) -> dict[str, Document]:
+        """Documents by id; ids that are not there are missing from the answer."""
+
+    def delete(self, name: str, ids: Sequence[str], partition: str = DEFAULT_PARTITION) -> None:
+        """Remove documents by id; ids that are not there are no error."""
+
+    def count(self, name: str, partition: str | None = None) -> int:
+        """Number of documents, in one partition or in all."""
+
+    def query(self, name: str, query: Query) -> list[Hit]:
+        """The `topk` best documents by exact hybrid score, best first, ties by id.
+
+        Raises `QueryError` for a filter, topk or vector that cannot be used.
+        """
+
+    def query_groups(
+        self, name: str, query: Query, group_by: str, groups: int, per_group: int
+    ) -> list[HitGroup]:
+        """The best `per_group` hits of the `groups` best values of a field."""
+
+    def finish(self, name: str) -> None:
+        """Make the collection ready for reading after many upserts (build or merge an index)."""
+
+    def close(self) -> None:
+        """Release files and connections."""

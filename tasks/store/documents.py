@@ -1,0 +1,121 @@
+"""Documents: what a shard's embeddings, BM25 vectors, queries and pictures become in a store."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tasks.dataset.catalog import CatalogEntry
+from tasks.dataset.shards import read_entries
+from tasks.encode.embeddings import read_embeddings
+from tasks.records import (
+    CollectionSpec,
+    Document,
+    FieldType,
+    FieldValue,
+    Float32,
+    Shard,
+    SparseVector,
+)
+from tasks.sparse.stages import DocumentForm, document_texts, read_sparse
+from tasks.work.folder import Folder
+
+FIELDS: dict[str, FieldType] = {
+    "image_id": "int",
+    "query": "str",
+    "query_id": "int",
+    "queries": "int",
+    "picture": "str",
+}
+"""image_id; query: all queries of the document, one a line ("" if none); query_id: the first
+(-1 if none); queries: how many; picture: as the option says ("" if none)."""
+
+NO_QUERY = -1
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentParts:
+    """The folders (in the run's folder) that a document is put together from; `pictures` is None
+    where a document's picture is its position in the data set (`uri`) or nothing."""
+
+    form: DocumentForm
+    images: str
+    sparse: str
+    pictures: str | None
+    picture_is_position: bool
+
+
+def collection_spec(name: str, dimension: int) -> CollectionSpec:
+    """The schema of a collection of images."""
+    return CollectionSpec(name, dimension, FIELDS)
+
+
+def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterator[Document]:
+    """The documents of a shard, in order; pictures that were rejected have none."""
+    sparse = dict(read_sparse(folder, f"{parts.sparse}/{shard.part}.parquet"))
+    entries = {str(e.image_id): e for e in read_entries(folder, shard)}
+    pictures = _pictures(folder, shard, parts, entries)
+    for image_id, vector in _vectors(folder, f"{parts.images}/{shard.part}.parquet"):
+        entry, picture = entries[image_id], next(pictures)
+        for number, (document_id, text) in enumerate(document_texts(entry, parts.form)):
+            yield Document(
+                id=document_id,
+                vector=vector,
+                sparse=sparse[document_id],
+                fields=_fields(entry, number, text, picture, parts.form),
+            )
+
+
+def read_scored_parts(
+    folder: Folder, shard: Shard, parts: DocumentParts, size: int
+) -> Iterator[tuple[list[str], Float32, list[SparseVector]]]:
+    """(ids, vectors (N, D), sparse vectors) of a shard's documents, at most `size` at a time: what
+    a score is made of, without fields."""
+    sparse = dict(read_sparse(folder, f"{parts.sparse}/{shard.part}.parquet"))
+    entries = {str(e.image_id): e for e in read_entries(folder, shard)}
+    documents = (
+        (document_id, vector)
+        for image_id, vector in _vectors(folder, f"{parts.images}/{shard.part}.parquet")
+        for document_id, _ in document_texts(entries[image_id], parts.form)
+    )
+    while piece := list(itertools.islice(documents, size)):
+        ids = [document_id for document_id, _ in piece]
+        yield ids, np.stack([vector for _, vector in piece]), [sparse[i] for i in ids]
+
+
+def _fields(
+    entry: CatalogEntry, number: int, text: str, picture: str, form: DocumentForm
+) -> dict[str, FieldValue]:
+    query_ids = entry.query_ids
+    return {
+        "image_id": entry.image_id,
+        "query": text,
+        "query_id": query_ids[number] if query_ids else NO_QUERY,
+        "queries": len(query_ids) if form == "image" else min(1, len(query_ids)),
+        "picture": picture,
+    }
+
+
+def _vectors(folder: Folder, name: str) -> Iterator[tuple[str, Float32]]:
+    for ids, _, vectors in read_embeddings(folder, name):
+        yield from zip(ids, vectors, strict=True)
+
+
+def _pictures(
+    folder: Folder, shard: Shard, parts: DocumentParts, entries: dict[str, CatalogEntry]
+) -> Iterator[str]:
+    """The picture field of each embedded image, in order."""
+    if parts.pictures is None:
+        for ids, _, _ in read_embeddings(folder, f"{parts.images}/{shard.part}.parquet"):
+            for image_id in ids:
+                yield entries[image_id].position if parts.picture_is_position else ""
+        return
+    with folder.reading(f"{parts.pictures}/{shard.part}.parquet") as handle:
+        for batch in pq.ParquetFile(handle).iter_batches(256, columns=["picture"]):
+            for picture in batch.column(0).to_pylist():
+                yield base64.b64encode(picture).decode()

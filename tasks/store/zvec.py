@@ -1,0 +1,296 @@
+"""The embedded vector database: zvec collections in folders, one a partition.
+
+`<root>/<collection>/schema.json` makes a folder a collection; `<root>/<collection>/<partition>/` is
+a zvec collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import zvec
+
+from tasks.errors import QueryError, SchemaMismatchError, StoreError
+from tasks.records import (
+    DEFAULT_PARTITION,
+    CollectionInfo,
+    CollectionSpec,
+    Document,
+    FieldValue,
+    Hit,
+    HitGroup,
+    Query,
+    UpsertResult,
+)
+from tasks.store.checks import MAX_TOPK, check_field_name, check_name, check_query
+from tasks.store.zvec_groups import best_groups
+from tasks.store.zvec_partition import (
+    Partition,
+    release_partitions,
+    shared_partition,
+    translated,
+)
+from tasks.store.zvec_query import Scored, best_documents
+from tasks.store.zvec_schema import (
+    DENSE,
+    SPARSE,
+    Entry,
+    read_schema,
+    schema_differences,
+    write_schema,
+    zvec_schema,
+)
+from tasks.store.zvec_write import write_stream
+
+# Placeholder until measured.
+GRAPH_FROM = 200_000
+
+
+class ZvecStore:
+    """A `VectorStore` in a folder of this machine; threads may share it.
+
+    One process writes a collection alone, or many read it: while one writes, readers in other
+    processes get `StoreBusyError`, and the other way round. `finish` and `close` let go.
+    From `graph_from` documents a partition on, `finish` builds an HNSW graph for the dense side;
+    below, every answer is exact.
+    """
+
+    def __init__(self, root: str | Path, graph_from: int = GRAPH_FROM) -> None:
+        self.root = Path(root).expanduser().resolve()
+        self.uri = f"zvec:{root}"
+        self._graph_from = graph_from
+
+    def create(self, spec: CollectionSpec) -> None:
+        """Make the collection, or do nothing if it exists with the same schema.
+
+        Raises `SchemaMismatchError` naming each difference otherwise.
+        """
+        check_name("collection", spec.name)
+        for name in {DENSE, SPARSE} & set(spec.fields):
+            raise StoreError(f"field {name!r} of {spec.name!r} is reserved: give it another name")
+        if read_schema(self.root / spec.name) is None:
+            self._make_folder(spec)
+        differences = schema_differences(self._spec(spec.name), spec)
+        if differences:
+            raise SchemaMismatchError(
+                f"collection {spec.name!r} exists in {self.uri} with another schema: "
+                f"{'; '.join(differences)}; drop it or choose another name"
+            )
+
+    def describe(self, name: str) -> CollectionInfo | None:
+        """Schema and size, or None if there is no such collection."""
+        check_name("collection", name)
+        spec = read_schema(self.root / name)
+        if spec is None:
+            return None
+        return CollectionInfo(spec, self.count(name), tuple(self._partition_names(name)))
+
+    def collections(self) -> list[str]:
+        """Names of all collections, sorted."""
+        with _disk(f"list {self.root}"):
+            return sorted(path.parent.name for path in self.root.glob("[!.]*/schema.json"))
+
+    def drop(self, name: str) -> None:
+        """Delete the collection with all its documents; nothing happens if it is not there."""
+        check_name("collection", name)
+        if read_schema(self.root / name) is None:
+            return
+        partitions = [self._shared(name, each) for each in self._partition_names(name)]
+        with contextlib.ExitStack() as held, _disk(f"delete {self.root / name}"):
+            for partition in partitions:
+                held.enter_context(partition.lock)
+                partition.hold()
+            # renamed in one step, so that a kill never leaves half a collection
+            (self.root / name).rename(tempfile.mkdtemp(prefix=".dropped-", dir=self.root))
+            for partition in partitions:
+                # flushing to files that have moved may fail, and no longer matters
+                with contextlib.suppress(StoreError):
+                    partition.close()
+            for leftover in self.root.glob(".dropped-*"):
+                shutil.rmtree(leftover)
+
+    def upsert(
+        self, name: str, documents: Iterable[Document], partition: str = DEFAULT_PARTITION
+    ) -> UpsertResult:
+        """Insert or replace documents by id; the stream is read once, in batches of up to 500.
+
+        When it returns, what it counts as upserted survives a SIGKILL.
+        """
+        spec = self._spec(name)
+        check_name("partition", partition)
+        if not self._path(name, partition).is_dir():
+            self._make_partition(spec, partition)
+        target = self._shared(name, partition)
+        return write_stream(target, spec, documents)
+
+    def fetch(
+        self, name: str, ids: Sequence[str], partition: str = DEFAULT_PARTITION
+    ) -> dict[str, Document]:
+        """Documents by id; ids that are not there are missing from the answer."""
+        source = self._partition(name, partition)
+        found = source.fetch(ids, None, vectors=True) if ids else {}
+        return {each: found[each].document() for each in ids if each in found}
+
+    def delete(self, name: str, ids: Sequence[str], partition: str = DEFAULT_PARTITION) -> None:
+        """Remove documents by id; ids that are not there are no error."""
+        self._partition(name, partition).delete(ids)
+
+    def count(self, name: str, partition: str | None = None) -> int:
+        """Number of documents, in one partition or in all."""
+        if partition is not None:
+            return self._partition(name, partition).count()
+        self._spec(name)
+        return sum(self._shared(name, each).count() for each in self._partition_names(name))
+
+    def query(self, name: str, query: Query) -> list[Hit]:
+        """The `topk` best documents by exact hybrid score, best first, ties by id.
+
+        Fewer only if fewer match the filter; those with nothing in common with the query score 0.
+        Raises `QueryError` for a filter, topk or vector that cannot be used.
+        """
+        spec = self._spec(name)
+        sides = check_query(query, spec)
+        source = self._partition(name, query.partition)
+        with source.lock:
+            best = best_documents(source, sides, query.topk, _filter(query))
+            return _hits(source, best, query.output_fields)
+
+    def query_groups(
+        self, name: str, query: Query, group_by: str, groups: int, per_group: int
+    ) -> list[HitGroup]:
+        """The best `per_group` hits of the `groups` best values of a field.
+
+        Documents without the field are in no group. Raises `QueryError` as `query` does, and for
+        groups * per_group above 1024.
+        """
+        spec = self._spec(name)
+        check_field_name(group_by, spec)
+        if min(groups, per_group) < 1 or groups * per_group > MAX_TOPK:
+            raise QueryError(
+                f"{groups} groups of {per_group} hits: both at least 1, {MAX_TOPK} hits at most"
+            )
+        sides = check_query(replace(query, topk=1), spec)
+        source = self._partition(name, query.partition)
+
+        def rank(topk: int, where: str | None) -> list[tuple[Scored, FieldValue | None]]:
+            best = best_documents(source, sides, topk, where)
+            docs = _fields_of(source, best, (group_by,))
+            return [(scored, docs[scored.id].fields.get(group_by)) for scored in best]
+
+        with source.lock:
+            found = best_groups(rank, source.count(), _filter(query), group_by, groups, per_group)
+            return [
+                HitGroup(
+                    str(group.value), tuple(_hits(source, group.documents, query.output_fields))
+                )
+                for group in found
+            ]
+
+    def finish(self, name: str) -> None:
+        """Merge what was written, build an HNSW graph where it pays, and let other processes in."""
+        self._spec(name)
+        for partition in self._partition_names(name):
+            self._shared(name, partition).finish(self._graph_from)
+
+    def close(self) -> None:
+        """Release all files; the store may be used again."""
+        release_partitions(id(self))
+
+    def _path(self, name: str, partition: str) -> Path:
+        return self.root / name / partition
+
+    def _spec(self, name: str) -> CollectionSpec:
+        check_name("collection", name)
+        spec = read_schema(self.root / name)
+        if spec is None:
+            there = ", ".join(self.collections()) or "none"
+            raise StoreError(f"no collection {name!r} in {self.uri}; there: {there}")
+        return spec
+
+    def _partition_names(self, name: str) -> list[str]:
+        with _disk(f"list {self.root / name}"):
+            return sorted(path.name for path in (self.root / name).iterdir() if path.is_dir())
+
+    def _partition(self, name: str, partition: str) -> Partition:
+        self._spec(name)
+        check_name("partition", partition)
+        if not self._path(name, partition).is_dir():
+            there = ", ".join(self._partition_names(name))
+            raise StoreError(f"collection {name!r} has no partition {partition!r}; it has {there}")
+        return self._shared(name, partition)
+
+    def _shared(self, name: str, partition: str) -> Partition:
+        return shared_partition(self._path(name, partition), id(self))
+
+    def _make_folder(self, spec: CollectionSpec) -> None:
+        """Build the collection beside its place and move it there: whole, or not at all."""
+        with _disk(f"create collection {spec.name!r} in {self.root}"):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=self.root) as building:
+                whole = Path(building) / spec.name
+                whole.mkdir()
+                _make_zvec(whole / DEFAULT_PARTITION, spec)
+                write_schema(whole, spec)
+                _move(whole, self.root / spec.name)
+        if read_schema(self.root / spec.name) is None:
+            raise StoreError(
+                f"{self.root / spec.name} is in the way: it is no collection; move it or choose "
+                "another name"
+            )
+
+    def _make_partition(self, spec: CollectionSpec, partition: str) -> None:
+        with (
+            _disk(f"create partition {partition!r} of {spec.name!r}"),
+            tempfile.TemporaryDirectory(prefix=".new-", dir=self.root) as building,
+        ):
+            _make_zvec(Path(building) / partition, spec)
+            _move(Path(building) / partition, self._path(spec.name, partition))
+
+
+def _make_zvec(path: Path, spec: CollectionSpec) -> None:
+    with translated("create", path):
+        zvec.create_and_open(str(path), zvec_schema(spec)).close()
+
+
+def _move(folder: Path, place: Path) -> None:
+    """Move a folder to its place, unless something is there: another process may be faster."""
+    try:
+        folder.rename(place)
+    except OSError:
+        if not place.is_dir():
+            raise
+
+
+@contextlib.contextmanager
+def _disk(what: str) -> Iterator[None]:
+    """Turn an error of the file system in the block into a one-line `StoreError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot {what}: {error.strerror or error}") from error
+
+
+def _filter(query: Query) -> str | None:
+    return query.filter if query.filter and query.filter.strip() else None
+
+
+def _fields_of(
+    source: Partition, best: list[Scored], names: tuple[str, ...] | None
+) -> dict[str, Entry]:
+    if not best:
+        return {}
+    return source.fetch([scored.id for scored in best], names, vectors=False)
+
+
+def _hits(source: Partition, best: list[Scored], names: tuple[str, ...] | None) -> list[Hit]:
+    docs = _fields_of(source, best, names)
+    hits = []
+    for scored in best:
+        fields = docs[scored.id].fields
+        hits.append(Hit(scored.id, scored.score, scored.dense, scored.sparse, fields))
+    return hits

@@ -1,0 +1,1 @@
+"""The work folder: atomic files, fingerprints, completion markers, rejects, collection records."""

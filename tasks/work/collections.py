@@ -1,0 +1,106 @@
+"""The record of a collection: everything a search must agree with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from tasks.errors import CollectionRecordError, UsageError
+from tasks.records import ModelInfo
+from tasks.work.folder import Folder
+from tasks.work.markers import fingerprint
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRecord:
+    """How a collection was made.
+
+    `run` is the folder of the run that made it, relative to the work folder; `bm25` the hash of
+    its BM25 statistics, which lie there; `made_of` the fingerprint of data, model and document
+    options together; `status` is "building" until the store was verified.
+    """
+
+    collection: str
+    store: str
+    partition: str
+    status: Literal["building", "ready"]
+    incarnation: str
+    model: ModelInfo
+    dataset: str
+    data_fingerprint: str
+    made_of: str
+    run: str
+    stages: dict[str, str]
+    bm25: str
+    document: Literal["image", "pair"]
+    picture: str
+    counts: dict[str, int]
+
+
+def check_name(name: str, what: str = "collection") -> str:
+    """The name itself, or `UsageError` if DashVector would refuse it."""
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"{what} name {name!r} is not allowed: 3 to 32 of a-z A-Z 0-9 _ -, first a letter"
+        )
+    return name
+
+
+def save_record(work: Folder, record: CollectionRecord) -> None:
+    """Write or replace the record."""
+    work.write_json(_path(record.store, record.collection), asdict(record))
+
+
+def find_record(work: Folder, store: str, collection: str) -> CollectionRecord | None:
+    """The record of a collection in a store, or None."""
+    path = _path(store, collection)
+    if not work.exists(path):
+        return None
+    said: dict[str, Any] = work.read_json(path)
+    try:
+        return CollectionRecord(**{**said, "model": ModelInfo(**said["model"])})
+    except (KeyError, TypeError) as error:
+        raise CollectionRecordError(
+            f"the record {work.url}/{path} cannot be used ({error}); "
+            f"index again with --replace to make it anew"
+        ) from None
+
+
+def require_record(work: Folder, store: str, collection: str) -> CollectionRecord:
+    """The record of a collection that is ready to be searched; raises `CollectionRecordError`."""
+    record = find_record(work, store, collection)
+    if record is None:
+        raise CollectionRecordError(
+            f"collection {collection!r} of {store} has no record in {work.url}: nothing says which "
+            f"model and BM25 statistics it was made with; run `muge index DATASET` first, or give "
+            f"the --work-dir, --store and --collection that were used"
+        )
+    if record.status != "ready":
+        raise CollectionRecordError(
+            f"collection {collection!r} is not complete (its index run did not end); run the same "
+            f"`muge index {record.dataset}` again, it does only what is missing"
+        )
+    return record
+
+
+def list_records(work: Folder, store: str) -> list[CollectionRecord]:
+    """All records of a store, by collection name."""
+    names = [n.removesuffix(".json") for n in work.names(f"collections/{_slug(store)}")]
+    found = [find_record(work, store, name) for name in names]
+    return [record for record in found if record is not None]
+
+
+def remove_record(work: Folder, store: str, collection: str) -> None:
+    """Forget a collection that was dropped."""
+    work.remove(_path(store, collection))
+
+
+def _path(store: str, collection: str) -> str:
+    return f"collections/{_slug(store)}/{check_name(collection)}.json"
+
+
+def _slug(store: str) -> str:
+    return f"{store.split(':', 1)[0]}-{fingerprint(store=store)}"

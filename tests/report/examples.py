@@ -1,0 +1,119 @@
+"""Views as the flows make them, with drawn pictures and hostile words."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+from PIL import Image, ImageDraw
+
+from tasks.records import FieldValue, Hit
+from tasks.report.views import (
+    DemoView,
+    EvaluationView,
+    IndexView,
+    SearchView,
+    WorstQuery,
+)
+
+HOSTILE = (
+    "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
+    "\"'`&amp; </style></title><!-- {{ 7 * 7 }} {% raw %} \u202eolleh مرحبا 🌸👨‍👩‍👧 \x00\x1b[31m"
+)
+LONG = "花" * 10_000
+
+
+def drawing(kind: str = "JPEG", color: str = "orange") -> bytes:
+    image = Image.new("RGB", (160, 120), "white")
+    ImageDraw.Draw(image).ellipse((20, 10, 140, 110), fill=color)
+    out = io.BytesIO()
+    image.save(out, kind)
+    return out.getvalue()
+
+
+def coded(picture: bytes) -> str:
+    return base64.b64encode(picture).decode("ascii")
+
+
+def hit(number: int, query: str = "红色连衣裙\n夏天的裙子", **fields: FieldValue) -> Hit:
+    shown: dict[str, FieldValue] = {
+        "image_id": number,
+        "query": query,
+        "query_id": 200_000 + number,
+        "queries": query.count("\n") + 1,
+        "picture": coded(drawing()),
+    }
+    dense, sparse = 0.5 / number, 0.25 / number
+    return Hit(str(number), dense + sparse, dense, sparse, shown | fields)
+
+
+def search(text: str | None = "红色的连衣裙", count: int = 6, **options: object) -> SearchView:
+    given: dict[str, object] = {
+        "hits": tuple(hit(number) for number in range(1, count + 1)),
+        "alpha": 0.8,
+        "topk": 10,
+        "text": text,
+        "took_ms": {"model": 28.2, "store": 6.1, "total": 35.4},
+    }
+    return SearchView(**(given | options))  # type: ignore[arg-type]
+
+
+def hostile_search() -> SearchView:
+    hits = (
+        hit(1, HOSTILE),
+        hit(2, LONG, picture=""),
+        hit(3, "网上的图片", picture="https://pictures.test/a.jpg?x=1&y=<2>"),
+        hit(4, "仓库里的图片", picture="oss://bucket/<b>a</b>.jpg"),
+        Hit("5", -0.25, -0.25, 0.0, {}),
+    )
+    return search(HOSTILE + LONG, hits=hits, filter=HOSTILE, picture=b"not a picture")
+
+
+METRICS = {
+    "dense": {"R@1": 0.412, "R@5": 0.713, "R@10": 0.802, "MR": 0.642, "nDCG@10": 0.6, "MRR": 0.541},
+    "sparse": {"R@1": 0.5, "R@5": 0.61, "R@10": 0.633, "MR": 0.58, "nDCG@10": 0.555, "MRR": 0.549},
+    "hybrid": {"R@1": 0.6, "R@5": 0.82, "R@10": 0.88, "MR": 0.768, "nDCG@10": 0.71, "MRR": 0.687},
+}
+
+
+def index(rejects: int = 0) -> IndexView:
+    return IndexView(
+        dataset="sample:",
+        model="sample",
+        dimension=128,
+        collection="muge",
+        store="zvec:.muge/store",
+        rows=5621,
+        images=2818,
+        queries=2154,
+        documents=2818,
+        rejects=rejects,
+        stages={
+            "encode_images": {"seconds": 31.2, "per_second": 90.3},
+            "upsert": {"seconds": 3.9, "per_second": 722.0},
+            "some_new_stage": {"seconds": 0.0, "per_second": 0.0},
+        },
+    )
+
+
+def evaluation() -> EvaluationView:
+    right, wrong = hit(1).fields, hit(2).fields
+    return EvaluationView(
+        dataset="sample:",
+        model="sample",
+        protocol=("留出的查询，只在图库里找。", "Held-out queries against the gallery."),
+        queries=2154,
+        gallery=2818,
+        metrics=METRICS,
+        alpha=0.8,
+        store_metrics=METRICS,
+        ann_recall=0.997,
+        sweep={0.0: METRICS["sparse"], 1.0: METRICS["dense"], 0.8: METRICS["hybrid"]},
+        worst=(WorstQuery("下弦月", 37, right, wrong), WorstQuery(HOSTILE, None, right)),
+        commands=("muge evaluate sample: --alpha-sweep",),
+    )
+
+
+def demo() -> DemoView:
+    searches = (search(), search(None, picture=drawing("PNG"), alpha=1.0), search("没有", 0))
+    return DemoView(index(rejects=3), evaluation(), searches, ("muge demo",))

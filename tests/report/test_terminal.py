@@ -1,0 +1,70 @@
+"""Tables for terminals: they fit 80 columns and obey no foreign escape sequence."""
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+
+from tasks.records import HitGroup
+from tasks.report.terminal import index_summary, metrics_table, search_table
+from tasks.report.wording import Language
+from tests.report.examples import METRICS, hit, hostile_search, index, search
+
+
+def printed(table: RenderableType, width: int = 80) -> list[str]:
+    console = Console(width=width, force_terminal=False, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_hits_are_one_a_line_and_fit(width: int, language: Language) -> None:
+    lines = printed(search_table(hostile_search(), language=language), width)
+    assert len(lines) == 2 + 5
+    assert all(cell_len(line) <= width for line in lines)
+    assert all("0.000" in line or "0." in line for line in lines[2:])
+
+
+def test_a_row_says_what_was_found() -> None:
+    first = printed(search_table(search()))[2]
+    assert first.split() == ["1", "1", "红色连衣裙", "/", "夏天的裙子", "0.750", "0.500", "0.250"]
+
+
+def test_foreign_escape_sequences_and_markup_are_text() -> None:
+    view = search(hits=(hit(1, "\x1b]0;owned\x07[bold]粗[/bold]"),))
+    output = "\n".join(printed(search_table(view)))
+    assert "\x1b" not in output
+    assert "\x07" not in output
+    assert "[bold]粗[/bold]" in output
+
+
+def test_groups_are_named() -> None:
+    groups = (HitGroup("甲", (hit(1),)), HitGroup("乙", (hit(2),)))
+    output = "\n".join(printed(search_table(search(hits=(), groups=groups))))
+    assert output.index("甲") < output.index("乙")
+
+
+def test_nothing_found_says_what_to_do() -> None:
+    output = " ".join(printed(search_table(search("x", 0, filter="a = 1"))))
+    assert "No pictures found" in output
+    assert "--filter" in output
+
+
+def test_metrics_have_a_row_a_mode() -> None:
+    lines = printed(metrics_table(METRICS, alpha=0.8, title="exact"))
+    assert len(lines) == 6
+    assert lines[-1].split()[-6:] == ["60.0%", "82.0%", "88.0%", "76.8%", "0.710", "0.687"]
+
+
+def test_a_mode_without_a_metric_shows_a_dash() -> None:
+    metrics = {"dense": {"R@1": 0.5}, "[red]": {"R@1": 0.25, "MRR": 0.5}}
+    lines = printed(metrics_table(metrics, alpha=1.0))
+    assert "—" in lines[2]
+    assert "[red]" in lines[3]
+
+
+def test_an_index_run_is_summed_up() -> None:
+    output = "\n".join(printed(index_summary(index(rejects=2), language="zh")))
+    for words in ("2,818", "zvec:.muge/store", "图片编码", "31.20", "—", "some new stage"):
+        assert words in output

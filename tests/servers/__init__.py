@@ -1,0 +1,1 @@
+"""Servers that tests and developers start on loopback."""
