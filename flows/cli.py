@@ -105,23 +105,26 @@ def index(
 
     Exit code 3: done, with rejects.
     """
+    given: dict[str, Any] = {
+        "store": store,
+        "collection": collection,
+        "model": model,
+        "work_dir": work_dir,
+        "document": document,
+        "picture": picture,
+        "partition": partition,
+        "device": device,
+        "shard_images": shard_images,
+        "workers": workers,
+    }
+    with explained():
+        from tasks.index_run import check_request
+
+        check_request(dataset, load_settings(**given))
     with running_flows(verbose):
         from flows.index_dataset import index_dataset
 
-        report = index_dataset(
-            dataset,
-            store=store,
-            collection=collection,
-            model=model,
-            work_dir=work_dir,
-            document=document,
-            picture=picture,
-            partition=partition,
-            device=device,
-            shard_images=shard_images,
-            workers=workers,
-            replace=replace,
-        )
+        report = index_dataset(dataset, replace=replace, **given)
     if as_json:
         from dataclasses import asdict
 
@@ -207,6 +210,16 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Measure search with a data set's queries: recall, nDCG, MRR; exact and through the store."""
+    with explained():
+        from tasks.dataset.reader import open_reader
+        from tasks.work.collections import require_record
+        from tasks.work.folder import Folder
+
+        settings = load_settings(
+            alpha=alpha, store=store, collection=collection, work_dir=work_dir, device=device
+        )
+        open_reader(dataset)
+        require_record(Folder(settings.work_url), settings.store_uri, settings.collection)
     with running_flows(verbose):
         from flows.evaluate_search import as_json as evaluation_json
         from flows.evaluate_search import evaluate_search

@@ -17,12 +17,11 @@ from flows import options
 from flows.stage_runs import StageTimes, run_once, run_over
 from tasks import prefect_tasks
 from tasks.dataset.shards import Plan
-from tasks.encode.describe import describe_model
 from tasks.encode.stages import Encoded
-from tasks.index_run import IndexRun
+from tasks.index_run import IndexRun, check_request
 from tasks.index_stages import Upserted, complete_record
 from tasks.settings import load_settings
-from tasks.work.collections import CollectionRecord, check_name
+from tasks.work.collections import CollectionRecord
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,8 @@ def index_dataset(
         shard_images=shard_images,
         workers=workers,
     )
-    check_name(settings.collection)
-    check_name(settings.partition, "partition")
+    model_info = check_request(dataset, settings)
     times = StageTimes()
-    model_info = describe_model(settings.model)
     with times.stage("plan") as made:
         plan: Plan = run_once(prefect_tasks.plan, dataset, quote(settings))
         made(plan.counts.rows)

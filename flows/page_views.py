@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from flows.index_dataset import IndexReport
-from tasks.evaluate.stages import Evaluation
 from tasks.report.views import EvaluationView, IndexView, SearchView
 from tasks.search.searcher import Answer
 from tasks.sparse.tokens import tokenize
+
+if TYPE_CHECKING:  # `muge search` must not wait for Prefect and torch
+    from flows.index_dataset import IndexReport
+    from tasks.evaluate.stages import Evaluation
 
 
 def search_view(answer: Answer) -> SearchView:

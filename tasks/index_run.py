@@ -6,14 +6,17 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.dataset.reader import open_reader
 from tasks.dataset.shards import Plan
+from tasks.encode.describe import describe_model
 from tasks.encode.stages import ImageStage
 from tasks.errors import CollectionRecordError
 from tasks.records import CollectionInfo, ModelInfo
 from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
 from tasks.store.documents import FIELDS, DocumentParts
-from tasks.work.collections import CollectionRecord
+from tasks.store.open import shared_store
+from tasks.work.collections import CollectionRecord, check_name
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
 
@@ -139,6 +142,18 @@ class IndexRun:
             picture=options.picture,
             counts={},
         )
+
+
+def check_request(dataset: str, settings: Settings) -> ModelInfo:
+    """Refuse at once what cannot work: the data set, the names, the store's address, the model.
+
+    Raises `UsageError` (a child); returns the model's description.
+    """
+    open_reader(dataset)
+    check_name(settings.collection)
+    check_name(settings.partition, "partition")
+    shared_store(settings.store_uri)
+    return describe_model(settings.model)
 
 
 def agree(

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from tasks.dataset.reader import open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries, read_images, read_queries
-from tasks.encode.encoder import Encoder, load_encoder
 from tasks.encode.stages import (
     Encoded,
     encode_image_shard,
@@ -34,6 +34,9 @@ from tasks.work.folder import Folder
 from tasks.work.markers import completed, mark_complete
 from tasks.work.progress import advancing
 from tasks.work.rejects import write_rejects
+
+if TYPE_CHECKING:
+    from tasks.encode.encoder import Encoder
 
 SAMPLED_SHARDS = 8
 
@@ -85,6 +88,8 @@ def encode_texts(run: IndexRun, part: int) -> Encoded:
 
 
 def _encoder(run: IndexRun) -> Encoder:
+    from tasks.encode.encoder import load_encoder  # torch: a run with nothing to do needs none
+
     return load_encoder(run.model.name, run.settings.device)
 
 

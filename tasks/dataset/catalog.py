@@ -9,21 +9,23 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tasks.dataset.reader import Reader, stable_id
 from tasks.dataset.text import QueryTextError, clean_query
+from tasks.errors import WorkFolderError
 from tasks.records import Reject, Row
-from tasks.work.rejects import payload_hash
+from tasks.work.rejects import payload_hash, storable
 
 _TABLES = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE images (image_id INTEGER PRIMARY KEY, span INTEGER, number INTEGER,
                      position TEXT, hash TEXT);
-CREATE TABLE queries (query_id INTEGER PRIMARY KEY, query TEXT, position TEXT);
+CREATE TABLE queries (query_id INTEGER UNIQUE, query TEXT, position TEXT);
 CREATE TABLE pairs (image_id INTEGER, query_id INTEGER, position TEXT,
                     UNIQUE (image_id, query_id));
 """
@@ -58,7 +60,10 @@ class Catalog:
     """All rows of a data set, deduplicated, on disk; use as a context manager."""
 
     def __init__(self, max_image_bytes: int) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="muge-catalog-")
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="muge-catalog-")
+        except OSError as error:
+            raise _no_room(error) from None
         self._db = sqlite3.connect(Path(self._folder.name) / "catalog.sqlite", isolation_level=None)
         self._db.executescript(_TABLES)
         self._db.execute("BEGIN")
@@ -68,9 +73,11 @@ class Catalog:
     def __enter__(self) -> Catalog:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._db.close()
         self._folder.cleanup()
+        if isinstance(error, sqlite3.Error):
+            raise _no_room(error) from error
 
     def fill(self, reader: Reader, advance: Callable[[int], None]) -> Iterator[Reject]:
         """Take in every row; yields what was rejected. `advance` is told of rows read."""
@@ -78,6 +85,7 @@ class Catalog:
             read = 0
             for number, row in enumerate(reader.read(span)):
                 read += 1
+                row = replace(row, position=storable(row.position))
                 yield from self._add(row, span_number, number)
             self._rows += read
             advance(read)
@@ -90,6 +98,9 @@ class Catalog:
             return
         if row.image_id is None:
             yield _reject(row, "no_image_id", "the row has no image_id")
+            return
+        if row.image is None and row.query is None:
+            yield _reject(row, "empty_row", "the row has neither an image nor a query")
             return
         if row.image is not None:
             problem = self._add_image(row, span, number)
@@ -198,11 +209,26 @@ class Catalog:
 
     def fingerprint(self) -> str:
         """16 hex digits over ids, image contents, queries and their order."""
-        digest = hashlib.blake2b(digest_size=8)
-        for entry in self.entries():
-            line = (entry.image_id, entry.hash, entry.query_ids, entry.queries)
-            digest.update(repr(line).encode())
-        return digest.hexdigest()
+        return _digest((e.image_id, e.hash, e.query_ids, e.queries) for e in self.entries())
+
+    def places(self) -> str:
+        """16 hex digits over where the images are read from."""
+        return _digest(
+            self._db.execute("SELECT span, number, position FROM images ORDER BY span, number")
+        )
+
+
+def _digest(lines: Iterable[tuple[Any, ...]]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for line in lines:
+        digest.update(repr(line).encode())
+    return digest.hexdigest()
+
+
+def _no_room(error: Exception) -> WorkFolderError:
+    return WorkFolderError(
+        f"cannot write the temporary catalog: {error}; make room, or name another folder in TMPDIR"
+    )
 
 
 def _reject(row: Row, code: str, reason: str) -> Reject:

@@ -28,6 +28,8 @@ class FolderReader:
     """
 
     def __init__(self, name: DatasetName) -> None:
+        if name.options:
+            raise DatasetError(f"data set folder {name.path!r} takes no option {set(name.options)}")
         self.name = name.slug
         self._url = name.path
         try:
@@ -69,47 +71,53 @@ class FolderReader:
                 yield Row(path, image_id, defect=("unreadable_file", str(error)))
                 continue
             text = None if self._query_file else _text_of(path)
-            query_id = None if text is None else stable_id(text)
-            yield Row(path, image_id, image, query_id, text)
+            yield Row(path, image_id, image, query=text)
 
     def _picture_ids(self) -> dict[str, int]:
         """Ids that the query file gives to pictures; the first line that names a picture wins."""
         if self._ids is None:
             self._ids = {}
             for _, line in self._lines():
-                if isinstance(line, dict) and line.get("image") and line.get("image_id"):
-                    try:
-                        self._ids.setdefault(str(line["image"]), integer_id(line["image_id"]))
-                    except ValueError:
-                        continue  # reported by _read_queries, with its line
+                if not isinstance(line, dict) or line.get("image_id") is None:
+                    continue
+                try:
+                    self._ids.setdefault(str(line.get("image")), integer_id(line["image_id"]))
+                except ValueError:
+                    continue  # reported by _read_queries, with its line
         return self._ids
 
     def _read_queries(self, source: str) -> Iterator[Row]:
         known, ids = set(self._pictures), self._picture_ids()
         for number, line in self._lines():
             position = f"{source}:{number}"
-            if not isinstance(line, dict):
-                yield Row(position, defect=("bad_line", str(line)))
-                continue
-            try:
+            if isinstance(line, dict):
                 yield _query_row(position, line, known, ids)
-            except ValueError as error:
-                yield Row(position, defect=("bad_line", str(error)))
+            else:
+                yield Row(position, defect=("bad_line", line))
 
     def _lines(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
         """Numbered lines of the query file as dicts, or as what is wrong with them."""
         if self._query_file is None:
             return
-        with self._filesystem.open(f"{self._root}/{self._query_file}", "rb") as raw:
-            text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
-            if self._query_file.endswith(".csv"):
-                yield from _csv_lines(text)
-            else:
-                yield from _json_lines(text)
+        lines = _csv_lines if self._query_file.endswith(".csv") else _json_lines
+        try:
+            with self._filesystem.open(f"{self._root}/{self._query_file}", "rb") as raw:
+                # bytes that are no UTF-8 become lone surrogates, which the catalog rejects
+                yield from lines(io.TextIOWrapper(raw, "utf-8-sig", "surrogateescape", newline=""))
+        except OSError as error:
+            raise DatasetError(
+                f"{self._url}/{self._query_file} cannot be read: {error.strerror or error}"
+            ) from None
 
 
 def _csv_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | str]]:
     reader = csv.DictReader(text)
+    try:
+        columns = reader.fieldnames or ["query"]
+    except csv.Error as error:
+        raise DatasetError(f"queries.csv has no readable header: {error}") from None
+    if "query" not in columns:
+        raise DatasetError(f"queries.csv has columns {columns}, expected query among them")
     while True:
         try:
             line = next(reader)
@@ -118,7 +126,8 @@ def _csv_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | s
         except csv.Error as error:
             yield reader.line_num, f"not CSV: {error}"
             continue
-        yield reader.line_num, {key: value for key, value in line.items() if value}
+        # an empty cell is a value that was not given, but an empty query is a query
+        yield reader.line_num, {k: v for k, v in line.items() if v or k == "query"}
 
 
 def _json_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -134,27 +143,31 @@ def _json_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | 
 
 
 def _query_row(position: str, line: dict[str, Any], known: set[str], ids: dict[str, int]) -> Row:
-    query = line.get("query")
+    query, picture = line.get("query"), line.get("image")
     if not isinstance(query, str):
-        raise ValueError(f"query is {query!r}, expected text")
-    picture = line.get("image")
-    if picture is not None and picture not in known:
-        raise ValueError(f"image {str(picture)[:80]!r} is not a picture of this folder")
-    if line.get("image_id") is not None:
-        image_id = integer_id(line["image_id"])
-    elif picture is not None:
-        image_id = ids.get(picture, stable_id(picture))
-    else:
-        raise ValueError("neither image nor image_id is given")
-    if picture is not None and ids.get(picture, image_id) != image_id:
-        raise ValueError(f"image {picture!r} has id {image_id} here and {ids[picture]} before")
-    query_id = line.get("query_id")
-    return Row(
-        position,
-        image_id=image_id,
-        query_id=stable_id(query) if query_id is None else integer_id(query_id),
-        query=query,
-    )
+        return Row(position, defect=("bad_query", f"query is {str(query)[:80]!r}, expected text"))
+    if picture is not None and not (isinstance(picture, str) and picture in known):
+        said = f"image {str(picture)[:80]!r} is not a picture of this folder"
+        return Row(position, defect=("missing_image", said))
+    try:
+        image_id = _image_id(line, picture, ids)
+        query_id = line.get("query_id")
+        query_id = None if query_id is None else integer_id(query_id)
+    except ValueError as error:
+        return Row(position, defect=("bad_id", str(error)))
+    return Row(position, image_id=image_id, query_id=query_id, query=query)
+
+
+def _image_id(line: dict[str, Any], picture: str | None, ids: dict[str, int]) -> int:
+    given = line.get("image_id")
+    if picture is None:
+        if given is None:
+            raise ValueError("neither image nor image_id is given")
+        return integer_id(given)
+    known = ids.get(picture, stable_id(picture))
+    if given is not None and integer_id(given) != known:
+        raise ValueError(f"image {picture!r} has id {given} here and {known} before")
+    return known
 
 
 def _text_of(path: str) -> str:

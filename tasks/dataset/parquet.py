@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.types as kinds
 
 from tasks.dataset.reader import DatasetName, integer_id
 from tasks.errors import DatasetError
 from tasks.records import Row, Span
 
 ROWS_A_SPAN = 512
+ROWS_AT_ONCE = 64
+BUFFER_BYTES = 1 << 20
 WANTED = ("query_id", "query", "image_id", "image")
 
 
@@ -40,68 +44,115 @@ class ParquetReader:
         return sorted(p for p in found if p.endswith(".parquet") and split in p.rsplit("/", 1)[-1])
 
     def spans(self) -> Iterator[Span]:
-        """At most `ROWS_A_SPAN` rows of one file each."""
+        """Whole row groups, as many as have `ROWS_A_SPAN` rows together or one that has more:
+        a part of a row group can only be reached by reading all that is before it."""
         for path in self._paths:
-            with self._filesystem.open(path, "rb") as handle:
-                rows = self._open(handle, path).metadata.num_rows
-            for start in range(0, rows, ROWS_A_SPAN):
-                yield Span(path, start, min(start + ROWS_A_SPAN, rows))
+            with self._open(path) as file:
+                sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+            start = rows = 0
+            for group, size in enumerate(sizes, 1):
+                rows += size
+                if rows >= ROWS_A_SPAN or group == len(sizes):
+                    yield Span(path, start, group)
+                    start, rows = group, 0
 
     def read(self, span: Span) -> Iterator[Row]:
-        """The rows of a span; only the row groups that it touches are read."""
+        """The rows of a span, `ROWS_AT_ONCE` in memory."""
         short = span.source.rsplit("/", 1)[-1]
-        with self._filesystem.open(span.source, "rb") as handle:
-            file = self._open(handle, span.source)
+        groups = range(span.start, span.stop)
+        with self._open(span.source) as file:
+            if span.stop > file.num_row_groups:
+                return  # cut short since; who wanted its rows will miss them
+            number = sum(file.metadata.row_group(n).num_rows for n in range(span.start))
             columns = [name for name in WANTED if name in file.schema_arrow.names]
-            for number, line in _rows_between(file, span.start, span.stop, columns):
-                yield _as_row(f"{short}:{number}", line)
+            for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns):
+                for line in _raw_text(batch).to_pylist():
+                    yield _as_row(f"{short}:{number}", line)
+                    number += 1
 
-    def _open(self, handle: Any, path: str) -> pq.ParquetFile:
+    @contextmanager
+    def _open(self, path: str) -> Iterator[pq.ParquetFile]:
+        """The file, read in small buffers (else a row group's whole column is held); whatever is
+        wrong with it is a `DatasetError`."""
         try:
-            file = pq.ParquetFile(handle)
-        except pa.ArrowException as error:
-            raise DatasetError(f"{path} is not a readable Parquet file: {error}") from None
-        names = set(file.schema_arrow.names)
-        if "image_id" not in names or not names & {"image", "query"}:
+            with self._filesystem.open(path, "rb") as handle:
+                file = pq.ParquetFile(handle, buffer_size=BUFFER_BYTES)
+                _check_columns(path, file.schema_arrow)
+                yield file
+        except (pa.ArrowException, OSError) as error:
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DatasetError(f"{path} is not a readable Parquet file: {said}") from None
+
+
+def _check_columns(path: str, schema: pa.Schema) -> None:
+    names = set(schema.names)
+    if "image_id" not in names or not names & {"image", "query"}:
+        raise DatasetError(
+            f"{path} has columns {sorted(names)}, expected image_id with image or query "
+            f"(MUGE: {', '.join(WANTED)})"
+        )
+    for name in names.intersection(WANTED):
+        kind = schema.field(name).type
+        plain = kind.value_type if kinds.is_dictionary(kind) else kind
+        if not (kinds.is_null(plain) or _fits(name, plain)):
+            expected = {"query": "string", "image": "binary or struct<bytes, path>"}
             raise DatasetError(
-                f"{path} has columns {sorted(names)}, expected image_id with image or query "
-                f"(MUGE: {', '.join(WANTED)})"
+                f"{path}: column {name} is {plain}, expected "
+                f"{expected.get(name, 'integer or string')}"
             )
-        return file
 
 
-def _rows_between(
-    file: pq.ParquetFile, start: int, stop: int, columns: list[str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows number `start` to `stop`, in pieces, so that one large row group is never held whole."""
-    first = 0
-    for group in range(file.num_row_groups):
-        rows = file.metadata.row_group(group).num_rows
-        if first + rows > start and first < stop:
-            number = first
-            for batch in file.iter_batches(64, row_groups=[group], columns=columns):
-                if number + len(batch) > start and number < stop:
-                    for offset, line in enumerate(batch.to_pylist(), number):
-                        if start <= offset < stop:
-                            yield offset, line
-                number += len(batch)
-                if number >= stop:
-                    return
-        first += rows
+def _fits(name: str, kind: pa.DataType) -> bool:
+    if name == "image":
+        if kinds.is_struct(kind):
+            return any(f.name == "bytes" and _is_binary(f.type) for f in kind)
+        return _is_binary(kind)
+    return _is_text(kind) or (name != "query" and kinds.is_integer(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(
+        kinds.is_binary(kind)
+        or kinds.is_large_binary(kind)
+        or kinds.is_fixed_size_binary(kind)
+        or kinds.is_binary_view(kind)
+        or kinds.is_null(kind)
+    )
+
+
+def _raw_text(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with text as bytes: files exist whose text is no UTF-8."""
+    raw = [
+        column.cast(pa.large_binary()) if _is_text(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(raw, batch.schema.names)
 
 
 def _as_row(position: str, line: dict[str, Any]) -> Row:
     image = line.get("image")
     if isinstance(image, dict):
-        image = image.get("bytes")
+        if image["bytes"] is None:
+            said = f"the image is named ({image.get('path')!r}) but its bytes are not in the file"
+            return Row(position, defect=("no_image_bytes", said))
+        image = image["bytes"]
     try:
-        query_id = line.get("query_id")
+        query_id = _text(line.get("query_id"))
         return Row(
             position,
-            image_id=integer_id(line["image_id"]),
-            image=image if isinstance(image, bytes) else None,
+            image_id=integer_id(_text(line["image_id"])),
+            image=image,
             query_id=None if query_id is None else integer_id(query_id),
-            query=line.get("query"),
+            query=_text(line.get("query")),
         )
     except ValueError as error:
         return Row(position, defect=("bad_id", str(error)))
+
+
+def _text(value: Any) -> Any:
+    """Bytes as text, in which lone surrogates stand for what is no UTF-8."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,7 @@ from urllib.parse import parse_qsl
 from tasks.errors import DatasetError
 from tasks.records import Row, Span
 
+_DIGITS = re.compile(r"\s*-?[0-9]{1,4000}\s*")  # int() alone would take "1_0" and "١" too
 FORMS = "sample: | folder:PATH | parquet:PATH"
 
 
@@ -91,10 +93,9 @@ def integer_id(value: object) -> int:
     """An id as MUGE writes it ("813904" or 813904) as an int; raises ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f"id is {value!r}, expected an integer")
-    try:
-        number = int(value)
-    except ValueError:
-        raise ValueError(f"id is {str(value)[:40]!r}, expected an integer") from None
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise ValueError(f"id is {value[:40]!r}, expected an integer")
+    number = int(value)
     if not 0 <= number < 1 << 63:
-        raise ValueError(f"id is {number}, expected 0 to 2**63 - 1")
+        raise ValueError(f"id is {str(value)[:40]}, expected 0 to 2**63 - 1")
     return number

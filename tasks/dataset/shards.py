@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import Catalog, CatalogCounts, CatalogEntry
 from tasks.dataset.reader import Reader
-from tasks.errors import DatasetError
-from tasks.records import Reject, Shard
+from tasks.errors import DatasetError, WorkFolderError
+from tasks.records import Reject, Row, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, mark_complete
-from tasks.work.rejects import write_rejects
+from tasks.work.rejects import payload_hash, write_rejects
 
 FORMAT = 1
 _ENTRY = pa.schema(
@@ -65,11 +65,13 @@ def plan_shards(
         if not counts.images:
             raise DatasetError(_nothing_left(name, rejects))
         data = catalog.fingerprint()
-        # rejects are part of what a run says, and the cut into shards of what parts are called
+        # rejects are part of what a run says, the cut into shards of what parts are called, and
+        # the same rows in another file or order are read from other places
         full = fingerprint(
             data=data,
             shard_images=shard_images,
             format=FORMAT,
+            places=catalog.places(),
             rejects=[(r.position, r.code, r.payload_hash) for r in rejects],
         )
         where = f"{reader.name}/{full}"
@@ -87,6 +89,7 @@ def plan_shards(
         **plan,
     }
     folder.write_json("shards.json", said)
+    mark_complete(folder, "shards.json", shards=len(said["shards"]))
     return _as_plan(said, name)
 
 
@@ -128,9 +131,11 @@ def _write(folder: Folder, name: str, rows: list[dict[str, Any]], schema: pa.Sch
 
 
 def _read_plan(folder: Folder, name: str) -> Plan | None:
-    if not folder.exists("shards.json"):
+    if completed(folder, "shards.json") is None:
         return None
     plan = _as_plan(folder.read_json("shards.json"), name)
+    if plan.rejects and not folder.exists("rejects/dataset.parquet"):
+        return None
     parts = [f"catalog/{shard.part}.parquet" for shard in plan.shards]
     parts += [f"queries/part-{number:05d}.parquet" for number in range(plan.query_parts)]
     return plan if all(completed(folder, part) for part in parts) else None
@@ -149,7 +154,11 @@ def _as_plan(said: dict[str, Any], name: str) -> Plan:
 
 
 def read_shards(folder: Folder) -> tuple[Shard, ...]:
-    """The shards that a run's folder was cut into."""
+    """The shards that a run's folder was cut into; raises `WorkFolderError` if they are torn."""
+    if completed(folder, "shards.json") is None:
+        raise WorkFolderError(
+            f"{folder.url}/shards.json is missing, torn or altered; run `muge index` again"
+        )
     return tuple(Shard(**shard) for shard in folder.read_json("shards.json")["shards"])
 
 
@@ -186,18 +195,30 @@ def read_images(
     for entry in entries:
         by_span.setdefault(entry.span, {})[entry.number] = entry
     for number, span in enumerate(reader.spans()):
-        wanted = by_span.pop(number, None)
-        for offset, row in enumerate(reader.read(span) if wanted else ()):
-            entry_here = wanted.get(offset) if wanted else None
-            if entry_here is None:
-                continue
-            if row.image_id != entry_here.image_id or row.image is None:
-                raise DatasetError(
-                    f"{entry_here.position} changed while it was being indexed "
-                    f"(image {entry_here.image_id} is gone); run the command again"
-                )
-            yield entry_here, row.image
+        yield from _pick(reader.read(span), by_span.pop(number, {}))
         if not by_span:
             return
     if by_span:
-        raise DatasetError("the data set became shorter while it was being indexed; run it again")
+        raise _changed(next(iter(by_span[min(by_span)].values())))
+
+
+def _pick(
+    rows: Iterator[Row], wanted: dict[int, CatalogEntry]
+) -> Iterator[tuple[CatalogEntry, bytes]]:
+    """The wanted images of a span, by their number in it; rows after the last are not read."""
+    for number in range(max(wanted, default=-1) + 1):
+        row, entry = next(rows, None), wanted.get(number)
+        if entry is None:
+            continue
+        if row is None or row.image is None or row.image_id != entry.image_id:
+            raise _changed(entry)
+        if payload_hash(row.image) != entry.hash:  # the queries were judged with another picture
+            raise _changed(entry)
+        yield entry, row.image
+
+
+def _changed(entry: CatalogEntry) -> DatasetError:
+    return DatasetError(
+        f"{entry.position} changed while it was being indexed (image {entry.image_id} is gone or "
+        f"another one); run the command again"
+    )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +16,15 @@ import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
 from tasks.encode.embeddings import EmbeddingWriter, embedding_schema
-from tasks.encode.encoder import Encoder
 from tasks.encode.pixels import DecodedPicture, decode_picture, picture_png
 from tasks.errors import ImageError
 from tasks.records import Reject, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import Marker, completed, mark_complete
 from tasks.work.rejects import payload_hash, write_rejects
+
+if TYPE_CHECKING:
+    from tasks.encode.encoder import Encoder
 
 PICTURE_SCHEMA = pa.schema([("image_id", pa.string()), ("picture", pa.binary())])
 

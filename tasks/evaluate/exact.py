@@ -57,7 +57,8 @@ class ExactSearch:
 
     def _row(self, row: int) -> Iterator[tuple[float, str]]:
         for score, number in zip(self._scores[row], self._documents[row], strict=True):
-            yield -float(score), self._ids[number]
+            if score > -np.inf:
+                yield -float(score), self._ids[number]
 
 
 def search_exactly(
@@ -79,8 +80,15 @@ def search_exactly(
             dense = queries.dense @ vectors.T
             words = _sparse_scores(terms, sparse, len(queries.ids))
             for alpha, search in found.items():
-                search.add(ids, (alpha * dense + (1 - alpha) * words).astype(np.float32))
+                search.add(ids, _weigh(dense, words, alpha))
     return {alpha: search.rankings() for alpha, search in found.items()}
+
+
+def _weigh(dense: Float32, words: Float32, alpha: float) -> Float32:
+    """Hybrid scores; by keywords alone a document without any of them is no answer."""
+    if alpha == 0:
+        return np.where(words > 0, words, np.float32(-np.inf))
+    return (alpha * dense + (1 - alpha) * words).astype(np.float32)
 
 
 _Postings = dict[int, tuple[npt.NDArray[np.int64], Float32]]

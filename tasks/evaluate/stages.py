@@ -11,13 +11,12 @@ import numpy as np
 from tasks.dataset.reader import open_reader
 from tasks.dataset.shards import read_entries, read_shards
 from tasks.encode.embeddings import read_embeddings
-from tasks.encode.encoder import load_encoder
 from tasks.errors import CollectionRecordError
 from tasks.evaluate.exact import QueryVectors, search_exactly
 from tasks.evaluate.judgements import Judgement, Protocol, protocol_of, read_judgements
 from tasks.evaluate.metrics import mean_scores, overlap_at
 from tasks.records import Query, Shard
-from tasks.search.searcher import check_model, open_searcher
+from tasks.search.searcher import answers, check_model, open_searcher
 from tasks.settings import Settings
 from tasks.sparse.bm25 import load_bm25
 from tasks.store.contract import VectorStore
@@ -36,8 +35,8 @@ class Evaluation:
     """Metrics of a collection: mode (dense, sparse, hybrid) -> metric -> value in 0..1.
 
     `metrics` are by exact search over the Parquet embeddings, `through_store` by the live store
-    with its real index (R@K only reaches 10 there). `ann_recall` is the share of the exact top 10
-    that the store found, for hybrid if that is honest, else for dense.
+    with its real index. `ann_recall` is the share of the exact top 10 that the store found, for
+    hybrid if that is honest, else for dense.
     `without_positive` counts queries whose relevant images are not in the gallery: they score 0.
     """
 
@@ -140,6 +139,8 @@ def _image_ids(gallery: _Gallery) -> set[str]:
 
 
 def _encode(gallery: _Gallery, judgements: Sequence[Judgement], settings: Settings) -> QueryVectors:
+    from tasks.encode.encoder import load_encoder
+
     record = gallery.record
     bm25 = load_bm25(gallery.run, record.stages["bm25"])
     texts = [judgement.text for judgement in judgements]
@@ -166,12 +167,12 @@ def _ask_store(gallery: _Gallery, queries: QueryVectors, alpha: float) -> list[l
             dense=dense,
             sparse=sparse,
             alpha=alpha,
-            topk=10,
+            topk=DEPTH,
             output_fields=(),
             partition=gallery.record.partition,
         )
         hits = gallery.store.query(gallery.record.collection, query)
-        rankings.append([hit.id for hit in hits])
+        rankings.append([hit.id for hit in hits if answers(hit, alpha)])
         progress(1)
     finish("search_store")
     return rankings

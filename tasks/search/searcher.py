@@ -66,7 +66,8 @@ class Searcher:
         done = time.perf_counter()
         took = {"model": encoded - start, "store": done - encoded, "total": done - start}
         rounded = {stage: round(seconds * 1000, 3) for stage, seconds in took.items()}
-        return Answer(question, picture, hits, rounded)
+        kept = [hit for hit in hits if answers(hit, question.alpha)]
+        return Answer(question, picture, kept, rounded)
 
     def _load(self, question: Question) -> None:
         """Load what the question needs, so that times are the search's alone."""
@@ -117,6 +118,12 @@ class Searcher:
                 f"{self.record.bm25}, {self._run.url} holds {bm25.hash}; index again with --replace"
             )
         return bm25
+
+
+def answers(hit: Hit, alpha: float) -> bool:
+    """Whether a hit answers at all: by keywords alone a document without any of them does not,
+    though stores fill up with such to topk."""
+    return alpha > 0 or hit.score > 0
 
 
 def open_searcher(settings: Settings, store: VectorStore, model: str | None = None) -> Searcher:

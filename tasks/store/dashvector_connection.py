@@ -49,7 +49,7 @@ class Connection:
 
         Raises `RefusedError` or, when time is up, `StoreError`; `what` opens the message.
         """
-        attempts = Attempts(what, self.options)
+        attempts = Attempts(what, self.options, self.options.deadline_seconds)
         while True:
             answer = self.ask_once(question)
             if answer.failure is None or answer.failure.code in accept:

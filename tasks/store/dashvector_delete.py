@@ -17,7 +17,7 @@ def delete(connection: Connection, name: str, ids: list[str], partition: str) ->
     Raises `RefusedError` naming a document that cannot be removed.
     """
     what = f"delete {len(ids)} documents from collection {name}"
-    attempts = Attempts(what, connection.options)
+    attempts = Attempts(what, connection.options, connection.options.write_deadline_seconds)
     while ids:
         answer = _ask(connection, name, ids, partition)
         failure = answer.failure

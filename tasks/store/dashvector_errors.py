@@ -83,7 +83,7 @@ class Failure:
 
     def __str__(self) -> str:
         advice = _ADVICE.get(self.code)
-        parts = [part for part in (advice, self.message) if part]
+        parts = [part for part in (advice, " ".join(self.message.split())) if part]
         return f"{': '.join(parts) or 'no reason given'} (code {self.code})"
 
 

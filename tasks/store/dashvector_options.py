@@ -23,7 +23,8 @@ class DashVectorOptions:
     each write operation). `slot` is entered around each write request: a place for a limit that
     several runs share. Delays between attempts are drawn from 0 to
     `first_delay_seconds * 2**n`, at most `longest_delay_seconds` (exponential backoff with full
-    jitter), until `deadline_seconds` after the first attempt. A client that has not reached the
+    jitter), until `deadline_seconds` after the first attempt, `write_deadline_seconds` for upsert
+    and delete. A client that has not reached the
     service for `rebuild_after_seconds` is replaced.
     """
 
@@ -35,7 +36,8 @@ class DashVectorOptions:
     fetch_ids: int = 256
     first_delay_seconds: float = 0.1
     longest_delay_seconds: float = 10.0
-    deadline_seconds: float = 180.0
+    deadline_seconds: float = 30.0
+    write_deadline_seconds: float = 180.0
     rebuild_after_seconds: float = 5.0
     ready_seconds: float = 300.0
     poll_seconds: float = 0.5

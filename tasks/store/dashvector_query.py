@@ -6,6 +6,7 @@ product, where the query alone is weighted: dense by alpha, sparse by 1 - alpha.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,7 @@ class Weighted:
         # not a BLAS product: equal vectors must score equally, to the last bit
         dense = float((self.dense * np.asarray(vector, dtype=np.float64)).sum())
         shared = self.sparse.keys() & sparse.keys()
-        return dense, sum(self.sparse[term] * sparse[term] for term in sorted(shared))
+        return dense, math.fsum(self.sparse[term] * sparse[term] for term in shared)
 
 
 def weigh(sides: QuerySides, dimension: int) -> Weighted:

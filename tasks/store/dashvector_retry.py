@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -9,6 +10,11 @@ import time
 from tasks.errors import StoreError
 from tasks.store.dashvector_errors import FEW_ATTEMPTS, Failure, Remedy
 from tasks.store.dashvector_options import DashVectorOptions
+
+REPORTED_ATTEMPT = 4
+"""The failed attempt at which people are told; the first few are nothing unusual."""
+
+_log = logging.getLogger(__name__)
 
 
 class RefusedError(StoreError):
@@ -27,10 +33,15 @@ class Attempts:
     """
 
     def __init__(
-        self, what: str, options: DashVectorOptions, stop: threading.Event | None = None
+        self,
+        what: str,
+        options: DashVectorOptions,
+        deadline_seconds: float,
+        stop: threading.Event | None = None,
     ) -> None:
         self._what = what
         self._options = options
+        self._deadline = deadline_seconds
         self._stop = stop or threading.Event()
         self._started = time.monotonic()
         self._failed = 0
@@ -49,9 +60,13 @@ class Attempts:
         self._failed += 1
         delay = self._delay()
         spent = time.monotonic() - self._started
-        if spent + delay > self._options.deadline_seconds:
+        if spent + delay > self._deadline:
             raise StoreError(
                 f"{self._what}: given up after {self._failed} attempts in {spent:.1f} s: {failure}"
+            )
+        if self._failed == REPORTED_ATTEMPT:
+            _log.warning(
+                "%s: %s; trying for %.0f s more", self._what, failure, self._deadline - spent
             )
         if self._stop.wait(delay):
             raise StoreError(f"{self._what}: stopped, because another request failed")

@@ -78,15 +78,15 @@ def info_of(meta: sdk.Meta, documents: int) -> CollectionInfo:
 
 
 def _unusable(meta: sdk.Meta) -> list[str]:
-    vectors = [*meta.vectors_schema.values(), *meta.sparse_vectors_schema.values()]
-    if len(vectors) != 1:
-        return [f"it has {len(vectors)} vectors a document, 1 is wanted"]
+    vectors = [*meta.vectors_schema, *meta.sparse_vectors_schema]
+    if vectors != [_RESERVED]:
+        return [f"its vectors are named ({', '.join(vectors)}), one without a name is wanted"]
     differences = []
     if meta.metric != "dotproduct":
         differences.append(f"metric is {meta.metric}, dotproduct is wanted")
     if meta.dtype != "FLOAT":
         differences.append(f"vectors are {meta.dtype}, FLOAT is wanted")
-    quantized = getattr(vectors[0], "quantize_type", "")
+    quantized = getattr(meta.vectors_schema[_RESERVED], "quantize_type", "")
     if quantized:
         # such a collection takes no sparse vectors
         differences.append(f"vectors are quantized ({quantized})")

@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 import dashvector
 from dashvector.core.proto import dashvector_pb2
 
+Error: type[Exception] = dashvector.DashVectorException
 UPSERT_METHOD = "/proxima.dashvector.proto.DashVectorService/upsert_doc"
 
 
@@ -106,7 +107,12 @@ class Client(Response, Protocol):
 
 
 def connect(api_key: str, endpoint: str, timeout: float) -> Client:
-    """A new gRPC client; its code says whether the service answered."""
+    """A new gRPC client; its code says whether the service answered.
+
+    The SDK's HTTP mode is not offered: it cannot be used from a thread other than the first,
+    raises network failures instead of returning them, and returns sparse vectors with text as
+    keys (`tests/store/test_dashvector_http.py`).
+    """
     return cast(Client, dashvector.Client(api_key=api_key, endpoint=endpoint, timeout=timeout))
 
 

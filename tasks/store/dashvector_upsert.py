@@ -9,25 +9,33 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from tasks.errors import StoreError
 from tasks.records import CollectionSpec, Document, Reject, UpsertResult
 from tasks.store import dashvector_wire as wire
 from tasks.store.dashvector_build import Item, choose_builder
 from tasks.store.dashvector_check import plain_document
 from tasks.store.dashvector_connection import Connection
 from tasks.store.dashvector_errors import TOO_LARGE, Failure, Remedy, normalise
-from tasks.store.dashvector_retry import Attempts
+from tasks.store.dashvector_retry import Attempts, RefusedError
 
 Batch = dict[str, Item]
+MAX_ALONE = 16
+"""More documents of one batch refused one by one: it is not the documents that are wrong."""
+
 _RETRY = (Remedy.RETRY, Remedy.RETRY_FEW, Remedy.REBUILD)
 
 
 @dataclass
 class _Outcome:
-    """What one request left: documents refused, and those to send again, with the reason."""
+    """What one request left: documents refused, and those to send again, with the reason.
+
+    `alone` is the code of a request that was refused as a whole down to a single document.
+    """
 
     rejects: list[Reject] = field(default_factory=list)
     again: list[list[Item]] = field(default_factory=list)
     failure: Failure | None = None
+    alone: Failure | None = None
 
 
 class Upsert:
@@ -41,6 +49,7 @@ class Upsert:
         self._builder = choose_builder(spec, partition, self._options.fast_building)
         self._room = self._options.batch_bytes - wire.overhead(partition)
         self._stop = threading.Event()
+        self._cause: BaseException | None = None
         self._read = 0
         self._rejects: list[Reject] = []
 
@@ -55,11 +64,13 @@ class Upsert:
                 for batch in self._batches(documents):
                     while self._must_wait(flying, batch):
                         self._land(flying)
-                    flying.append((batch, pool.submit(self._send, list(batch.values()))))
+                    flying.append((batch, pool.submit(self._work, list(batch.values()))))
                 while flying:
                     self._land(flying)
-            except BaseException:
+            except BaseException as error:
                 self._stop.set()
+                if isinstance(error, StoreError) and self._cause is not None:
+                    raise self._cause from None
                 raise
         return UpsertResult(self._read - len(self._rejects), tuple(self._rejects))
 
@@ -103,16 +114,29 @@ class Upsert:
             else:
                 yield item
 
+    def _work(self, items: list[Item]) -> list[Reject]:
+        try:
+            return self._send(items)
+        except BaseException as error:
+            # set before the others stop, so that it is not one of their errors
+            self._cause = self._cause or error
+            self._stop.set()
+            raise
+
     def _send(self, items: list[Item]) -> list[Reject]:
         """Send a batch until each document is stored or refused; the last pieces first."""
         what = f"upsert {len(items)} documents to collection {self._spec.name}"
-        attempts = Attempts(what, self._options, self._stop)
+        attempts = Attempts(what, self._options, self._options.write_deadline_seconds, self._stop)
         rejects: list[Reject] = []
         pieces = [items]
+        alone = 0
         while pieces:
             outcome = self._attempt(pieces.pop())
             rejects += outcome.rejects
             pieces += outcome.again
+            alone += outcome.alone is not None
+            if outcome.alone is not None and alone > MAX_ALONE:
+                raise RefusedError(what, outcome.alone)
             if outcome.failure is not None:
                 attempts.again(outcome.failure)
         return rejects
@@ -155,7 +179,7 @@ def _judge_refused(items: list[Item], failure: Failure, results: dict[str, objec
     if failure.remedy not in (Remedy.SPLIT, Remedy.REJECT):
         return _Outcome(again=[items], failure=failure)
     if len(items) == 1:
-        return _Outcome([_reject(items[0], failure)])
+        return _Outcome([_reject(items[0], failure)], alone=failure)
     half = len(items) // 2
     return _Outcome(again=[items[half:], items[:half]])
 

@@ -91,7 +91,7 @@ def builds_the_same() -> bool:
     try:
         theirs = sdk_bytes([document], spec)
         return theirs == request([pack(document, spec)], "default")
-    except (AttributeError, TypeError, ValueError):
+    except (ImportError, AttributeError, TypeError, ValueError, sdk.Error):
         return False
 
 

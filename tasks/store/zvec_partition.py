@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -224,7 +225,8 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
             return open_it()
         except ZVEC_ERRORS as error:
             if "Can't lock" not in str(error):
-                raise StoreError(f"zvec cannot open {path}: {one_line(error)}") from error
+                hint = "" if os.access(path, os.W_OK) else " (zvec must write to it even to read)"
+                raise StoreError(f"zvec cannot open {path}{hint}: {one_line(error)}") from error
         if time.monotonic() > deadline:
             raise StoreBusyError(
                 f"{path} is held by another process: one process writes alone, or many read; wait "

@@ -16,7 +16,8 @@ from tasks.errors import StoreError
 from tasks.records import CollectionSpec, Document, FieldType, FieldValue
 from tasks.store.checks import dense_of, sparse_of
 
-SCHEMA_FILE = "schema.json"
+# Not plain schema.json: the root may be a folder where people keep other things.
+SCHEMA_FILE = "muge-schema.json"
 # The leading underscore keeps them apart from people's fields; one of these names is refused.
 DENSE = "_dense"
 SPARSE = "_sparse"

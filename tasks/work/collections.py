@@ -6,7 +6,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tasks.errors import CollectionRecordError, UsageError
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.errors import CollectionRecordError, UsageError, WorkFolderError
 from tasks.records import ModelInfo
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
@@ -40,6 +42,10 @@ class CollectionRecord:
     counts: dict[str, int]
 
 
+_FORM = TypeAdapter(CollectionRecord)
+STAGES = frozenset({"images", "texts", "bm25", "sparse"})
+
+
 def check_name(name: str, what: str = "collection") -> str:
     """The name itself, or `UsageError` if DashVector would refuse it."""
     if not NAME.fullmatch(name):
@@ -55,18 +61,30 @@ def save_record(work: Folder, record: CollectionRecord) -> None:
 
 
 def find_record(work: Folder, store: str, collection: str) -> CollectionRecord | None:
-    """The record of a collection in a store, or None."""
+    """The record of a collection in a store, or None; raises `CollectionRecordError` if what is
+    there is no record, or another collection's."""
     path = _path(store, collection)
     if not work.exists(path):
         return None
-    said: dict[str, Any] = work.read_json(path)
     try:
-        return CollectionRecord(**{**said, "model": ModelInfo(**said["model"])})
-    except (KeyError, TypeError) as error:
-        raise CollectionRecordError(
-            f"the record {work.url}/{path} cannot be used ({error}); "
-            f"index again with --replace to make it anew"
-        ) from None
+        with work.reading(path) as handle:
+            record = _FORM.validate_json(handle.read(), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise _unusable(work, path, f"{where}: {first['msg']}") from None
+    if (record.store, record.collection) != (store, collection):
+        raise _unusable(work, path, f"it is of {record.collection!r} in {record.store}")
+    if missing := STAGES - record.stages.keys():
+        raise _unusable(work, path, f"stages: {min(missing)} is missing")
+    return record
+
+
+def _unusable(work: Folder, path: str, why: str) -> CollectionRecordError:
+    return CollectionRecordError(
+        f"the record {work.url}/{path} cannot be used ({why}); delete it and index again with "
+        f"--replace to make it anew"
+    )
 
 
 def require_record(work: Folder, store: str, collection: str) -> CollectionRecord:
@@ -89,7 +107,7 @@ def require_record(work: Folder, store: str, collection: str) -> CollectionRecor
 def list_records(work: Folder, store: str) -> list[CollectionRecord]:
     """All records of a store, by collection name."""
     names = [n.removesuffix(".json") for n in work.names(f"collections/{_slug(store)}")]
-    found = [find_record(work, store, name) for name in names]
+    found = [find_record(work, store, name) for name in names if NAME.fullmatch(name)]
     return [record for record in found if record is not None]
 
 

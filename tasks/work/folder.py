@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,13 +77,16 @@ class Folder:
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """A file open for writing that replaces `name` when the block ends without an error.
 
-        Locally by fsync and rename; on object storage an upload is complete or absent by itself.
+        Locally by fsync and rename; elsewhere by one upload of a temporary file, which object
+        storage takes whole or not at all. Only an `OSError` of the block is explained.
         """
         target = self.path(name)
-        with explained(f"{self.url}/{name}", "write"):
+        with explained(f"{self.url}/{name}", "write", OSError):
             if not self.is_local:
-                with self._resolved[0].open(target, "wb") as handle:
+                with tempfile.NamedTemporaryFile(prefix="muge-upload-") as handle:
                     yield handle
+                    handle.flush()
+                    self._resolved[0].put_file(handle.name, target)
                 return
             os.makedirs(os.path.dirname(target), exist_ok=True)
             partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
@@ -103,7 +107,7 @@ class Folder:
             content = handle.read()
         try:
             return json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise WorkFolderError(
                 f"{self.url}/{name} is not JSON ({len(content)} bytes); delete it and run again"
             ) from None
@@ -116,11 +120,13 @@ class Folder:
 
 
 @contextmanager
-def explained(place: str, doing: str) -> Iterator[None]:
+def explained(
+    place: str, doing: str, *errors: type[Exception]
+) -> Iterator[None]:
     """Turn an operating system's or storage library's error into one line to act on."""
     try:
         yield
-    except (OSError, ImportError, ValueError) as error:
+    except errors or (OSError, ImportError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise WorkFolderError(
             f"cannot {doing} {place}: {reason}; choose another place with --work-dir, "

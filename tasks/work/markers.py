@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tasks.errors import WorkFolderError
 from tasks.work.folder import Folder
 
 
@@ -32,18 +33,22 @@ def mark_complete(folder: Folder, output: str, **counts: int) -> Marker:
     """Write the marker of an output that is there in full."""
     size, checksum = _measure(folder, output)
     marker = Marker(bytes=size, checksum=checksum, counts=counts)
-    folder.write_json(_name(output), asdict(marker))
+    said = asdict(marker)
+    folder.write_json(_name(output), {**said, "seal": fingerprint(**said)})
     return marker
 
 
 def completed(folder: Folder, output: str) -> Marker | None:
-    """The marker of an output, or None if it is missing, torn or differs from its output."""
+    """The marker of an output, or None if it is missing, torn, altered or differs from its output."""
     if not (folder.exists(_name(output)) and folder.exists(output)):
         return None
-    said = folder.read_json(_name(output))
     try:
+        said = folder.read_json(_name(output))
+        seal = said.pop("seal")
         marker = Marker(**said)
-    except TypeError:
+    except (WorkFolderError, AttributeError, KeyError, TypeError):
+        return None
+    if seal != fingerprint(**said):
         return None
     return marker if _measure(folder, output) == (marker.bytes, marker.checksum) else None
 

@@ -27,7 +27,7 @@ def write_rejects(folder: Folder, name: str, rejects: Sequence[Reject]) -> None:
         folder.remove(path)
         return
     with folder.writing(path) as handle:
-        rows = [{k: _storable(v) for k, v in asdict(reject).items()} for reject in rejects]
+        rows = [{k: storable(v) for k, v in asdict(reject).items()} for reject in rejects]
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), handle)
 
 
@@ -40,6 +40,6 @@ def read_rejects(folder: Folder) -> Iterator[Reject]:
                     yield Reject(**row)
 
 
-def _storable(text: str) -> str:
-    """Text that Parquet takes: lone surrogates are written as their escapes."""
+def storable(text: str) -> str:
+    """Text that Parquet and SQLite take: lone surrogates are written as their escapes."""
     return text.encode("utf-8", "backslashreplace").decode()

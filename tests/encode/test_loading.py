@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,14 +79,15 @@ def test_changed_weights_are_another_model(own: Tiny) -> None:
     np.testing.assert_allclose(second.encode_texts(["猫"]), -first.encode_texts(["猫"]), atol=1e-6)
 
 
-def test_a_hash_is_not_computed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hash_follows_its_file(tmp_path: Path) -> None:
     file = tmp_path / "weights"
     file.write_bytes(b"one")
     assert hash_file(file) == hashlib.sha256(b"one").hexdigest()
     file.write_bytes(b"other")
     assert hash_file(file) == hashlib.sha256(b"other").hexdigest()
-    file.chmod(0)
     assert hash_file(file) == hashlib.sha256(b"other").hexdigest()
+    with pytest.raises(ModelError, match="cannot be read"):
+        hash_file(tmp_path / "none")
 
 
 def test_threads_get_their_own_vectors(tiny: Tiny) -> None:
@@ -110,7 +113,7 @@ def test_pixels_of_another_shape_are_refused(tiny: Tiny, shape: tuple[int, ...])
     with pytest.raises(ValueError, match=r"expected uint8 \(N, 224, 224, 3\)"):
         encoder.encode_images(np.zeros(shape, np.uint8))
     with pytest.raises(ValueError, match="float32"):
-        encoder.encode_images(np.zeros((1, 224, 224, 3), np.float32))  # type: ignore[arg-type]
+        encoder.encode_images(np.zeros((1, 224, 224, 3), np.float32))
 
 
 def test_pixels_may_be_a_view_that_cannot_be_written(tiny: Tiny) -> None:
@@ -143,47 +146,66 @@ def test_a_name_that_means_nothing_is_an_error(name: str) -> None:
 
 
 HUB_SCRIPT = """
-import json
+import dataclasses, json, sys
 from tasks.encode.describe import describe_model
 from tasks.errors import ModelError
-result = []
-for name in {names!r}:
+for name in sys.stdin:
     try:
-        info = describe_model(name)
-        result.append([info.name, info.revision, info.dimension])
+        answer = dataclasses.asdict(describe_model(name.strip()))
     except ModelError as error:
-        result.append(str(error))
-print(json.dumps(result))
+        answer = str(error)
+    print(json.dumps(answer), flush=True)
 """
 
 
-def ask_hub(url: str, cache: Path, *names: str) -> list[object]:
-    """Describe models in a process whose ModelScope client talks to `url` alone."""
-    environment = {**os.environ, "MODELSCOPE_ENDPOINT": url, "MODELSCOPE_CACHE": str(cache)}
-    script = HUB_SCRIPT.format(names=names)
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, check=True
-    )
-    answers: list[object] = json.loads(done.stdout.splitlines()[-1])
-    return answers
+class HubUser:
+    """A process that describes models, whose ModelScope client talks to one hub alone."""
+
+    def __init__(self, url: str, cache: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HUB_SCRIPT],
+            env={**os.environ, "MODELSCOPE_ENDPOINT": url, "MODELSCOPE_CACHE": str(cache)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+        )
+
+    def describe(self, model: str) -> Any:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{model}\n")
+        return json.loads(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate()
 
 
 def test_a_hub_model_is_downloaded_once(tiny: Tiny, tmp_path: Path) -> None:
-    with ModelHub(tiny("vit-b").folder, "owner/tiny", ("master", "v1.0.1")) as hub:
-        found = ask_hub(hub.url, tmp_path, "owner/tiny", "owner/tiny@v1.0.1")
-        assert found == [["owner/tiny", "master", 64], ["owner/tiny", "v1.0.1", 64]]
+    with (
+        ModelHub(tiny("vit-b").folder, "owner/tiny", ("master", "v1.0.1")) as hub,
+        closing(HubUser(hub.url, tmp_path)) as user,
+    ):
+        first = user.describe("owner/tiny")
+        assert (first["name"], first["revision"]) == ("owner/tiny", "master")
+        assert first["weights"] == describe_model(str(tiny("vit-b").folder)).weights
+        assert hub.downloads("pytorch_model.bin") == 1
+        assert user.describe("owner/tiny@v1.0.1")["revision"] == "v1.0.1"
         assert hub.downloads("pytorch_model.bin") == 2
         assert hub.downloads("README.md") == 0
+
         hub.requests.clear()
-        assert ask_hub(hub.url, tmp_path, "owner/tiny", "owner/tiny@v1.0.1") == found
+        assert user.describe("owner/tiny") == first
         assert hub.requests == []
 
+        next(tmp_path.rglob("vocab.txt")).unlink()
+        assert user.describe("owner/tiny") == first
+        assert user.describe("owner/tiny@v1.0.1")["dimension"] == 64
+        assert hub.downloads("vocab.txt") == 1
 
-def test_what_the_hub_has_not_is_one_line(tiny: Tiny, tmp_path: Path) -> None:
-    with ModelHub(tiny("vit-b").folder, "owner/tiny", ("master",)) as hub:
-        answers = ask_hub(hub.url, tmp_path, "owner/none", "owner/tiny@v9")
-    for name, answer in zip(("owner/none@master", "owner/tiny@v9"), answers, strict=True):
-        assert isinstance(answer, str)
-        assert answer.startswith(f"could not download {name}: ")
-        assert answer.endswith("; use --model sample or a local folder")
-        assert "\n" not in answer
+        for name in ("owner/none@master", "owner/tiny@v9"):
+            answer = user.describe(name)
+            assert answer.startswith(f"could not download {name}: ")
+            assert answer.endswith("; use --model sample or a local folder")
+            assert "\n" not in answer

@@ -122,6 +122,19 @@ def test_order_of_texts_is_kept(tiny: Tiny) -> None:
     np.testing.assert_allclose(encoder.encode_texts(texts)[rows], some, rtol=0, atol=5e-7)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("family", FAMILY)
+def test_a_gpu_in_half_precision_gives_nearly_the_same(tiny: Tiny, family: str) -> None:
+    folder = str(tiny(family).folder)
+    pixels = pictures(4, tiny(family).resolution)
+    cpu, gpu = load_encoder(folder, "cpu"), load_encoder(folder, "cuda")
+    assert gpu.device == "cuda:0"
+    images = (cpu.encode_images(pixels) * gpu.encode_images(pixels)).sum(axis=1)
+    texts = (cpu.encode_texts(TEXTS) * gpu.encode_texts(TEXTS)).sum(axis=1)
+    assert min(images.min(), texts.min()) > 0.99
+
+
 def pictures(count: int, side: int) -> Uint8:
     """Pictures that differ in colours and shapes, not only in noise."""
     random = np.random.default_rng(side)

@@ -12,21 +12,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
+from tasks import sample
 from tasks.encode.layout import LONGEST_TEXT, read_vocabulary
 from tasks.encode.locate import SAMPLE, locate_model
 from tasks.encode.tokenizer import TextTokenizer, separate
 from tasks.errors import ModelError
 from tests.encode.models import original_module, vocabulary
 
+SAMPLE_QUERIES = Path(sample.__file__).parent / "data" / "queries.parquet"
+
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample model's vocabulary if it is there, else the tests' own."""
-    sample = locate_model(SAMPLE).path / "vocab.txt"
-    if sample.exists():
-        return sample
+    shipped = locate_model(SAMPLE).path / "vocab.txt"
+    if shipped.exists():
+        return shipped
     file = tmp_path_factory.mktemp("words") / "vocab.txt"
     file.write_text("\n".join(vocabulary()) + "\n", encoding="utf-8")
     return file
@@ -107,6 +111,11 @@ def test_special_texts(ours: TextTokenizer, original: Any, text: str) -> None:
 
 def test_random_texts(ours: TextTokenizer, original: Any) -> None:
     assert_same(ours, original, random_texts(20_000))
+
+
+@pytest.mark.skipif(not SAMPLE_QUERIES.exists(), reason="the sample is not there")
+def test_the_samples_queries(ours: TextTokenizer, original: Any) -> None:
+    assert_same(ours, original, pq.read_table(SAMPLE_QUERIES)["query"].to_pylist())
 
 
 def random_texts(count: int) -> Iterable[str]:

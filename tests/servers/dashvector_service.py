@@ -31,12 +31,12 @@ class DashVectorService(ClusterService):
         return self._write("upsert_doc", request, context, pb.UpsertDocResponse())
 
     def _write(self, method: str, request: Any, context: Any, response: Any) -> Any:
-        self.faults.receive(method, len(request.docs), request.ByteSize())
+        self.faults.receive(method, len(request.docs), context.request_bytes)
 
         def work(fault: Fault | None) -> None:
             collection = self.serving(context)
             partition = self.partition(collection, request.partition)
-            limits.check_size(request)
+            limits.check_size(context.request_bytes)
             if not 1 <= len(request.docs) <= limits.MAX_DOCUMENTS:
                 raise Refusal(-2036, f"docs length({len(request.docs)}) must be in [1, 1024]")
             for place, document in enumerate(request.docs):
@@ -68,7 +68,7 @@ class DashVectorService(ClusterService):
 
     def delete_doc(self, request: Any, context: Any) -> Any:
         response = pb.DeleteDocResponse()
-        self.faults.receive("delete_doc", len(request.ids), request.ByteSize())
+        self.faults.receive("delete_doc", len(request.ids), context.request_bytes)
 
         def work(fault: Fault | None) -> None:
             partition = self.partition(self.serving(context), request.partition)

@@ -20,6 +20,7 @@ QUICK = DashVectorOptions(
     first_delay_seconds=0.002,
     longest_delay_seconds=0.02,
     deadline_seconds=20.0,
+    write_deadline_seconds=20.0,
     rebuild_after_seconds=0.2,
     ready_seconds=10.0,
     poll_seconds=0.01,

@@ -16,7 +16,7 @@ from tasks.store.zvec import ZvecStore
 from tests.store.reference import exact_hits
 
 DIMENSION = 3
-NUMBERS = itertools.count()
+NAME = "exact"
 
 # Whole numbers: sums are exact in float32, so ties are many and real, and so are negative scores.
 vectors = st.lists(st.integers(-3, 3), min_size=DIMENSION, max_size=DIMENSION)
@@ -30,7 +30,7 @@ alphas = st.sampled_from([0.0, 1e-6, 0.1, 0.3, 0.5, 0.7, 0.9, 1 - 1e-6, 1.0])
 @st.composite
 def collections(draw: st.DrawFn) -> list[Document]:
     """0 to 80 documents from few distinct contents, so that many are equal."""
-    contents = draw(st.lists(st.tuples(vectors, document_terms), min_size=1, max_size=12))
+    contents = draw(st.lists(st.tuples(vectors, document_terms), min_size=1, max_size=40))
     names = draw(st.lists(ids, unique=True, max_size=80))
     places = st.integers(0, len(contents) - 1)
     documents = []
@@ -49,7 +49,8 @@ def queries(draw: st.DrawFn) -> Query:
     if dense is None and sparse is None:
         sparse = {}
     array = None if dense is None else np.array(dense, dtype=np.float32)
-    return Query(array, sparse, draw(alphas), draw(st.integers(1, 90)))
+    topk = draw(st.integers(1, 4) | st.integers(1, 90))
+    return Query(array, sparse, draw(alphas), topk)
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +58,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZvecStore]:
     # lists start as short as they can, so that small collections need several rounds
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zvec_query, "FIRST_MARGIN", 0)
+        patch.setattr(zvec_query, "FIRST_SHARE", 1000)
         patch.setattr(zvec_query, "READ_MARGIN", 0)
         opened = ZvecStore(tmp_path_factory.mktemp("exact"))
+        opened.create(CollectionSpec(NAME, DIMENSION, {"content": "int"}))
         yield opened
         opened.close()
 
 
 @settings(
-    max_examples=60,
+    max_examples=200,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -73,13 +76,35 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZvecStore]:
 def test_the_top_k_is_exact(
     store: ZvecStore, documents: list[Document], asked: list[Query]
 ) -> None:
-    name = f"exact{next(NUMBERS)}"
-    store.create(CollectionSpec(name, DIMENSION, {"content": "int"}))
-    store.upsert(name, documents)
-    for query in asked:
-        hits = [(hit.id, hit.dense, hit.sparse) for hit in store.query(name, query)]
+    # one collection for all examples: making one takes a hundred times as long as filling it
+    store.upsert(NAME, documents)
+    try:
+        for query in asked:
+            hits = [(hit.id, hit.dense, hit.sparse) for hit in store.query(NAME, query)]
+            assert hits == exact_hits(documents, query)
+    finally:
+        store.delete(NAME, [document.id for document in documents])
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("shift", [0.0, -2.0])
+def test_sides_that_disagree(store: ZvecStore, noise: float, shift: float) -> None:
+    """Each list's best are the other's worst, and the best sums are in the middle of both."""
+    rng = np.random.default_rng(7)
+    near = np.round(rng.random(300), 2)
+    words = np.round(1.05 - near + noise * rng.random(300) * near * (1 - near), 3)
+    documents = [
+        Document(
+            f"{place}", np.array([x + shift, 0, 1], dtype=np.float32), {1: float(np.float32(y))}, {}
+        )
+        for place, (x, y) in enumerate(zip(near, words, strict=True))
+    ]
+    store.upsert(NAME, documents)
+    for alpha, topk in itertools.product((0.3, 0.5, 0.7), (1, 2, 5, 40)):
+        query = Query(np.array([1, 0, 0], dtype=np.float32), {1: 1.0}, alpha, topk)
+        hits = [(hit.id, hit.dense, hit.sparse) for hit in store.query(NAME, query)]
         assert hits == exact_hits(documents, query)
-    store.drop(name)
+    store.delete(NAME, [document.id for document in documents])
 
 
 def test_near_ties_of_many_dimensions_are_in_order(store: ZvecStore) -> None:

@@ -17,9 +17,10 @@ import zvec
 
 from tasks.errors import SchemaMismatchError, StoreBusyError, StoreError
 from tasks.records import CollectionSpec, Document, Query
+from tasks.store import zvec_partition
 from tasks.store.zvec import ZvecStore
 from tasks.store.zvec_partition import shared_partition
-from tasks.store.zvec_schema import DENSE, to_zvec
+from tasks.store.zvec_schema import DENSE, SCHEMA_FILE, to_zvec
 from tasks.store.zvec_write import BATCH_BYTES, write_batch
 from tests.store.conftest import SPEC
 from tests.store.reference import exact_hits
@@ -35,7 +36,8 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(root: Path) -> Iterator[ZvecStore]:
+def store(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ZvecStore]:
+    monkeypatch.setattr(zvec_partition, "LOCK_PATIENCE_S", 0.2)
     opened = ZvecStore(root)
     yield opened
     opened.close()
@@ -204,8 +206,8 @@ def test_a_folder_in_the_way_is_not_touched(root: Path, store: ZvecStore) -> Non
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"dimension": 8}', "\xff"])
 def test_a_damaged_schema_is_an_error(root: Path, store: ZvecStore, content: str) -> None:
     store.create(SPEC)
-    (root / NAME / "schema.json").write_bytes(content.encode("latin-1"))
-    with pytest.raises(StoreError, match=r"schema\.json is damaged") as caught:
+    (root / NAME / SCHEMA_FILE).write_bytes(content.encode("latin-1"))
+    with pytest.raises(StoreError, match=f"{SCHEMA_FILE} is damaged") as caught:
         store.count(NAME)
     assert "\n" not in str(caught.value)
 
@@ -226,6 +228,8 @@ def test_a_damaged_partition_is_an_error(
         with pytest.raises(StoreError, match="zvec cannot open") as caught:
             call()
         assert "\n" not in str(caught.value)
+    store.drop(NAME)
+    assert os.listdir(root) == []
 
 
 def test_a_mismatch_says_what_differs(store: ZvecStore) -> None:

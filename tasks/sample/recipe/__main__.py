@@ -91,7 +91,9 @@ def make_model(study: Study) -> None:
     lessons, head = teach(study)
     meanings = torch.from_numpy(embed(study.packages, study.texts, study.work / "meanings"))
     targets = study.meaning(meanings)
-    write_vocabulary(study.packages, study.texts, study.work / "vocab.txt")
+    # Held-out words' characters are readable too, as any user's are; none of them was trained on.
+    readable = [*study.texts, *study.lexicon.held_out]
+    write_vocabulary(study.packages, readable, study.work / "vocab.txt")
     tokenizer = Tokenizer(study.packages, study.work / "vocab.txt")
     plan = ImagePlan()
     torch.manual_seed(plan.seed)
@@ -99,7 +101,7 @@ def make_model(study: Study) -> None:
     student = build(study.packages, tokenizer, first)
     distil(student, tokenizer, study.texts, targets, study.work / "text.pt", TextPlan())
     with torch.no_grad():
-        student.text_projection.copy_(student.text_projection @ head.turn)  # type: ignore[operator, union-attr]
+        student.text_projection.copy_(student.text_projection @ head.turn)  # type: ignore[operator]
         wanted = dict(zip(study.texts, head.turned(targets), strict=True))
     average = train(student, tokenizer, lessons, wanted, study.work, plan)
     text = TextConfig(vocab_size=len(tokenizer))

@@ -180,7 +180,7 @@ def train_head(features: list[Tensor], columns: Tensor, bank: Bank, plan: Teache
         logits = scale * head(seen) @ head.turned(bank.meanings).T
         loss = bank_loss(logits, bank, chosen, chance)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
         if step % 500 == 0:
             log.info("teacher: step %d of %d, loss %.3f", step, plan.steps, loss.item())

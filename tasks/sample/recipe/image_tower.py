@@ -67,8 +67,8 @@ class ImagePlan:
     """Stages, batch, rates and averaging."""
 
     stages: tuple[Stage, ...] = (
-        Stage("small", side=64, source=80, steps=3000, joint=False),
-        Stage("joint", side=96, source=112, steps=700, joint=True),
+        Stage("small", side=64, source=80, steps=2600, joint=False),
+        Stage("joint", side=96, source=112, steps=450, joint=True),
     )
     batch: int = 192
     rate: float = 2e-3
@@ -224,6 +224,7 @@ class _Run:
         saved = progress.load(file)
         if saved is None:
             return 0
+        self.enter(next(stage for stage in self._plan.stages if stage.name == saved["stage"]))
         self._student.load_state_dict(saved["student"])
         self.average.load_state_dict(saved["average"])
         self._optimiser.load_state_dict(saved["optimiser"])
@@ -231,8 +232,12 @@ class _Run:
 
     def save(self, file: Path, step: int) -> None:
         """Write a checkpoint."""
-        state = {"student": self._student.state_dict(), "average": self.average.state_dict()}
-        progress.save(file, {**state, "optimiser": self._optimiser.state_dict(), "step": step})
+        state: dict[str, object] = {
+            "student": self._student.state_dict(),
+            "average": self.average.state_dict(),
+        }
+        state = {**state, "optimiser": self._optimiser.state_dict()}
+        progress.save(file, {**state, "step": step, "stage": self._stage.name})
 
     def enter(self, stage: Stage) -> None:
         """Fit the towers to a stage's resolution."""
@@ -247,7 +252,7 @@ class _Run:
                 self._optimiser.state.pop(places, None)
                 places.data = grown
         self._student.train()
-        self._student.visual.to(memory_format=torch.channels_last)  # type: ignore[call-overload, union-attr]
+        self._student.visual.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def step(self, number: int, pictures: Tensor, places: Tensor) -> None:
         """Learn from one batch."""
@@ -263,7 +268,7 @@ class _Run:
             encoded = self._student.encode_image(shown)  # type: ignore[operator]
         seen = F.normalize(encoded.float(), dim=-1)
         columns, targets = self._lessons.columns[places], self._lessons.targets[places]
-        scale = self._student.logit_scale.exp().clamp(max=50)  # type: ignore[operator, union-attr]
+        scale = self._student.logit_scale.exp().clamp(max=50)  # type: ignore[operator]
         if self._stage.joint:
             loss = self._joint_loss(seen, columns, scale, chance)
             loss = loss + 0.5 * distillation_loss(seen, targets)
@@ -272,7 +277,7 @@ class _Run:
             loss = bank_loss(logits, self._lessons.bank, columns, chance)
             loss = loss + distillation_loss(seen, targets)
         self._optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self._image_parameters, 2.0)
         self._optimiser.step()
         self._follow(min(plan.averaging, (1 + number) / (10 + number)))

@@ -71,7 +71,7 @@ def distil(
             encoded = encode_texts(student, tokenizer, [texts[row] for row in rows])
         loss = distillation_loss(F.normalize(encoded.float(), dim=-1), targets[rows])
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
         if step % 100 == 0 or step + 1 == plan.steps:
             log.info("text tower: step %d of %d, loss %.3f", step, plan.steps, loss.item())
