@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from tasks.errors import MugeError, UsageError, WorkFolderError
+from flows.outcomes import explained, print_json, show, write_page
+from tasks.errors import UsageError
 from tasks.settings import load_settings, option_help
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
 
 EXIT_REJECTS = 3
 
@@ -290,81 +284,12 @@ def running_flows(verbose: bool) -> Iterator[None]:
         prepare(load_settings().home, verbose)
         with Bars() as bars:
             bars.start("start", None)
-            import prefect.context  # noqa: F401  (slow, and reads the environment just set)
-
-            bars.finish("start")
             try:
                 yield
             finally:
                 from tasks.store.open import close_shared_stores
 
                 close_shared_stores()
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """End the command with one line and the right exit code for every error."""
-    try:
-        yield
-    except MugeError as error:
-        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-        fail(f"{error}{notes}", error.exit_code)
-    except KeyboardInterrupt:
-        fail("interrupted; run the same command again, it does only what is missing", 130)
-    except MemoryError:
-        fail("out of memory; use a smaller --shard-images or MUGE_BATCH_IMAGES", 1)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
-    except typer.Exit:
-        raise
-    except Exception as error:
-        fail(f"unexpected {type(error).__name__}: {first_line(error)}; {keep_traceback()}", 1)
-
-
-def fail(message: str, code: int) -> None:
-    """Print one line to standard error and leave."""
-    line = " ".join(message.split()).encode("utf-8", "backslashreplace").decode()
-    print(f"muge: {line}", file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's own text."""
-    return (str(error).splitlines() or [""])[0][:300]
-
-
-def keep_traceback() -> str:
-    """Write the current traceback to a file for a bug report; says where."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="muge-error-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(traceback.format_exc())
-    return f"please report it with {file.name}"
-
-
-def show(what: RenderableType) -> None:
-    """Print tables to standard output."""
-    from rich.console import Console
-
-    console: Console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
-    console.print(what)
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON object to standard output."""
-    print(json.dumps(value, ensure_ascii=False))
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write a page; `WorkFolderError` if that cannot be done."""
-    try:
-        path.write_text(page, "utf-8")
-    except OSError as error:
-        raise WorkFolderError(f"cannot write {path}: {error.strerror}") from None
-    print(f"Page: {path}", file=sys.stderr)
 
 
 def main() -> None:

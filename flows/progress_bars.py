@@ -79,7 +79,9 @@ class Bars:
             self._live.stop()
 
     def start(self, stage: str, total: int | None) -> None:
-        """Show a new stage."""
+        """Show a new stage; the first one ends the start."""
+        if stage != "start" and "start" in self._began:
+            self.finish("start")
         with self._lock:
             self._began[stage] = (time.monotonic(), 0)
             if self._console.is_terminal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.dataset.reader import open_reader
@@ -45,9 +45,10 @@ class IndexRun:
         options = self.settings
         kind = options.picture if options.picture in ("jpeg", "png") else None
         side = options.thumbnail_pixels if kind == "jpeg" else None
+        made_of = {"kind": kind, "side": side, "limits": self._limits, "version": 1}
         return ImageStage(
             images=f"images-{self._images}",
-            pictures=f"pictures-{fingerprint(kind=kind, side=side, version=1)}" if kind else "",
+            pictures=f"pictures-{fingerprint(**made_of)}" if kind else "",
             picture=kind,
             longest=side,
             max_pixels=options.max_image_pixels,
@@ -57,8 +58,12 @@ class IndexRun:
 
     @property
     def _images(self) -> str:
-        limits = {"max_pixels": self.settings.max_image_pixels}
-        return fingerprint(dtype="float32", limits=limits, **self._model_identity)
+        return fingerprint(dtype="float32", limits=self._limits, **self._model_identity)
+
+    @property
+    def _limits(self) -> dict[str, int]:
+        """What decides which pictures are taken: images and thumbnails have the same rows."""
+        return {"max_pixels": self.settings.max_image_pixels}
 
     @property
     def _model_identity(self) -> dict[str, Any]:
@@ -107,11 +112,22 @@ class IndexRun:
             data=self.plan.fingerprint,
             images=self.image_stage.images,
             pictures=self.image_stage.pictures or self.settings.picture,
+            positions=self.plan.folder if self.settings.picture == "uri" else "",
             sparse=self._sparse,
             document=self.settings.document,
             partition=self.settings.partition,
             fields=dict(FIELDS),
         )
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """What a search or evaluation needs of this run's folder."""
+        return {
+            "images": self.image_stage.images,
+            "texts": self.texts,
+            "bm25": self.bm25,
+            "sparse": self.sparse,
+        }
 
     def upserts(self, record: CollectionRecord) -> str:
         """Folder of the upsert markers: anew for each collection and each time it is created."""
@@ -131,12 +147,7 @@ class IndexRun:
             data_fingerprint=self.plan.fingerprint,
             made_of=self.made_of,
             run=self.plan.folder,
-            stages={
-                "images": self.image_stage.images,
-                "texts": self.texts,
-                "bm25": self.bm25,
-                "sparse": self.sparse,
-            },
+            stages=self.stages,
             bm25="",
             document=options.document,
             picture=options.picture,
@@ -161,6 +172,8 @@ def agree(
 ) -> CollectionRecord | None:
     """The record to go on with, or None to start anew.
 
+    It names the model, data set and run folder of this run: they are equal to what it was made
+    with, though they may have moved.
     Raises `CollectionRecordError` if the collection holds something else than this run makes.
     """
     name = run.settings.collection
@@ -173,7 +186,13 @@ def agree(
             f"--collection, or the --work-dir it was made with"
         )
     if record.made_of == run.made_of:
-        return record
+        return replace(
+            record,
+            model=run.model,
+            dataset=run.plan.dataset,
+            run=run.plan.folder,
+            stages=run.stages,
+        )
     raise CollectionRecordError(
         f"collection {name!r} was made with {_differences(run, record)}; use --replace to build "
         f"it anew, or another --collection"

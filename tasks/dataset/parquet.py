@@ -72,11 +72,11 @@ class ParquetReader:
 
     @contextmanager
     def _open(self, path: str) -> Iterator[pq.ParquetFile]:
-        """The file, read in small buffers (else a row group's whole column is held); whatever is
+        """The file, read page by page and not a row group's whole column at a time; whatever is
         wrong with it is a `DatasetError`."""
         try:
             with self._filesystem.open(path, "rb") as handle:
-                file = pq.ParquetFile(handle, buffer_size=BUFFER_BYTES)
+                file = pq.ParquetFile(handle, buffer_size=BUFFER_BYTES, pre_buffer=False)
                 _check_columns(path, file.schema_arrow)
                 yield file
         except (pa.ArrowException, OSError) as error:

@@ -28,6 +28,6 @@ def clean_query(text: str) -> str:
         ) from None
     visible = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
     kept = " ".join(visible.split())
-    if not kept:
+    if all(unicodedata.category(c) in ("Cf", "Zs") for c in kept):  # zero-width only is nothing
         raise QueryTextError("empty_query", "the query has no text")
     return kept

@@ -27,7 +27,7 @@ class QueryVectors:
 class ExactSearch:
     """The best `depth` documents of each query, kept while scores stream by.
 
-    Memory is Q x (depth + CHUNK) scores, whatever the number of documents.
+    Memory is Q x (depth + CHUNK) scores whatever the number of documents, and their ids.
     """
 
     def __init__(self, queries: int, depth: int) -> None:
@@ -45,9 +45,23 @@ class ExactSearch:
         which = np.concatenate([self._documents, numbers], axis=1)
         if together.shape[1] > self._depth:
             best = np.argpartition(-together, self._depth - 1, axis=1)[:, : self._depth]
+            self._settle_ties(together, which, best)
             together = np.take_along_axis(together, best, axis=1)
             which = np.take_along_axis(which, best, axis=1)
         self._scores, self._documents = together, which
+
+    def _settle_ties(
+        self, scores: Float32, which: npt.NDArray[np.int64], best: npt.NDArray[np.intp]
+    ) -> None:
+        """Of documents that share the last score that is kept, keep those with the smallest ids."""
+        last = np.take_along_axis(scores, best, axis=1).min(axis=1)
+        crowded = (scores >= last[:, None]).sum(axis=1) > self._depth
+        for row in np.flatnonzero(crowded & (last > -np.inf)):
+            better = np.flatnonzero(scores[row] > last[row])
+            tied = sorted(
+                np.flatnonzero(scores[row] == last[row]), key=lambda n: self._ids[which[row, n]]
+            )
+            best[row] = [*better, *tied[: self._depth - len(better)]]
 
     def rankings(self) -> list[list[str]]:
         """Document ids by score, best first; equal scores by id."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tasks.dataset.reader import Reader, stable_id
 from tasks.dataset.text import QueryTextError, clean_query
 from tasks.errors import DatasetError
+from tasks.sparse.tokens import normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ def read_judgements(reader: Reader, name: str) -> list[Judgement]:
     texts: dict[int, str] = {}
     relevant: dict[int, set[str]] = {}
     for query_id, text, image_id in _pairs(reader):
-        texts.setdefault(query_id, text)
+        if texts.setdefault(query_id, text) != text:
+            continue  # a reject when the data set was indexed: the first text of an id is kept
         relevant.setdefault(query_id, set()).add(str(image_id))
     if not texts:
         raise DatasetError(f"data set {name!r} has no usable query to evaluate with")
@@ -66,6 +68,11 @@ def _pairs(reader: Reader) -> Iterator[tuple[int, str, int]]:
 
 def protocol_of(judgements: list[Judgement], indexed: Iterator[str]) -> Protocol:
     """Which protocol applies, given the texts that documents carry."""
-    asked = {judgement.text.casefold() for judgement in judgements}
-    leaking = {text.casefold() for text in indexed} & asked
+    asked = {_compared(judgement.text) for judgement in judgements}
+    leaking = {key for text in indexed if (key := _compared(text)) in asked}
     return Protocol("official" if leaking else "held-out", len(leaking))
+
+
+def _compared(text: str) -> str:
+    """A text as keyword search sees it, and without white space, which changes no meaning."""
+    return "".join(normalise(text).split())

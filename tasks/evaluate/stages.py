@@ -16,9 +16,8 @@ from tasks.evaluate.exact import QueryVectors, search_exactly
 from tasks.evaluate.judgements import Judgement, Protocol, protocol_of, read_judgements
 from tasks.evaluate.metrics import mean_scores, overlap_at
 from tasks.records import Query, Shard
-from tasks.search.searcher import answers, check_model, open_searcher
+from tasks.search.searcher import answers, check_model, load_statistics, open_searcher
 from tasks.settings import Settings
-from tasks.sparse.bm25 import load_bm25
 from tasks.store.contract import VectorStore
 from tasks.store.documents import DocumentParts
 from tasks.store.open import shared_store
@@ -142,7 +141,7 @@ def _encode(gallery: _Gallery, judgements: Sequence[Judgement], settings: Settin
     from tasks.encode.encoder import load_encoder
 
     record = gallery.record
-    bm25 = load_bm25(gallery.run, record.stages["bm25"])
+    bm25 = load_statistics(record, gallery.run)
     texts = [judgement.text for judgement in judgements]
     return QueryVectors(
         ids=tuple(judgement.query_id for judgement in judgements),

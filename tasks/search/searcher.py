@@ -111,13 +111,7 @@ class Searcher:
 
     @cached_property
     def _bm25(self) -> Bm25:
-        bm25 = load_bm25(self._run, self.record.stages["bm25"])
-        if bm25.hash != self.record.bm25:
-            raise CollectionRecordError(
-                f"collection {self.record.collection!r} was made with BM25 statistics "
-                f"{self.record.bm25}, {self._run.url} holds {bm25.hash}; index again with --replace"
-            )
-        return bm25
+        return load_statistics(self.record, self._run)
 
 
 def answers(hit: Hit, alpha: float) -> bool:
@@ -162,6 +156,17 @@ def check_model(record: CollectionRecord) -> None:
             f"{record.model.weights[:12]} preprocessing {record.model.preprocessing}; here it is "
             f"{here.weights[:12]} {here.preprocessing}; index again with --replace"
         )
+
+
+def load_statistics(record: CollectionRecord, run: Folder) -> Bm25:
+    """The BM25 statistics of a collection; raises `CollectionRecordError` if others are there."""
+    bm25 = load_bm25(run, record.stages["bm25"])
+    if bm25.hash != record.bm25:
+        raise CollectionRecordError(
+            f"collection {record.collection!r} was made with BM25 statistics {record.bm25}, "
+            f"{run.url} holds {bm25.hash}; index again with --replace"
+        )
+    return bm25
 
 
 def as_json(answer: Answer) -> dict[str, Any]:

@@ -71,7 +71,11 @@ class Bm25:
 
     def save(self, folder: Folder, name: str) -> None:
         """Write the statistics; DashText can load the same file."""
-        folder.write_json(name, {**self._statistics(), "version": VERSION, "hash": self.hash})
+        folder.write_json(name, self.content())
+
+    def content(self) -> dict[str, Any]:
+        """What is saved: DashText's own statistics, the version of the tokens and the hash."""
+        return {**self._statistics(), "version": VERSION, "hash": self.hash}
 
 
 def train_bm25(texts: Iterable[str]) -> Bm25:
@@ -93,7 +97,7 @@ def load_bm25(folder: Folder, name: str) -> Bm25:
     said = folder.read_json(name)
     try:
         found = Bm25(said["_doc_token_frequency"], said["_doc_count"], said["_doc_length_average"])
-        if said["version"] == VERSION and said["hash"] == found.hash:
+        if said == found.content():
             return found
         problem = f"hash {found.hash} version {VERSION}, its file says {said['hash']} "
         problem += f"version {said['version']}"

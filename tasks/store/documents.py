@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.shards import read_entries
 from tasks.encode.embeddings import read_embeddings
+from tasks.errors import WorkFolderError
 from tasks.records import (
     CollectionSpec,
     Document,
@@ -61,7 +62,13 @@ def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterat
     entries = {str(e.image_id): e for e in read_entries(folder, shard)}
     pictures = _pictures(folder, shard, parts, entries)
     for image_id, vector in _vectors(folder, f"{parts.images}/{shard.part}.parquet"):
-        entry, picture = entries[image_id], next(pictures)
+        entry = entries[image_id]
+        of, picture = next(pictures, ("", ""))
+        if of != image_id:
+            raise WorkFolderError(
+                f"{folder.url}/{parts.pictures}/{shard.part}.parquet has image {of or 'none'}, the "
+                f"embeddings have {image_id} there; delete {parts.pictures} and run again"
+            )
         for number, (document_id, text) in enumerate(document_texts(entry, parts.form)):
             yield Document(
                 id=document_id,
@@ -108,14 +115,14 @@ def _vectors(folder: Folder, name: str) -> Iterator[tuple[str, Float32]]:
 
 def _pictures(
     folder: Folder, shard: Shard, parts: DocumentParts, entries: dict[str, CatalogEntry]
-) -> Iterator[str]:
-    """The picture field of each embedded image, in order."""
+) -> Iterator[tuple[str, str]]:
+    """(image_id, picture field) of each embedded image, in order."""
     if parts.pictures is None:
         for ids, _, _ in read_embeddings(folder, f"{parts.images}/{shard.part}.parquet"):
             for image_id in ids:
-                yield entries[image_id].position if parts.picture_is_position else ""
+                yield image_id, entries[image_id].position if parts.picture_is_position else ""
         return
     with folder.reading(f"{parts.pictures}/{shard.part}.parquet") as handle:
-        for batch in pq.ParquetFile(handle).iter_batches(256, columns=["picture"]):
-            for picture in batch.column(0).to_pylist():
-                yield base64.b64encode(picture).decode()
+        for batch in pq.ParquetFile(handle).iter_batches(256):
+            for line in batch.to_pylist():
+                yield line["image_id"], base64.b64encode(line["picture"]).decode()

@@ -64,7 +64,8 @@ def verify_documents(
 
 def _same(a: Document, b: Document) -> bool:
     return (
-        np.allclose(a.vector, b.vector, atol=TOLERANCE)
+        a.vector.shape == b.vector.shape
+        and np.allclose(a.vector, b.vector, atol=TOLERANCE)
         and a.sparse.keys() == b.sparse.keys()
         and all(abs(w - b.sparse[key]) < TOLERANCE for key, w in a.sparse.items())
         and dict(a.fields) == dict(b.fields)

@@ -21,7 +21,7 @@ from tasks.store.zvec_schema import DENSE, Entry, from_zvec
 ZVEC_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, OSError)
 LOCK_PATIENCE_S = 1.0
 GRAPH_EF = 200
-GRAPH_TOPK = 1024
+GRAPH_DEPTH = 2048
 
 # zvec logs to standard output and error, which carry people's JSON: one line a document after a
 # crash. What goes wrong reaches us as an exception anyway. init() can run once a process, so a host
@@ -66,13 +66,19 @@ class Partition:
         with self.lock, translated("count", self.path):
             return int(self._for_reading().stats.doc_count)
 
+    def deepest_quick_search(self) -> int:
+        """How many documents `search` can list before it has to scan them all."""
+        with self.lock, translated("read", self.path):
+            collection = self._for_reading()
+            return GRAPH_DEPTH if self._has_graph(collection) else int(collection.stats.doc_count)
+
     def search(
         self, side: str, vector: Any, depth: int, where: str | None
     ) -> list[tuple[str, float]]:
         """The best `depth` documents by one side alone: (id, float32 score), best first.
 
         Shorter only if fewer documents match `where`. With an HNSW graph the dense side is
-        approximate up to depth 1024, and exact beyond.
+        approximate up to `GRAPH_DEPTH`, and exact beyond.
         """
         with self.lock:
             collection = self._for_reading()
@@ -185,7 +191,7 @@ class Partition:
     def _search_graph(
         self, collection: Any, vector: Any, depth: int, where: str | None
     ) -> list[tuple[str, float]]:
-        if depth <= GRAPH_TOPK:
+        if depth <= GRAPH_DEPTH:
             param = zvec.HnswQueryParam(ef=max(GRAPH_EF, depth))
             near = zvec.Query(DENSE, vector=vector, param=param)
             found = self._ask(collection, near, depth, where)

@@ -71,9 +71,7 @@ def best_documents(
     if sides.dense is None and sides.sparse is None:
         return _zeros(partition, [], topk, where)
     seen: dict[str, Scored] = {}
-    depth = topk + 10
-    if sides.dense is not None and sides.sparse is not None:
-        depth = 2 * topk + max(FIRST_MARGIN, partition.count() // FIRST_SHARE)
+    depth = _first_depth(partition, sides, topk)
     while True:
         lists = _search_both(partition, sides, depth, where)
         floor = _kth(lists.low, topk)
@@ -88,6 +86,13 @@ def best_documents(
     # all that has a common term was found, and without a dense side the rest scores 0
     missing = topk - len(ranked) if sides.dense is None else 0
     return ranked + _zeros(partition, ranked, missing, where)
+
+
+def _first_depth(partition: Partition, sides: QuerySides, topk: int) -> int:
+    if sides.dense is None or sides.sparse is None:
+        return topk + 10
+    margin = max(FIRST_MARGIN, partition.count() // FIRST_SHARE)
+    return max(2 * topk, min(2 * topk + margin, partition.deepest_quick_search()))
 
 
 def _rank(scored: Scored) -> tuple[float, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.errors import CollectionRecordError, UsageError, WorkFolderError
+from tasks.errors import CollectionRecordError, UsageError
 from tasks.records import ModelInfo
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
@@ -66,9 +66,10 @@ def find_record(work: Folder, store: str, collection: str) -> CollectionRecord |
     path = _path(store, collection)
     if not work.exists(path):
         return None
+    with work.reading(path) as handle:
+        content = handle.read()
     try:
-        with work.reading(path) as handle:
-            record = _FORM.validate_json(handle.read(), strict=True)
+        record = _FORM.validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"

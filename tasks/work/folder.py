@@ -81,7 +81,7 @@ class Folder:
         storage takes whole or not at all. Only an `OSError` of the block is explained.
         """
         target = self.path(name)
-        with explained(f"{self.url}/{name}", "write", OSError):
+        with explained(f"{self.url}/{name}", "write", (OSError,)):
             if not self.is_local:
                 with tempfile.NamedTemporaryFile(prefix="muge-upload-") as handle:
                     yield handle
@@ -121,12 +121,14 @@ class Folder:
 
 @contextmanager
 def explained(
-    place: str, doing: str, *errors: type[Exception]
+    place: str,
+    doing: str,
+    errors: tuple[type[Exception], ...] = (OSError, ImportError, ValueError),
 ) -> Iterator[None]:
     """Turn an operating system's or storage library's error into one line to act on."""
     try:
         yield
-    except errors or (OSError, ImportError, ValueError) as error:
+    except errors as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise WorkFolderError(
             f"cannot {doing} {place}: {reason}; choose another place with --work-dir, "

@@ -39,7 +39,7 @@ def mark_complete(folder: Folder, output: str, **counts: int) -> Marker:
 
 
 def completed(folder: Folder, output: str) -> Marker | None:
-    """The marker of an output, or None if it is missing, torn, altered or differs from its output."""
+    """The marker of an output, or None if it is missing, torn or altered, or its output is."""
     if not (folder.exists(_name(output)) and folder.exists(output)):
         return None
     try:

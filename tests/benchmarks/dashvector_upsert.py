@@ -139,44 +139,39 @@ def measure(name: str, count: int, bytes_each: float, work: Callable[[], None]) 
 
 
 def upsert_rows(pool: Pool, count: int) -> list[Row]:
-    """The ways of upserting `count` documents; the tutorial's takes a twentieth of them."""
-    picture = png_text()
-    few = max(400, count // 20)
-
-    def size(text: str) -> float:
-        return float(np.mean([wire.pack(each, SPEC).size for each in pool.documents(50, text)]))
-
-    def ours(fast: bool, text: str, number: int) -> None:
-        store = open_store(fast)
-        result = store.upsert(SPEC.name, pool.documents(number, text))
-        assert result.upserted == number
-        store.close()
-
+    """The ways of upserting: `count` documents in the fast ones, fewer in the slow."""
+    png = png_text()
+    few, some = max(400, count // 20), count // 4
     with served():
         return [
-            measure(
-                "tutorial: batches of 20 tuples, PNG in a field",
-                few,
-                size(picture),
-                lambda: tutorials_way(pool, few, picture),
-            ),
-            measure(
-                "tutorial without the picture",
-                few,
-                size(""),
-                lambda: tutorials_way(pool, few, ""),
-            ),
-            measure(
-                "store, SDK building", count // 4, size(""), lambda: ours(False, "", count // 4)
-            ),
-            measure("store, fast building", count, size(""), lambda: ours(True, "", count)),
-            measure(
-                "store, fast building, JPEG thumbnail",
-                count,
-                size(JPEG_THUMBNAIL),
-                lambda: ours(True, JPEG_THUMBNAIL, count),
-            ),
+            tutorials_row("tutorial: batches of 20 tuples, PNG in a field", pool, few, png),
+            tutorials_row("tutorial without the picture", pool, few, ""),
+            stores_row("store, SDK building", pool, some, "", fast=False),
+            stores_row("store, fast building", pool, count, ""),
+            stores_row("store, fast building, JPEG thumbnail", pool, count, JPEG_THUMBNAIL),
         ]
+
+
+def tutorials_row(name: str, pool: Pool, count: int, picture: str) -> Row:
+    """The tutorial's way."""
+    size = bytes_each(pool, picture)
+    return measure(name, count, size, lambda: tutorials_way(pool, count, picture))
+
+
+def stores_row(name: str, pool: Pool, count: int, picture: str, fast: bool = True) -> Row:
+    """The product's way."""
+
+    def work() -> None:
+        store = open_store(fast)
+        assert store.upsert(SPEC.name, pool.documents(count, picture)).upserted == count
+        store.close()
+
+    return measure(name, count, bytes_each(pool, picture), work)
+
+
+def bytes_each(pool: Pool, picture: str) -> float:
+    """Request bytes a document."""
+    return float(np.mean([wire.pack(each, SPEC).size for each in pool.documents(50, picture)]))
 
 
 def building_rows(pool: Pool) -> list[tuple[str, float]]:

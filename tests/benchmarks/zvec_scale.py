@@ -45,7 +45,7 @@ def make_data(size: int, dimension: int, queries: int, noise: float) -> Data:
     centres = rng.standard_normal((max(1, size // DOCUMENTS_A_CLUSTER), dimension))
     return Data(
         vectors=_around(rng, centres, size, noise),
-        terms=np.minimum(rng.zipf(1.2, (size, TERMS_A_DOCUMENT)), TERMS),
+        terms=rng.zipf(1.2, (size, TERMS_A_DOCUMENT)) % TERMS,
         weights=(rng.random((size, TERMS_A_DOCUMENT)) + 0.1).astype(np.float32),
         queries=_around(rng, centres, queries, noise),
     )

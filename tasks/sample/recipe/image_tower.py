@@ -67,8 +67,8 @@ class ImagePlan:
     """Stages, batch, rates and averaging."""
 
     stages: tuple[Stage, ...] = (
-        Stage("small", side=64, source=80, steps=2600, joint=False),
-        Stage("joint", side=96, source=112, steps=450, joint=True),
+        Stage("small", side=64, source=80, steps=4000, joint=False),
+        Stage("joint", side=96, source=112, steps=700, joint=True),
     )
     batch: int = 192
     rate: float = 2e-3
