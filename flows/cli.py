@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from tasks.errors import UsageError
 from tasks.settings import load_settings, option_help
 
 EXIT_REJECTS = 3
+
+DATASETS = "sample: | muge:DIR?split=S | modelscope:OWNER/NAME?split=S | parquet:PATH | folder:PATH"
 
 app = typer.Typer(
     name="muge",
@@ -42,7 +45,7 @@ TopK = Annotated[int | None, typer.Option(help=option_help("topk"))]
 Html = Annotated[Path | None, typer.Option(help="Write a self-contained page as well.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object to standard output.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log lines as well.")]
-Dataset = Annotated[str, typer.Argument(help="sample: | folder:PATH | parquet:PATH")]
+Dataset = Annotated[str, typer.Argument(help=DATASETS)]
 
 
 @app.command()
@@ -62,7 +65,9 @@ def demo(
     if as_json:
         from dataclasses import asdict
 
-        print_json(asdict(done))
+        from tasks.evaluate.result import as_json as evaluation_json
+
+        print_json({**asdict(done), "evaluation": evaluation_json(done.evaluation)})
         return
     from flows.page_views import index_view
     from tasks.report.terminal import index_summary, metrics_table
@@ -169,6 +174,10 @@ def search(
         )
         texts, images = [text] if text is not None else [], [image] if image is not None else []
         question = pair_up(texts, images, settings.alpha, settings.topk, filter)[0]
+        if settings.store_uri.startswith("dashvector:") and settings.store_uri != "dashvector:":
+            from flows.dashvector_credentials import load_credentials
+
+            load_credentials(settings.store_uri)
         try:
             searcher = open_searcher(settings, shared_store(settings.store_uri), model)
             answer = searcher.search(question)
@@ -195,6 +204,25 @@ def search(
 def evaluate(
     dataset: Dataset,
     alpha: Alpha = None,
+    protocol: Annotated[
+        Literal["auto", "official", "held-out", "leave-query-out"],
+        typer.Option(
+            help="auto: held-out if no query is in the documents' text, else official (by meaning "
+            "alone). leave-query-out: each query on documents without it."
+        ),
+    ] = "auto",
+    alpha_sweep: Annotated[
+        bool, typer.Option("--alpha-sweep", help="Measure alpha from 0 to 1, and rank fusion.")
+    ] = False,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Write the MUGE leaderboard's lines.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="JSON of an earlier run: fail if a metric fell.")
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, help="How far a metric may fall below the baseline.")
+    ] = 0.005,
     store: Store = None,
     collection: CollectionName = None,
     work_dir: WorkDir = None,
@@ -203,45 +231,45 @@ def evaluate(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measure search with a data set's queries: recall, nDCG, MRR; exact and through the store."""
+    """Measure search with a data set's queries: recall, nDCG, MRR; exact and through the store.
+
+    Exit code 1: worse than the baseline by more than --max-drop.
+    """
+    place: dict[str, Any] = {
+        "store": store,
+        "collection": collection,
+        "work_dir": work_dir,
+        "device": device,
+    }
     with explained():
         from tasks.dataset.reader import open_reader
+        from tasks.evaluate.gate import read_baseline
         from tasks.work.collections import require_record
         from tasks.work.folder import Folder
 
-        settings = load_settings(
-            alpha=alpha, store=store, collection=collection, work_dir=work_dir, device=device
-        )
+        settings = load_settings(alpha=alpha, **place)
         open_reader(dataset)
         require_record(Folder(settings.work_url), settings.store_uri, settings.collection)
+        then = None if baseline is None else read_baseline(str(baseline))
     with running_flows(verbose):
-        from flows.evaluate_search import as_json as evaluation_json
         from flows.evaluate_search import evaluate_search
 
         measured = evaluate_search(
             dataset,
             alpha=alpha,
-            store=store,
-            collection=collection,
-            work_dir=work_dir,
-            device=device,
+            protocol=protocol,
+            alpha_sweep=alpha_sweep,
+            predictions=None if predictions is None else str(predictions),
+            **place,
         )
-    from flows.page_views import evaluation_view, protocol_in_words
-    from tasks.report.terminal import metrics_table
+    with explained():
+        from flows.evaluation_output import hold, show_evaluation, write_evaluation_page
 
-    if html is not None:
-        from tasks.report.evaluation_page import render_evaluation_page
-
-        with explained():
-            write_page(html, render_evaluation_page(evaluation_view(measured)))
-    if as_json:
-        print_json(evaluation_json(measured))
-        return
-    print(protocol_in_words(measured)[1])
-    counts = f"{measured.queries} queries, {measured.gallery} images"
-    show(metrics_table(measured.metrics, alpha=measured.alpha, title=f"{counts}, exact search"))
-    show(metrics_table(measured.through_store, alpha=measured.alpha, title="through the store"))
-    print(f"ann recall@10: {measured.ann_recall:.4f}")
+        if html is not None:
+            write_evaluation_page(html, measured)
+        show_evaluation(measured, as_json)
+        if then is not None:
+            hold(then, measured, max_drop)
 
 
 @app.command()
@@ -274,6 +302,57 @@ def status(store: Store = None, work_dir: WorkDir = None, as_json: AsJson = Fals
             )
 
 
+@app.command()
+def inspect(
+    dataset: Dataset,
+    model: Model = None,
+    document: DocumentForm = None,
+    picture: PictureForm = None,
+    device: Device = None,
+    sample: Annotated[int, typer.Option(min=1, help="Pictures to decode.")] = 500,
+    all_pictures: Annotated[bool, typer.Option("--all", help="Decode every picture.")] = False,
+    estimate: Annotated[bool, typer.Option(help="Time the model and estimate the cost.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is in a data set, what is wrong with it, and what indexing it would cost."""
+    with explained():
+        from flows.progress_bars import Bars
+        from tasks.inspect.dataset import inspect_dataset
+
+        settings = load_settings(model=model, document=document, picture=picture, device=device)
+        with Bars():
+            profile = inspect_dataset(dataset, settings, 0 if all_pictures else sample, estimate)
+        if as_json:
+            from dataclasses import asdict
+
+            print_json(asdict(profile))
+        else:
+            from tasks.report.inspection import profile_tables
+
+            show(profile_tables(profile))
+
+
+@app.command("model")
+def model_command(
+    model: Annotated[str, typer.Argument(help=option_help("model"))] = "sample",
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a model's dimension, size, revision and files, and whether it works here."""
+    with explained():
+        from tasks.encode.card import model_card
+
+        card = model_card(model, load_settings(device=device).device)
+        if as_json:
+            from dataclasses import asdict
+
+            print_json(asdict(card))
+        else:
+            from tasks.report.inspection import card_tables
+
+            show(card_tables(card))
+
+
 @contextmanager
 def running_flows(verbose: bool) -> Iterator[None]:
     """Run flows with progress bars and a quiet Prefect, and explain what goes wrong."""
@@ -282,6 +361,8 @@ def running_flows(verbose: bool) -> Iterator[None]:
         from flows.progress_bars import Bars
 
         prepare(load_settings().home, verbose)
+        # ends Prefect's temporary server too, which would outlive this process otherwise
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with Bars() as bars:
             bars.start("start", None)
             try:

@@ -14,6 +14,7 @@ from prefect.utilities.annotations import quote
 from pydantic import Field
 
 from flows import options
+from flows.dashvector_credentials import load_credentials
 from flows.stage_runs import StageTimes, run_once, run_over
 from tasks import prefect_tasks
 from tasks.dataset.shards import Plan
@@ -87,6 +88,7 @@ def index_dataset(
         shard_images=shard_images,
         workers=workers,
     )
+    load_credentials(settings.store_uri)
     model_info = check_request(dataset, settings)
     times = StageTimes()
     with times.stage("plan") as made:

@@ -26,6 +26,7 @@ from tasks.work import progress
 NAMES = {
     "start": "starting Prefect",
     "plan": "reading the data set",
+    "check_pictures": "checking pictures",
     "encode_images": "encoding images",
     "encode_texts": "encoding queries",
     "train_bm25": "training BM25",

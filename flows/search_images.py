@@ -11,9 +11,11 @@ from prefect.utilities.annotations import quote
 from pydantic import Field
 
 from flows import options
-from flows.stage_runs import run_once
+from flows.dashvector_credentials import load_credentials
+from flows.stage_runs import StageTimes, run_once
 from tasks import prefect_tasks
-from tasks.search.questions import pair_up
+from tasks.search.batches import BatchReport
+from tasks.search.questions import Question, pair_up
 from tasks.search.searcher import Answer
 from tasks.settings import load_settings
 
@@ -43,10 +45,50 @@ def search_images(
         alpha=alpha,
         topk=topk,
     )
+    load_credentials(settings.store_uri)
     questions = pair_up(texts or [], images or [], settings.alpha, settings.topk, filter)
     answers: list[Answer] = run_once(prefect_tasks.search, quote(settings), quote(questions))
     create_markdown_artifact(as_markdown(answers), key="search", description="Search results")
     return answers
+
+
+@flow(name="search_file", flow_run_name="search {queries}", persist_result=False)
+def search_file(
+    queries: Annotated[str, Field(description="JSONL file, one question a line.")],
+    out: Annotated[str, Field(description="JSONL file to write, one answer a line.")],
+    alpha: options.Alpha = None,
+    topk: options.TopK = None,
+    filter: options.Filter = None,
+    group_by: Annotated[str | None, Field(description="Field to group hits by.")] = None,
+    per_group: Annotated[int, Field(ge=1, description="Hits a group.")] = 3,
+    store: options.Store = None,
+    collection: options.Collection = None,
+    model: options.Model = None,
+    work_dir: options.WorkDir = None,
+    device: options.Device = None,
+) -> BatchReport:
+    """Answer a file of questions: all encoded in batches, all asked of the store."""
+    settings = load_settings(
+        store=store,
+        collection=collection,
+        work_dir=work_dir,
+        device=device,
+        alpha=alpha,
+        topk=topk,
+    )
+    load_credentials(settings.store_uri)
+    defaults = Question(
+        alpha=settings.alpha,
+        topk=settings.topk,
+        filter=filter,
+        group_by=group_by,
+        per_group=per_group,
+    )
+    with StageTimes().stage("search"):
+        report: BatchReport = run_once(
+            prefect_tasks.search_file, quote(settings), queries, out, quote(defaults), model
+        )
+    return report
 
 
 def as_markdown(answers: list[Answer]) -> str:

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 
 class MugeError(Exception):
-    """The root: the command prints its message alone and ends with `exit_code`."""
+    """The root: the command prints its message alone and ends with `exit_code`.
+
+    `may_pass` says whether the same call can work a moment later, so that a retry makes sense.
+    """
 
     exit_code = 1
+    may_pass = True
 
 
 class UsageError(MugeError):
     """What was asked cannot be done as asked: a missing file, an option out of range."""
 
     exit_code = 2
+    may_pass = False
 
 
 class DatasetError(UsageError):
@@ -45,6 +50,10 @@ class ImageError(MugeError):
 class WorkFolderError(MugeError):
     """The work folder cannot be read or written, or another run holds it."""
 
+    def __init__(self, message: str, may_pass: bool = True) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+
 
 class CollectionRecordError(UsageError):
     """A collection's record is missing, unfinished, or contradicts what was asked."""
@@ -57,12 +66,17 @@ class StoreError(MugeError):
 class StoreBusyError(StoreError):
     """Another process holds the store for writing."""
 
+    may_pass = False
+
 
 class SchemaMismatchError(StoreError, UsageError):
     """A collection exists with another dimension, metric or set of fields."""
 
     exit_code = 2
+    may_pass = False
 
 
 class VerificationError(MugeError):
     """After a run, the store does not hold what it should."""
+
+    may_pass = False

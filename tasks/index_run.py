@@ -15,7 +15,7 @@ from tasks.records import CollectionInfo, ModelInfo
 from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
 from tasks.store.documents import FIELDS, DocumentParts
-from tasks.store.open import shared_store
+from tasks.store.open import check_address
 from tasks.work.collections import CollectionRecord, check_name
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
@@ -156,14 +156,15 @@ class IndexRun:
 
 
 def check_request(dataset: str, settings: Settings) -> ModelInfo:
-    """Refuse at once what cannot work: the data set, the names, the store's address, the model.
+    """Refuse at once what cannot work: data set, names, store's address, work folder, model.
 
-    Raises `UsageError` (a child); returns the model's description.
+    Raises `UsageError` (a child) or `WorkFolderError`; returns the model's description.
     """
     open_reader(dataset)
     check_name(settings.collection)
     check_name(settings.partition, "partition")
-    shared_store(settings.store_uri)
+    check_address(settings.store_uri)
+    Folder(settings.work_url).check_writable()
     return describe_model(settings.model)
 
 
@@ -212,4 +213,4 @@ def _differences(run: IndexRun, record: CollectionRecord) -> str:
         "partition": (record.partition, now.partition),
     }
     said = [f"{what} {old} (now {new})" for what, (old, new) in pairs.items() if old != new]
-    return ", ".join(said) or "other options of preprocessing, thumbnails or BM25"
+    return ", ".join(said) or "other options of preprocessing, pictures or BM25"

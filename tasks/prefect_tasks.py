@@ -6,33 +6,47 @@ Resuming is the work folder's affair (completion markers), so Prefect's cache is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency.sync import rate_limit
+from prefect.exceptions import ObjectNotFound
 from prefect.tasks import Task
 
 from tasks import index_stages
-from tasks.errors import StoreBusyError, UsageError, VerificationError
+from tasks.errors import MugeError
 from tasks.evaluate import stages as evaluate_stages
+from tasks.index_run import IndexRun
+from tasks.records import Shard
 from tasks.search import stages as search_stages
+from tasks.store.quota import share_quota
+from tasks.work.collections import CollectionRecord
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+QUOTA = "dashvector-writes"
+"""Global concurrency limit that all runs of a server share, if it is there; one slot a request:
+`prefect gcl create dashvector-writes --limit 100 --slot-decay-per-second 100`."""
 
 RETRIES = 3
 RETRY_SECONDS: list[float] = [2, 10, 30]
 
 
 def may_pass(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
-    """Whether trying again can help: not for wrong input, nor for what the user must decide."""
+    """Whether trying again can help: a lost connection, not wrong input, a full disk or a bug."""
     try:
         state.result()
-    except (UsageError, StoreBusyError, VerificationError):
-        return False
-    except Exception:
+    except MugeError as error:
+        return error.may_pass
+    except OSError:
         return True
+    except Exception:
+        return False
     return False
 
 
@@ -59,7 +73,33 @@ encode_texts = _stage("encode texts", "encode texts part {part}", tags=["encode"
 train_sparse = _stage("train BM25", "train BM25")(index_stages.train_sparse)
 encode_sparse = _stage("encode sparse", "encode sparse {shard.part}")(index_stages.encode_sparse)
 open_collection = _stage("open collection", "open collection")(index_stages.open_collection)
-upsert = _stage("upsert", "upsert {shard.part}", tags=["upsert"])(index_stages.upsert)
+
+
+def _upsert_within_quota(
+    filling: tuple[IndexRun, CollectionRecord], shard: Shard
+) -> index_stages.Upserted:
+    """Upsert a shard inside the quota that all runs on this server share, if there is one."""
+    share_quota(_quota_slot if _quota_exists() else None)
+    return index_stages.upsert(filling, shard)
+
+
+def _quota_exists() -> bool:
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(QUOTA)
+        except ObjectNotFound:
+            return False
+        return True
+
+
+@contextmanager
+def _quota_slot() -> Iterator[None]:
+    rate_limit(QUOTA)
+    yield
+
+
+upsert = _stage("upsert", "upsert {shard.part}", tags=["upsert"])(_upsert_within_quota)
 verify = _stage("verify", "verify")(index_stages.verify)
 search = _stage("search", "search")(search_stages.search)
+search_file = _stage("search file", "search file")(search_stages.search_file)
 evaluate = _stage("evaluate", "evaluate {dataset}")(evaluate_stages.evaluate)

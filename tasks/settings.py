@@ -69,8 +69,58 @@ class DashVectorSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DASHVECTOR_", frozen=True, extra="ignore")
 
-    api_key: SecretStr | None = Field(None, description="API key.")
-    endpoint: SecretStr | None = Field(None, description="Cluster endpoint, without a scheme.")
+    api_key: SecretStr | None = Field(default=None, description="API key.")
+    endpoint: SecretStr | None = Field(
+        default=None, description="Cluster endpoint, without a scheme."
+    )
+    requests_per_second: float = Field(
+        default=100.0,
+        gt=0,
+        description="Most requests a second this process sends, retries included.",
+    )
+
+
+class WebSettings(BaseSettings):
+    """Options of the search page and its API, as a server (`muge web`)."""
+
+    model_config = SettingsConfigDict(env_prefix="MUGE_WEB_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0: every network.")
+    port: int = Field(7860, ge=0, le=65535, description="Port to listen on; 0: any free one.")
+    token: SecretStr | None = Field(None, description="Whoever asks must give it. Default: none.")
+    hosts: str = Field(
+        "", description="Names, by commas, that the page is asked by. Default: see the README."
+    )
+    frames: str = Field("", description="Sites, by blanks, that may show the page in a frame.")
+    proxies: str = Field("", description="Addresses of proxies whose X-Forwarded-For is believed.")
+    fetch: Literal["public", "private", "off"] = Field(
+        "public", description="Picture addresses fetched: public ones, private too, or none."
+    )
+    fetch_seconds: float = Field(10, gt=0, le=120, description="Time for a picture's address.")
+    picture_bytes: int = Field(10 * 2**20, ge=1, description="Larger pictures are refused, bytes.")
+    picture_pixels: int = Field(
+        40_000_000, ge=1, description="Larger pictures are refused undecoded, pixels."
+    )
+    kept_bytes: int = Field(
+        64 * 2**20, ge=1, description="Uploaded pictures kept in memory for links, bytes."
+    )
+    workers: int = Field(1, ge=1, le=64, description="Searches worked on at the same time.")
+    queue: int = Field(32, ge=0, le=10_000, description="Searches that wait; more get a 503.")
+    wait_seconds: float = Field(10, gt=0, le=300, description="A search that waits longer: 503.")
+    rate: int = Field(240, ge=1, description="Searches a minute and client; more get a 429.")
+    topk: int = Field(100, ge=1, le=1024, description="Most results of one search.")
+    idle_seconds: float = Field(
+        15, gt=0, description="After this the store is let go, so that others may write."
+    )
+    examples: str = Field("", description="Example queries, by |. Default: texts of the data.")
+
+
+def load_web_settings(**given: Any) -> WebSettings:
+    """As `load_settings`, for the server."""
+    try:
+        return WebSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(_describe(error, "MUGE_WEB_")) from None
 
 
 def load_settings(**given: Any) -> Settings:
@@ -89,11 +139,16 @@ def option_help(name: str) -> str:
     return Settings.model_fields[name].description or ""
 
 
-def _describe(error: ValidationError) -> str:
+def web_option_help(name: str) -> str:
+    """As `option_help`, for the server's options."""
+    return WebSettings.model_fields[name].description or ""
+
+
+def _describe(error: ValidationError, prefix: str = "MUGE_") -> str:
     problems = []
     for item in error.errors():
         name = str(item["loc"][0])
         problems.append(
-            f"{name.replace('_', '-')} (MUGE_{name.upper()}) is {item['input']!r}: {item['msg']}"
+            f"{name.replace('_', '-')} ({prefix}{name.upper()}) is {item['input']!r}: {item['msg']}"
         )
     return "; ".join(problems)

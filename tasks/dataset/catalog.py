@@ -96,7 +96,8 @@ class Catalog:
         if row.defect is not None:
             yield _reject(row, *row.defect)
             return
-        if row.image_id is None:
+        alone = row.image is None and row.query is not None and row.query_id is not None
+        if row.image_id is None and not alone:  # a query alone is one whose images are unknown
             yield _reject(row, "no_image_id", "the row has no image_id")
             return
         if row.image is None and row.query is None:
@@ -149,6 +150,8 @@ class Catalog:
             if known != text:
                 said = f"query_id {query_id} is {known[:40]!r} at {position}; the first one is kept"
                 return _reject(row, "conflicting_query", said)
+        if row.image_id is None:
+            return None
         pair = self._db.execute(
             "INSERT OR IGNORE INTO pairs VALUES (?, ?, ?)", (row.image_id, query_id, row.position)
         )
@@ -175,6 +178,12 @@ class Catalog:
             pairs=self._count(one + "pairs"),
             duplicates=self._duplicates,
         )
+
+    def unmatched(self) -> tuple[int, int]:
+        """How many images have no query, and how many queries have no image."""
+        one = "SELECT count(*) FROM {0} WHERE {1} NOT IN (SELECT {1} FROM pairs)"
+        images = self._count(one.format("images", "image_id"))
+        return images, self._count(one.format("queries", "query_id"))
 
     def _count(self, statement: str) -> int:
         return int(self._db.execute(statement).fetchone()[0])

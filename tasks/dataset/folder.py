@@ -101,9 +101,12 @@ class FolderReader:
             return
         lines = _csv_lines if self._query_file.endswith(".csv") else _json_lines
         try:
-            with self._filesystem.open(f"{self._root}/{self._query_file}", "rb") as raw:
+            with (
+                self._filesystem.open(f"{self._root}/{self._query_file}", "rb") as raw,
                 # bytes that are no UTF-8 become lone surrogates, which the catalog rejects
-                yield from lines(io.TextIOWrapper(raw, "utf-8-sig", "surrogateescape", newline=""))
+                io.TextIOWrapper(raw, "utf-8-sig", "surrogateescape", newline="") as text,
+            ):
+                yield from lines(text)
         except OSError as error:
             raise DatasetError(
                 f"{self._url}/{self._query_file} cannot be read: {error.strerror or error}"
@@ -124,7 +127,8 @@ def _csv_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | s
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, f"not CSV: {error}"
+            # the line that failed is not counted yet
+            yield reader.line_num + 1, f"not CSV: {error}"
             continue
         # an empty cell is a value that was not given, but an empty query is a query
         yield reader.line_num, {k: v for k, v in line.items() if v or k == "query"}

@@ -23,7 +23,7 @@ WANTED = ("query_id", "query", "image_id", "image")
 
 class ParquetReader:
     """A file, a folder of files or a glob, on any fsspec file system; `?split=S` keeps the files
-    whose name contains S."""
+    whose name, or path in the folder, contains S."""
 
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug
@@ -38,10 +38,11 @@ class ParquetReader:
     def _find(self, root: str, split: str) -> list[str]:
         if self._filesystem.isdir(root):
             found = self._filesystem.find(root)
+            named = {path: path[len(root) :] for path in found}
         else:
             found = self._filesystem.glob(root) if "*" in root else [root]
-            found = [path for path in found if self._filesystem.exists(path)]
-        return sorted(p for p in found if p.endswith(".parquet") and split in p.rsplit("/", 1)[-1])
+            named = {p: p.rsplit("/", 1)[-1] for p in found if self._filesystem.exists(p)}
+        return sorted(p for p in named if p.endswith(".parquet") and split in named[p])
 
     def spans(self) -> Iterator[Span]:
         """Whole row groups, as many as have `ROWS_A_SPAN` rows together or one that has more:

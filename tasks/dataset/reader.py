@@ -13,7 +13,17 @@ from tasks.errors import DatasetError
 from tasks.records import Row, Span
 
 _DIGITS = re.compile(r"\s*-?[0-9]{1,4000}\s*")  # int() alone would take "1_0" and "١" too
-FORMS = "sample: | folder:PATH | parquet:PATH"
+FORMS = (
+    "sample: | muge:DIR?split=S | modelscope:OWNER/NAME?split=S&revision=R | "
+    "parquet:PATH?split=S | folder:PATH"
+)
+_OPTIONS = {
+    "sample": frozenset({"split"}),
+    "muge": frozenset({"split"}),
+    "modelscope": frozenset({"split", "revision"}),
+    "parquet": frozenset({"split"}),
+    "folder": frozenset({"split"}),
+}
 
 
 class Reader(Protocol):
@@ -51,16 +61,17 @@ class DatasetName:
         return "-".join(part for part in (self.scheme, safe.strip("-"), digest) if part)
 
 
-def parse_name(name: str, allowed_options: frozenset[str] = frozenset({"split"})) -> DatasetName:
+def parse_name(name: str) -> DatasetName:
     """Split a data set name; raises `DatasetError` for a form that is not known."""
     scheme, colon, rest = name.partition(":")
-    if not colon or scheme not in ("sample", "folder", "parquet"):
+    if not colon or scheme not in _OPTIONS:
         raise DatasetError(f"data set {name!r} is not one of {FORMS}")
     path, _, query = rest.partition("?")
     options = dict(parse_qsl(query))
-    if unknown := sorted(options.keys() - allowed_options):
+    allowed = _OPTIONS[scheme]
+    if unknown := sorted(options.keys() - allowed):
         raise DatasetError(
-            f"data set {name!r}: unknown option {unknown[0]!r}, expected {sorted(allowed_options)}"
+            f"data set {name!r}: unknown option {unknown[0]!r}, expected {sorted(allowed)}"
         )
     if scheme != "sample" and not path:
         raise DatasetError(f"data set {name!r} names no path, expected {scheme}:PATH")
@@ -78,6 +89,14 @@ def open_reader(name: str) -> Reader:
         from tasks.dataset.parquet import ParquetReader
 
         return ParquetReader(parsed)
+    if parsed.scheme == "muge":
+        from tasks.dataset.muge import MugeReader
+
+        return MugeReader(parsed)
+    if parsed.scheme == "modelscope":
+        from tasks.dataset.modelscope import ModelscopeReader
+
+        return ModelscopeReader(parsed)
     from tasks.dataset.folder import FolderReader
 
     return FolderReader(parsed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -36,11 +36,11 @@ def embedding_schema(key: Literal["image_id", "query_id"], model: ModelInfo) -> 
 
 
 class EmbeddingWriter:
-    """Appends embeddings to a Parquet file, in row groups of `ROWS_A_GROUP`."""
+    """Appends embeddings to an open Parquet file, in row groups of `ROWS_A_GROUP`."""
 
-    def __init__(self, handle: IO[bytes], schema: pa.Schema) -> None:
-        self._schema = schema
-        self._writer = pq.ParquetWriter(handle, schema, compression="zstd")
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._schema: pa.Schema = writer.schema
+        self._writer = writer
         self._waiting: list[pa.RecordBatch] = []
         self.rows = 0
 
@@ -52,14 +52,10 @@ class EmbeddingWriter:
         self._waiting.append(pa.record_batch(columns, schema=self._schema))
         self.rows += len(ids)
         if sum(len(batch) for batch in self._waiting) >= ROWS_A_GROUP:
-            self._flush()
+            self.flush()
 
-    def close(self) -> None:
-        """Write what is left and the file's footer."""
-        self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what is left."""
         if self._waiting:
             self._writer.write_table(pa.Table.from_batches(self._waiting, schema=self._schema))
             self._waiting = []

@@ -46,6 +46,11 @@ class Encoder:
         self._mean = torch.tensor(PIXEL_MEAN, device=device)
         self._deviation = torch.tensor(PIXEL_DEVIATION, device=device)
 
+    def parameters(self) -> dict[str, int]:
+        """How many numbers each tower holds."""
+        towers = {"text": self._model.text, "image": self._model.vision}
+        return {name: sum(p.numel() for p in tower.parameters()) for name, tower in towers.items()}
+
     def encode_images(self, pixels: Uint8) -> Float32:
         """(N, R, R, 3) uint8 RGB pixels, as `decode_image` gives them, to vectors (N, D).
 

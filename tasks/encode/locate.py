@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.encode.layout import KIND_FILE, MODEL_FILES
 from tasks.errors import ModelError
+from tasks.hub import HubError, download_snapshot, find_snapshot
 
 SAMPLE = "sample"
 _SAMPLE_FOLDER = Path(__file__).parent.parent / "sample" / "model"
@@ -56,26 +56,17 @@ def locate_model(model: str) -> ModelFolder:
 
 
 def _from_hub(name: str, revision: str) -> Path:
-    from modelscope.hub.snapshot_download import snapshot_download  # 1.5 s: only if it is needed
-
-    cached = _cached(snapshot_download, name, revision)
-    if cached is not None:
+    cached = find_snapshot("model", name, revision)
+    if cached is not None and _is_complete(cached):
         return cached
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(MODEL_FILES)))
-    except Exception as error:  # the client raises its own, requests' and the system's
-        reason = " ".join(str(error).split())[:200]
+        return download_snapshot("model", name, revision, MODEL_FILES)
+    except HubError as error:
         raise ModelError(
-            f"could not download {name}@{revision}: {type(error).__name__}: {reason}; "
-            "use --model sample or a local folder"
+            f"could not download {name}@{revision}: {error}; use --model sample or a local folder"
         ) from None
 
 
-def _cached(snapshot_download: Callable[..., str], name: str, revision: str) -> Path | None:
-    """The cached folder if all its files are there."""
-    try:
-        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
-    except Exception:  # whatever it is, a download settles it
-        return None
-    needed = set(MODEL_FILES) - {KIND_FILE}
-    return folder if all((folder / file).is_file() for file in needed) else None
+def _is_complete(folder: Path) -> bool:
+    """Whether all files are there: the client puts a file in its place when its hash was right."""
+    return all((folder / file).is_file() for file in set(MODEL_FILES) - {KIND_FILE})

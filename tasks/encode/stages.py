@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
 from tasks.encode.embeddings import EmbeddingWriter, embedding_schema
@@ -21,6 +20,7 @@ from tasks.errors import ImageError
 from tasks.records import Reject, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import Marker, completed, mark_complete
+from tasks.work.parquet import writing_parquet
 from tasks.work.rejects import payload_hash, write_rejects
 
 if TYPE_CHECKING:
@@ -78,11 +78,10 @@ def encode_image_shard(
     rejects: list[Reject] = []
     with ExitStack() as open_files:
         schema = embedding_schema("image_id", encoder.info)
-        vectors = EmbeddingWriter(open_files.enter_context(folder.writing(images)), schema)
+        vectors = EmbeddingWriter(open_files.enter_context(writing_parquet(folder, images, schema)))
         small = None
         if thumbnails is not None:
-            handle = open_files.enter_context(folder.writing(thumbnails))
-            small = open_files.enter_context(pq.ParquetWriter(handle, PICTURE_SCHEMA))
+            small = open_files.enter_context(writing_parquet(folder, thumbnails, PICTURE_SCHEMA))
         decoded = _decode_ahead(pictures, encoder.info.resolution, stage)
         for batch in _batches(decoded, stage.batch, rejects, advance):
             pixels = np.stack([picture.pixels for _, picture in batch])
@@ -92,7 +91,7 @@ def encode_image_shard(
                 columns = [ids, [picture.thumbnail for _, picture in batch]]
                 small.write_table(pa.table(columns, schema=PICTURE_SCHEMA))
             advance(len(batch))
-        vectors.close()
+        vectors.flush()
     write_rejects(folder, f"{stage.images}-{shard.part}", rejects)
     if thumbnails is not None:
         mark_complete(folder, thumbnails, rows=vectors.rows)
@@ -123,15 +122,16 @@ def encode_query_part(
         advance(done.counts["rows"])
         return Encoded(done.counts["rows"], 0, 0)
     encoder = load()
-    with folder.writing(output) as handle:
-        writer = EmbeddingWriter(handle, embedding_schema("query_id", encoder.info))
+    schema = embedding_schema("query_id", encoder.info)
+    with writing_parquet(folder, output, schema) as file:
+        writer = EmbeddingWriter(file)
         stream = iter(queries)
         while piece := list(itertools.islice(stream, 1024)):
             hashes = [payload_hash(text.encode()) for _, text in piece]
             vectors = encoder.encode_texts([text for _, text in piece])
             writer.write([str(query_id) for query_id, _ in piece], hashes, vectors)
             advance(len(piece))
-        writer.close()
+        writer.flush()
     mark_complete(folder, output, rows=writer.rows)
     return Encoded(writer.rows, 0, writer.rows)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tasks.dataset.reader import Reader, stable_id
 from tasks.dataset.text import QueryTextError, clean_query
-from tasks.errors import DatasetError
+from tasks.errors import DatasetError, UsageError
 from tasks.sparse.tokens import normalise
+
+ProtocolName = Literal["auto", "official", "held-out", "leave-query-out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,11 @@ class Judgement:
 class Protocol:
     """How numbers were made.
 
-    `held-out`: no evaluation query is in the text of any document, so sparse and hybrid search can
-    be measured. `official`: some are, so only dense search is; anything else would be measured on
-    the answers (`leaks` says how many).
+    `held-out`: no evaluation query is in the text of any document, so that sparse and hybrid search
+    can be measured. `official`: only dense search is; the MUGE leaderboard's number. Where queries
+    are in documents' texts (`leaks` says how many), anything else would be measured on the answers.
+    `leave-query-out`: keyword scores as if each query had never been in any text, so that sparse
+    and hybrid search can be measured all the same.
     """
 
     name: str
@@ -35,29 +40,40 @@ class Protocol:
     @property
     def honest_hybrid(self) -> bool:
         """Whether sparse and hybrid numbers may be reported."""
-        return self.leaks == 0
+        return self.name == "leave-query-out" or (self.name == "held-out" and self.leaks == 0)
+
+    @property
+    def honest_store(self) -> bool:
+        """Whether sparse and hybrid numbers of the live store may be reported: it holds whole
+        texts, so only if no query is in them."""
+        return self.honest_hybrid and self.leaks == 0
 
 
-def read_judgements(reader: Reader, name: str) -> list[Judgement]:
+def read_judgements(reader: Reader, name: str, unanswered: bool = False) -> list[Judgement]:
     """All queries of a data set with their images, in the order of their first appearance.
 
+    With `unanswered` also those that name no image, as in MUGE's test split.
     Raises `DatasetError` if there is none.
     """
     texts: dict[int, str] = {}
     relevant: dict[int, set[str]] = {}
     for query_id, text, image_id in _pairs(reader):
+        if image_id is None and not unanswered:
+            continue
         if texts.setdefault(query_id, text) != text:
             continue  # a reject when the data set was indexed: the first text of an id is kept
-        relevant.setdefault(query_id, set()).add(str(image_id))
+        images = relevant.setdefault(query_id, set())
+        if image_id is not None:
+            images.add(str(image_id))
     if not texts:
         raise DatasetError(f"data set {name!r} has no usable query to evaluate with")
     return [Judgement(str(i), texts[i], frozenset(relevant[i])) for i in texts]
 
 
-def _pairs(reader: Reader) -> Iterator[tuple[int, str, int]]:
+def _pairs(reader: Reader) -> Iterator[tuple[int, str, int | None]]:
     for span in reader.spans():
         for row in reader.read(span):
-            if row.query is None or row.image_id is None or row.defect is not None:
+            if row.query is None or row.defect is not None:
                 continue
             try:
                 text = clean_query(row.query)
@@ -66,13 +82,32 @@ def _pairs(reader: Reader) -> Iterator[tuple[int, str, int]]:
             yield (stable_id(text) if row.query_id is None else row.query_id), text, row.image_id
 
 
-def protocol_of(judgements: list[Judgement], indexed: Iterator[str]) -> Protocol:
+def choose_protocol(
+    judgements: Sequence[Judgement], indexed: Iterator[str], wanted: ProtocolName
+) -> Protocol:
+    """The protocol that was asked for, or the one that applies ("auto").
+
+    Raises `UsageError` for `held-out` if documents carry the queries: that number would be a lie.
+    """
+    found = protocol_of(judgements, indexed)
+    if wanted == "auto":
+        return found
+    if wanted == "held-out" and found.leaks:
+        raise UsageError(
+            f"{found.leaks} of the {len(judgements)} queries are in the documents' own text, so "
+            f"hybrid search would be measured on the answers; use --protocol leave-query-out, or "
+            f"--protocol official for search by meaning alone"
+        )
+    return Protocol(wanted, found.leaks)
+
+
+def protocol_of(judgements: Sequence[Judgement], indexed: Iterator[str]) -> Protocol:
     """Which protocol applies, given the texts that documents carry."""
-    asked = {_compared(judgement.text) for judgement in judgements}
-    leaking = {key for text in indexed if (key := _compared(text)) in asked}
+    asked = {compared(judgement.text) for judgement in judgements}
+    leaking = {key for text in indexed if (key := compared(text)) in asked}
     return Protocol("official" if leaking else "held-out", len(leaking))
 
 
-def _compared(text: str) -> str:
+def compared(text: str) -> str:
     """A text as keyword search sees it, and without white space, which changes no meaning."""
     return "".join(normalise(text).split())

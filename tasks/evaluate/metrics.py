@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+
 METRICS = ("R@1", "R@5", "R@10", "MR", "nDCG@10", "MRR")
 
 
@@ -56,6 +61,30 @@ def mean_scores(
         raise ValueError("no query to score")
     scored = [score_query(rankings.get(query, ()), ids) for query, ids in relevant.items()]
     return {name: _mean(scores[name] for scores in scored) for name in METRICS}
+
+
+def score_queries(
+    rankings: Sequence[Sequence[str]], relevant: Sequence[Collection[str]]
+) -> Float64:
+    """All metrics of Q queries, (Q, len(METRICS)) float64 in the order of `METRICS`."""
+    scored = (score_query(*pair) for pair in zip(rankings, relevant, strict=True))
+    rows = [[scores[name] for name in METRICS] for scores in scored]
+    return np.array(rows, np.float64).reshape(-1, len(METRICS))
+
+
+def first_rank(ranking: Sequence[str], relevant: Collection[str]) -> int | None:
+    """The rank, from 1, of the first relevant id; None if none is in the ranking."""
+    return next((rank for rank, d in enumerate(ranking, 1) if d in relevant), None)
+
+
+def recall_curve(
+    rankings: Sequence[Sequence[str]], relevant: Sequence[Collection[str]], depth: int
+) -> list[float]:
+    """R@1, R@2, ... R@depth: entry K - 1 is the share of queries with a relevant id in the
+    first K."""
+    ranks = [first_rank(*pair) for pair in zip(rankings, relevant, strict=True)]
+    found = np.bincount([r for r in ranks if r is not None and r <= depth], minlength=depth + 1)
+    return [float(share) for share in np.cumsum(found[1:]) / len(ranks)]
 
 
 def overlap_at(found: Sequence[str], exact: Sequence[str], k: int) -> float:

@@ -3,151 +3,191 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tasks.dataset.reader import open_reader
-from tasks.dataset.shards import read_entries, read_shards
-from tasks.encode.embeddings import read_embeddings
-from tasks.errors import CollectionRecordError
-from tasks.evaluate.exact import QueryVectors, search_exactly
-from tasks.evaluate.judgements import Judgement, Protocol, protocol_of, read_judgements
-from tasks.evaluate.metrics import mean_scores, overlap_at
-from tasks.records import Query, Shard
-from tasks.search.searcher import answers, check_model, load_statistics, open_searcher
+from tasks.errors import DatasetError, UsageError
+from tasks.evaluate.breakdown import Group, by_frequency, by_length
+from tasks.evaluate.directions import Direction, picture_to_picture, picture_to_text
+from tasks.evaluate.exact import QueryVectors, rank_exactly, weighted
+from tasks.evaluate.fusion import (
+    ALPHAS,
+    Keywords,
+    Sweep,
+    judge_sweep,
+    rank_sweep,
+    reciprocal_rank_fusion,
+)
+from tasks.evaluate.gallery import Gallery, images_of, open_gallery
+from tasks.evaluate.intervals import Interval, bootstrap
+from tasks.evaluate.judgements import (
+    Judgement,
+    Protocol,
+    ProtocolName,
+    choose_protocol,
+    read_judgements,
+)
+from tasks.evaluate.keywords import keyword_scores
+from tasks.evaluate.live import ask_store
+from tasks.evaluate.metrics import METRICS, Float64, overlap_at, recall_curve, score_queries
+from tasks.evaluate.origin import origin_of
+from tasks.evaluate.predictions import write_predictions
+from tasks.evaluate.result import Evaluation, Table
+from tasks.evaluate.worst import worst_queries
+from tasks.search.searcher import load_statistics
 from tasks.settings import Settings
-from tasks.store.contract import VectorStore
-from tasks.store.documents import DocumentParts
-from tasks.store.open import shared_store
-from tasks.work.collections import CollectionRecord
-from tasks.work.folder import Folder
-from tasks.work.progress import advancing, finish, start
+from tasks.sparse.bm25 import Bm25
+
+__all__ = ["DEPTH", "Evaluation", "EvaluationOptions", "evaluate"]
 
 DEPTH = 100
 """Documents ranked a query; a first positive below that counts 0 in MRR."""
 
+Rankings = list[list[str]]
+
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Metrics of a collection: mode (dense, sparse, hybrid) -> metric -> value in 0..1.
+class EvaluationOptions:
+    """What to measure beyond the standard; `predictions` is a file for the leaderboard's lines."""
 
-    `metrics` are by exact search over the Parquet embeddings, `through_store` by the live store
-    with its real index. `ann_recall` is the share of the exact top 10 that the store found, for
-    hybrid if that is honest, else for dense.
-    `without_positive` counts queries whose relevant images are not in the gallery: they score 0.
-    """
-
-    dataset: str
-    collection: str
-    model: str
-    protocol: Protocol
-    queries: int
-    gallery: int
-    without_positive: int
-    alpha: float
-    metrics: dict[str, dict[str, float]]
-    through_store: dict[str, dict[str, float]]
-    ann_recall: float
-    seconds: dict[str, float]
+    protocol: ProtocolName = "auto"
+    alpha_sweep: bool = False
+    predictions: str | None = None
 
 
 @dataclass(frozen=True)
-class _Gallery:
-    """A collection with what it was made of."""
+class _Asked:
+    """The queries of an evaluation; `judged` are the places of those with an answer."""
 
-    record: CollectionRecord
-    store: VectorStore
-    run: Folder
-    shards: tuple[Shard, ...]
-    parts: DocumentParts
+    judgements: list[Judgement]
+    judged: list[int]
+    vectors: QueryVectors
+    bm25: Bm25
+
+    @property
+    def answered(self) -> list[Judgement]:
+        return [self.judgements[place] for place in self.judged]
+
+    @property
+    def relevant(self) -> list[frozenset[str]]:
+        return [judgement.relevant for judgement in self.answered]
+
+    def score(self, rankings: Sequence[list[str]]) -> Float64:
+        """(judged queries, len(METRICS)) of document rankings of all queries."""
+        images = [images_of(rankings[place]) for place in self.judged]
+        return score_queries(images, self.relevant)
 
 
-def evaluate(dataset: str, settings: Settings) -> Evaluation:
+def evaluate(
+    dataset: str, settings: Settings, options: EvaluationOptions = EvaluationOptions()
+) -> Evaluation:
     """Measure a collection with the queries of a data set.
 
-    Raises `DatasetError` without a usable query, `CollectionRecordError` as `open_searcher` does.
+    Raises `DatasetError` without a usable query, `UsageError` for a protocol or a sweep that would
+    measure hybrid search on its own answers, `CollectionRecordError` as `open_searcher` does.
     """
-    began = time.perf_counter()
-    gallery = _open_gallery(settings)
-    judgements = read_judgements(open_reader(dataset), dataset)
-    protocol = protocol_of(judgements, _indexed_texts(gallery))
-    queries = _encode(gallery, judgements, settings)
+    clock = _Clock()
+    gallery = open_gallery(settings)
+    judgements = read_judgements(open_reader(dataset), dataset, unanswered=True)
+    protocol = choose_protocol(judgements, gallery.texts(), options.protocol)
+    _check(dataset, judgements, protocol, options)
+    asked = _encode(gallery, judgements, settings)
+    keywords = keyword_scores(gallery, asked.bm25, judgements, protocol)
     modes = _modes(protocol, settings.alpha)
-    encoded = time.perf_counter()
-    exact = search_exactly(
-        gallery.run, gallery.shards, gallery.parts, queries, sorted(set(modes.values())), DEPTH
+    clock.lap("encode")
+    exact = rank_exactly(
+        gallery.chunks,
+        asked.vectors,
+        keywords,
+        {alpha: weighted(alpha) for alpha in sorted(set(modes.values()))},
+        DEPTH,
     )
-    searched = time.perf_counter()
-    live = {alpha: _ask_store(gallery, queries, alpha) for alpha in sorted(set(modes.values()))}
-    done = time.perf_counter()
-    known = _image_ids(gallery)
-    relevant = {j.query_id: j.relevant for j in judgements}
-    main = modes.get("hybrid", modes["dense"])
+    clock.lap("exact")
+    main = exact[modes.get("hybrid", modes["dense"])]
+    if options.predictions is not None:
+        images = [images_of(ranking) for ranking in _filled(main, exact[1.0])]
+        write_predictions(options.predictions, judgements, images)
+    live_modes = modes if protocol.honest_store else {"dense": 1.0}
+    live = {a: ask_store(gallery, asked.vectors, a, DEPTH) for a in sorted({*live_modes.values()})}
+    clock.lap("store")
+    live_main = live_modes.get("hybrid", live_modes["dense"])
+    known = gallery.image_ids()
+    scores = {mode: asked.score(exact[alpha]) for mode, alpha in modes.items()}
+    sweep = _sweep(gallery, asked, keywords, settings.alpha) if options.alpha_sweep else None
+    clock.lap("sweep")
     return Evaluation(
         dataset=dataset,
         collection=gallery.record.collection,
         model=gallery.record.model.name,
         protocol=protocol,
-        queries=len(judgements),
+        queries=len(asked.judged),
         gallery=len(known),
-        without_positive=sum(known.isdisjoint(ids) for ids in relevant.values()),
+        without_positive=sum(known.isdisjoint(ids) for ids in asked.relevant),
+        unanswered=len(judgements) - len(asked.judged),
         alpha=settings.alpha,
-        metrics=_score(modes, exact, queries.ids, relevant),
-        through_store=_score(modes, live, queries.ids, relevant),
-        ann_recall=_mean_overlap(live[main], exact[main]),
-        seconds={
-            "encode": round(encoded - began, 3),
-            "exact": round(searched - encoded, 3),
-            "store": round(done - searched, 3),
-        },
+        metrics=_means(scores),
+        intervals={mode: _intervals(found) for mode, found in scores.items()},
+        gains=_gains(scores),
+        through_store=_means({m: asked.score(live[a]) for m, a in live_modes.items()}),
+        ann_recall=_mean_overlap(live[live_main], exact[live_main]),
+        curves=_curves(asked, {mode: exact[alpha] for mode, alpha in modes.items()}),
+        directions=_directions(gallery, asked),
+        breakdown=_breakdown(asked, scores),
+        worst=worst_queries(gallery, asked.answered, [main[n] for n in asked.judged], known),
+        sweep=sweep,
+        origin=origin_of(dataset, settings, _as_arguments(options), gallery.record, judgements),
+        seconds=clock.done("report"),
     )
 
 
-def _open_gallery(settings: Settings) -> _Gallery:
-    store = shared_store(settings.store_uri)
-    record = open_searcher(settings, store).record
-    check_model(record)
-    run = Folder(settings.work_url).sub(record.run)
-    held = store.count(record.collection, record.partition)
-    if held != record.counts["documents"]:
-        raise CollectionRecordError(
-            f"collection {record.collection!r} holds {held} documents, its record says "
-            f"{record.counts['documents']}; run `muge index {record.dataset}` again"
+class _Clock:
+    """Wall time of each part."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+
+    def lap(self, part: str) -> None:
+        now = time.perf_counter()
+        self._seconds[part], self._last = round(now - self._last, 3), now
+
+    def done(self, part: str) -> dict[str, float]:
+        self.lap(part)
+        return self._seconds
+
+
+def _check(
+    dataset: str, judgements: Sequence[Judgement], protocol: Protocol, options: EvaluationOptions
+) -> None:
+    if not any(judgement.relevant for judgement in judgements) and options.predictions is None:
+        raise DatasetError(
+            f"data set {dataset!r} says of no query which images are right, so nothing can be "
+            f"measured; --predictions FILE writes rankings for a leaderboard"
         )
-    parts = DocumentParts(
-        form=record.document,
-        images=record.stages["images"],
-        sparse=record.stages["sparse"],
-        pictures=None,
-        picture_is_position=False,
-    )
-    return _Gallery(record, store, run, read_shards(run), parts)
+    if options.alpha_sweep and not protocol.honest_hybrid:
+        raise UsageError(
+            f"a sweep of alpha needs hybrid search that is not measured on its answers, but "
+            f"protocol {protocol.name} with {protocol.leaks} queries in the documents' own text is "
+            f"for search by meaning alone; add --protocol leave-query-out"
+        )
 
 
-def _indexed_texts(gallery: _Gallery) -> Iterator[str]:
-    for shard in gallery.shards:
-        for entry in read_entries(gallery.run, shard):
-            yield from entry.queries
-
-
-def _image_ids(gallery: _Gallery) -> set[str]:
-    names = (f"{gallery.parts.images}/{shard.part}.parquet" for shard in gallery.shards)
-    return {i for name in names for ids, _, _ in read_embeddings(gallery.run, name) for i in ids}
-
-
-def _encode(gallery: _Gallery, judgements: Sequence[Judgement], settings: Settings) -> QueryVectors:
+def _encode(gallery: Gallery, judgements: list[Judgement], settings: Settings) -> _Asked:
     from tasks.encode.encoder import load_encoder
 
     record = gallery.record
     bm25 = load_statistics(record, gallery.run)
     texts = [judgement.text for judgement in judgements]
-    return QueryVectors(
+    vectors = QueryVectors(
         ids=tuple(judgement.query_id for judgement in judgements),
         dense=load_encoder(record.model.name, settings.device).encode_texts(texts),
         sparse=tuple(bm25.encode_query(text) for text in texts),
     )
+    judged = [place for place, judgement in enumerate(judgements) if judgement.relevant]
+    return _Asked(judgements, judged, vectors, bm25)
 
 
 def _modes(protocol: Protocol, alpha: float) -> dict[str, float]:
@@ -157,42 +197,71 @@ def _modes(protocol: Protocol, alpha: float) -> dict[str, float]:
     return {"dense": 1.0, "sparse": 0.0, "hybrid": alpha}
 
 
-def _ask_store(gallery: _Gallery, queries: QueryVectors, alpha: float) -> list[list[str]]:
-    progress = advancing("search_store")
-    start("search_store", len(queries.ids))
-    rankings = []
-    for dense, sparse in zip(queries.dense, queries.sparse, strict=True):
-        query = Query(
-            dense=dense,
-            sparse=sparse,
-            alpha=alpha,
-            topk=DEPTH,
-            output_fields=(),
-            partition=gallery.record.partition,
-        )
-        hits = gallery.store.query(gallery.record.collection, query)
-        rankings.append([hit.id for hit in hits if answers(hit, alpha)])
-        progress(1)
-    finish("search_store")
-    return rankings
+def _filled(main: Rankings, dense: Rankings) -> Rankings:
+    """Rankings that go on with those by meaning, where keywords alone found too few."""
+    return [[*ranking, *rest] for ranking, rest in zip(main, dense, strict=True)]
 
 
-def _score(
-    modes: Mapping[str, float],
-    found: Mapping[float, Sequence[Sequence[str]]],
-    ids: Sequence[str],
-    relevant: Mapping[str, frozenset[str]],
-) -> dict[str, dict[str, float]]:
-    scored = {}
-    for mode, alpha in modes.items():
-        images = [_images_of(ranking) for ranking in found[alpha]]
-        scored[mode] = mean_scores(dict(zip(ids, images, strict=True)), relevant)
-    return scored
+def _means(scores: Mapping[str, Float64]) -> Table:
+    return {
+        mode: {n: float(v) for n, v in zip(METRICS, found.mean(axis=0), strict=True)}
+        for mode, found in scores.items()
+        if len(found)
+    }
 
 
-def _images_of(ranking: Sequence[str]) -> list[str]:
-    """Image ids of documents, each once: a pair's document id is image-query."""
-    return list(dict.fromkeys(document.split("-", 1)[0] for document in ranking))
+def _intervals(scores: Float64) -> dict[str, Interval]:
+    return dict(zip(METRICS, bootstrap(scores), strict=True)) if len(scores) else {}
+
+
+def _gains(scores: Mapping[str, Float64]) -> dict[str, dict[str, Interval]]:
+    if "hybrid" not in scores:
+        return {}
+    return {
+        f"hybrid_minus_{mode}": _intervals(scores["hybrid"] - scores[mode])
+        for mode in ("dense", "sparse")
+    }
+
+
+def _curves(asked: _Asked, rankings: Mapping[str, Rankings]) -> dict[str, list[float]]:
+    if not asked.judged:
+        return {}
+    images = {m: [images_of(found[n]) for n in asked.judged] for m, found in rankings.items()}
+    return {mode: recall_curve(found, asked.relevant, DEPTH) for mode, found in images.items()}
+
+
+def _directions(gallery: Gallery, asked: _Asked) -> dict[str, Direction]:
+    texts = asked.vectors.dense[asked.judged]
+    found = {
+        "image_to_text": picture_to_text(gallery, asked.answered, texts, DEPTH),
+        "image_to_image": picture_to_picture(gallery, asked.answered, DEPTH),
+    }
+    return {name: direction for name, direction in found.items() if direction is not None}
+
+
+def _breakdown(asked: _Asked, scores: Mapping[str, Float64]) -> dict[str, list[Group]]:
+    if not asked.judged:
+        return {}
+    texts = [judgement.text for judgement in asked.answered]
+    return {
+        "length": by_length(texts, scores),
+        "frequency": by_frequency(texts, asked.bm25, scores),
+    }
+
+
+def _sweep(gallery: Gallery, asked: _Asked, keywords: Keywords, alpha: float) -> Sweep:
+    alphas = sorted({*ALPHAS, alpha})
+    ranked, scales = rank_sweep(gallery.chunks, asked.vectors, keywords, alphas, DEPTH)
+    pairs = zip(ranked["weighted", 1.0], ranked["weighted", 0.0], strict=True)
+    fused = [reciprocal_rank_fusion(dense, sparse, DEPTH) for dense, sparse in pairs]
+    scores = {key: asked.score(rankings) for key, rankings in ranked.items()}
+    ids = [judgement.query_id for judgement in asked.answered]
+    return judge_sweep(ids, scores, asked.score(fused), scales)
+
+
+def _as_arguments(options: EvaluationOptions) -> list[str]:
+    protocol = [] if options.protocol == "auto" else ["--protocol", options.protocol]
+    return [*protocol, *(["--alpha-sweep"] if options.alpha_sweep else [])]
 
 
 def _mean_overlap(live: Sequence[Sequence[str]], exact: Sequence[Sequence[str]]) -> float:

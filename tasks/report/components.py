@@ -208,6 +208,14 @@ def metric_text(name: str, value: float) -> str:
     return f"{100 * value:.1f}%" if name.startswith("R@") or name == "MR" else f"{value:.3f}"
 
 
+def interval_text(name: str, ends: tuple[float, float]) -> str:
+    """The ends of an interval, in the unit of `metric_text`."""
+    low, high = ends
+    if name.startswith("R@") or name == "MR":
+        return f"{100 * low:.1f}–{100 * high:.1f}"
+    return f"{low:.3f}–{high:.3f}"
+
+
 def seconds_text(seconds: float) -> str:
     """Seconds with as many places as mean something."""
     return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.2f}"

@@ -7,7 +7,7 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tasks.report.texts import printable
@@ -22,7 +22,7 @@ def render_page(template: str, **values: object) -> str:
     pictures inside it, and nothing else.
     """
     style, script = _asset("report.css"), _asset("report.js")
-    page = _environment().get_template(template)
+    page = environment().get_template(template)
     html = page.render(
         style=Markup(style), script=Markup(script), policy=_policy(style, script), **values
     )
@@ -51,9 +51,11 @@ def _sentence(key: str, **values: object) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def environment(package: str = "tasks.report") -> Environment:
+    """The templates of a package and, behind them, those of all pages."""
+    loaders = [PackageLoader(name) for name in dict.fromkeys((package, "tasks.report"))]
     environment = Environment(
-        loader=PackageLoader("tasks.report"),
+        loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -12,6 +12,7 @@ from rich.text import Text
 from tasks.records import Hit
 from tasks.report.components import (
     advice,
+    interval_text,
     marked_texts,
     metric_names,
     metric_text,
@@ -19,7 +20,7 @@ from tasks.report.components import (
     seconds_text,
 )
 from tasks.report.texts import needles, one_line
-from tasks.report.views import IndexView, Metrics, SearchView
+from tasks.report.views import IndexView, Intervals, Metrics, SearchView
 from tasks.report.wording import Language, in_language, name_of, say
 
 TEXT_LENGTH = 200
@@ -45,9 +46,14 @@ def search_table(view: SearchView, *, language: Language = "en") -> RenderableTy
 
 
 def metrics_table(
-    metrics: Metrics, *, alpha: float, language: Language = "en", title: str | None = None
+    metrics: Metrics,
+    *,
+    alpha: float,
+    language: Language = "en",
+    title: str | None = None,
+    intervals: Intervals | None = None,
 ) -> Table:
-    """A row for each mode; the highest of a column is bold."""
+    """A row for each mode, under it the ends of the intervals; the highest of a column is bold."""
     names = metric_names(metrics)
     table = _table()
     if title:
@@ -65,6 +71,9 @@ def metrics_table(
             for name in names
         ]
         table.add_row(Text(one_line(label)), *cells)
+        if intervals and (ends := intervals.get(mode)):
+            said = (interval_text(name, ends[name]) if name in ends else "" for name in names)
+            table.add_row("", *(Text(text, style="dim") for text in said))
     return table
 
 

@@ -16,6 +16,9 @@ Words = str | tuple[str, str]
 Metrics = Mapping[str, Mapping[str, float]]
 """Mode ("dense", "sparse", "hybrid") -> metric ("R@1", ..., "MRR") -> value from 0 to 1."""
 
+Intervals = Mapping[str, Mapping[str, tuple[float, float]]]
+"""Mode -> metric -> the ends of its confidence interval."""
+
 Stages = Mapping[str, Mapping[str, float]]
 """Stage -> {"seconds": wall time, "per_second": items a second}."""
 

@@ -48,6 +48,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "hit.score": ("得分", "Score"),
     "hit.dense": ("语义", "Meaning"),
     "hit.sparse": ("关键词", "Keywords"),
+    "hit.like": ("找相似图片", "More like this"),
+    "hit.like_this": ("找相似图片：图片 {id}", "More like this: image {id}"),
     # nothing found
     "empty.title": ("没有找到图片", "No pictures found"),
     "empty.words": (

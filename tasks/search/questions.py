@@ -13,8 +13,10 @@ from tasks.errors import QueryError
 class Question:
     """A text, a picture, or both (then the picture is the dense side, the text the sparse one).
 
-    `image` is a file name or an http(s) address. alpha 1 is meaning only, 0 keywords only; a
-    picture alone has no keywords, so that its alpha is 1.
+    `image` is a file name or an http(s) address; `like` instead is the id of a document whose own
+    vector is searched with (itself is no hit). alpha 1 is meaning only, 0 keywords only; a picture alone has no
+    keywords, so that its alpha is 1. With `group_by` (a field) the answer is the best `per_group`
+    hits of each of the `topk` best values of that field.
     """
 
     text: str | None = None
@@ -22,11 +24,19 @@ class Question:
     alpha: float = 1.0
     topk: int = 10
     filter: str | None = None
+    like: str | None = None
+    group_by: str | None = None
+    per_group: int = 3
+
+    @property
+    def needs_dense(self) -> bool:
+        """Whether the dense side is asked."""
+        return self.alpha > 0
 
     @property
     def needs_model(self) -> bool:
-        """Whether the dense side is asked."""
-        return self.alpha > 0
+        """Whether something must be encoded for the dense side."""
+        return self.needs_dense and self.like is None
 
     @property
     def needs_words(self) -> bool:
@@ -40,8 +50,10 @@ def checked(question: Question) -> Question:
         raise QueryError(f"alpha is {question.alpha}, expected 0 (keywords) to 1 (meaning)")
     if not 1 <= question.topk <= 1024:
         raise QueryError(f"topk is {question.topk}, expected 1 to 1024")
+    if question.image is not None and question.like is not None:
+        raise QueryError("a picture and a document to be like: give one of them")
     if question.text is None:
-        if question.image is None:
+        if question.image is None and question.like is None:
             raise QueryError("nothing to search for: give a text, a picture or both")
         return replace(question, alpha=1.0)
     try:

@@ -4,7 +4,8 @@ DashText counts a term's occurrences, so that a term which fills one long docume
 negative query weight. Here frequencies are counted by document, written in DashText's own file
 format and loaded into its encoder, which then computes the weights:
 document tf / (tf + k1 (1 - b + b dl / avgdl)), query idf / sum(idf) with
-idf = ln((N + 1) / (df + 0.5)) (Robertson and Zaragoza, 2009, as DashText implements it).
+idf = ln((N + 1) / (df + 0.5)) (Robertson and Zaragoza, 2009, as DashText implements it); a term
+that no document has counts as if one had it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +22,7 @@ import mmh3
 
 from tasks.errors import WorkFolderError
 from tasks.records import SparseVector
+from tasks.sparse.lexicon import DEFAULT, Lexicon
 from tasks.sparse.tokens import VERSION, tokenize
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
@@ -29,13 +32,31 @@ B = 0.75
 
 
 class Bm25:
-    """Corpus statistics and the encoder over them; `hash` names the statistics."""
+    """Corpus statistics and the encoder over them; `hash` names the statistics.
 
-    def __init__(self, frequencies: dict[str, int], documents: int, mean_length: float) -> None:
+    `lexicon` is the one that the texts were and are cut with. `source` is "" for statistics of the
+    documents themselves, else where others come from, such as DashText's own Chinese model.
+    """
+
+    def __init__(
+        self,
+        frequencies: dict[str, int],
+        documents: int,
+        mean_length: float,
+        lexicon: Lexicon = DEFAULT,
+        source: str = "",
+    ) -> None:
         self.documents = documents
         self.mean_length = mean_length
         self.frequencies = frequencies
-        self.hash = fingerprint(statistics=self._statistics(), version=VERSION)
+        self.lexicon = lexicon
+        self.source = source
+        self.hash = fingerprint(statistics=self._statistics(), version=VERSION, **self._options())
+
+    @property
+    def of_corpus(self) -> bool:
+        """Whether these are the statistics of the documents themselves."""
+        return not self.source
 
     def encode_document(self, text: str) -> SparseVector:
         """Weights of a document's terms, each above 0 and below 1; {} if it has none."""
@@ -45,8 +66,12 @@ class Bm25:
         """Weights of a query's terms, each above 0, summing to 1; {} if it has none."""
         return self._encode("encode_query", text)
 
+    def tokens(self, text: str) -> list[int]:
+        """The keys of a text's tokens, in order, with repeats."""
+        return [_hash(token) for token in tokenize(text, self.lexicon)]
+
     def _encode(self, verb: str, text: str) -> SparseVector:
-        tokens = [_hash(token) for token in tokenize(text)]
+        tokens = self.tokens(text)
         if not tokens or not self.documents:
             return {}
         weights: dict[int, float] = getattr(self._encoder, verb)(tokens)
@@ -74,34 +99,72 @@ class Bm25:
         folder.write_json(name, self.content())
 
     def content(self) -> dict[str, Any]:
-        """What is saved: DashText's own statistics, the version of the tokens and the hash."""
-        return {**self._statistics(), "version": VERSION, "hash": self.hash}
+        """What is saved: DashText's own statistics, the version of the tokens, options that differ
+        from the default, and the hash over all of it."""
+        return {
+            **self._statistics(),
+            **self._options(),
+            "version": VERSION,
+            "hash": self.hash,
+        }
+
+    def _options(self) -> dict[str, Any]:
+        source = {"source": self.source} if self.source else {}
+        return {**self.lexicon.said(), **source}
 
 
-def train_bm25(texts: Iterable[str]) -> Bm25:
+@dataclass
+class TermCounts:
+    """What BM25 counts in a corpus; counts of its parts add up in any order."""
+
+    documents: int = 0
+    length: int = 0
+    frequencies: Counter[int] = field(default_factory=Counter)
+
+    def add(self, text: str, lexicon: Lexicon) -> None:
+        """Count a document; one without tokens does not count."""
+        if tokens := tokenize(text, lexicon):
+            self.documents += 1
+            self.length += len(tokens)
+            self.frequencies.update({_hash(token) for token in tokens})
+
+    def merge(self, other: TermCounts) -> None:
+        """Add the counts of another part."""
+        self.documents += other.documents
+        self.length += other.length
+        self.frequencies.update(other.frequencies)
+
+    def statistics(self, lexicon: Lexicon) -> Bm25:
+        """The statistics of all that was counted."""
+        mean = self.length / self.documents if self.documents else 0.0
+        frequencies = {str(key): self.frequencies[key] for key in sorted(self.frequencies)}
+        return Bm25(frequencies, self.documents, mean, lexicon)
+
+
+def train_bm25(texts: Iterable[str], lexicon: Lexicon = DEFAULT) -> Bm25:
     """Statistics of a corpus, read once; memory grows with the number of distinct terms only."""
-    frequencies: Counter[int] = Counter()
-    documents = length = 0
+    counts = TermCounts()
     for text in texts:
-        tokens = tokenize(text)
-        if tokens:
-            documents += 1
-            length += len(tokens)
-            frequencies.update({_hash(token) for token in tokens})
-    mean = length / documents if documents else 0.0
-    return Bm25({str(key): frequencies[key] for key in sorted(frequencies)}, documents, mean)
+        counts.add(text, lexicon)
+    return counts.statistics(lexicon)
 
 
 def load_bm25(folder: Folder, name: str) -> Bm25:
     """Statistics as saved; raises `WorkFolderError` if the file was altered."""
     said = folder.read_json(name)
     try:
-        found = Bm25(said["_doc_token_frequency"], said["_doc_count"], said["_doc_length_average"])
+        found = Bm25(
+            said["_doc_token_frequency"],
+            said["_doc_count"],
+            said["_doc_length_average"],
+            Lexicon.of(said),
+            said.get("source", ""),
+        )
         if said == found.content():
             return found
         problem = f"hash {found.hash} version {VERSION}, its file says {said['hash']} "
         problem += f"version {said['version']}"
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         problem = f"missing {error}"
     raise WorkFolderError(
         f"the BM25 statistics {folder.url}/{name} do not agree with themselves ({problem}); "

@@ -15,6 +15,7 @@ from tasks.records import Shard, SparseVector
 from tasks.sparse.bm25 import Bm25, load_bm25, train_bm25
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, mark_complete
+from tasks.work.parquet import writing_parquet
 
 SCHEMA = pa.schema(
     [
@@ -69,7 +70,7 @@ def encode_sparse_shard(
         for document_id, text in document_texts(entry, form)
     )
     made = 0
-    with folder.writing(output) as handle, pq.ParquetWriter(handle, SCHEMA) as writer:
+    with writing_parquet(folder, output, SCHEMA) as writer:
         while piece := list(itertools.islice(rows, 1024)):
             writer.write_table(pa.Table.from_pylist(piece, schema=SCHEMA))
             made += len(piece)

@@ -53,7 +53,7 @@ class DashVectorStore:
     @classmethod
     def from_environment(cls, options: DashVectorOptions | None = None) -> DashVectorStore:
         """A store for DASHVECTOR_API_KEY and DASHVECTOR_ENDPOINT; see `from_settings`."""
-        return cls.from_settings(DashVectorSettings(), options)  # type: ignore[call-arg]
+        return cls.from_settings(DashVectorSettings(), options)
 
     @classmethod
     def from_settings(

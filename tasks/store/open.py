@@ -6,11 +6,13 @@ import threading
 
 from tasks.errors import UsageError
 from tasks.store.contract import VectorStore
+from tasks.store.credentials import credentials
+from tasks.store.quota import write_slot
 
 
 def open_store(uri: str) -> VectorStore:
-    """The store at `zvec:DIR` (embedded) or `dashvector:` (the service; credentials come from
-    DASHVECTOR_API_KEY and DASHVECTOR_ENDPOINT).
+    """The store at `zvec:DIR` (embedded), `dashvector:` (the service; credentials come from
+    DASHVECTOR_API_KEY and DASHVECTOR_ENDPOINT) or `dashvector:NAME` (from a block of that name).
 
     Imports that database's client only. Raises `UsageError` for any other address.
     """
@@ -19,13 +21,26 @@ def open_store(uri: str) -> VectorStore:
         from tasks.store.zvec import ZvecStore
 
         return ZvecStore(rest)
-    if colon and scheme == "dashvector" and not rest:
+    if colon and scheme == "dashvector":
         from tasks.store.dashvector import DashVectorStore
+        from tasks.store.dashvector_options import DashVectorOptions
 
-        return DashVectorStore.from_environment()
+        settings = credentials(rest)
+        options = DashVectorOptions(
+            requests_per_second=settings.requests_per_second, slot=write_slot
+        )
+        return DashVectorStore.from_settings(settings, options)
     raise UsageError(
-        f"store {uri!r} is not an address: use zvec:DIR (a folder of this machine) or dashvector:"
+        f"store {uri!r} is not an address: use zvec:DIR (a folder of this machine), dashvector: or "
+        "dashvector:BLOCK"
     )
+
+
+def check_address(uri: str) -> None:
+    """Raise `UsageError` now if `open_store` would; a block's credentials are loaded later."""
+    scheme, _, name = uri.partition(":")
+    if not (scheme == "dashvector" and name):
+        open_store(uri).close()
 
 
 def shared_store(uri: str) -> VectorStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -42,6 +43,13 @@ class Folder:
     def sub(self, name: str) -> Folder:
         """A folder inside this one."""
         return Folder(f"{self.url.rstrip('/')}/{name}")
+
+    def check_writable(self) -> None:
+        """Raise `WorkFolderError` now rather than after an hour of work."""
+        probe = f".writable-{uuid.uuid4().hex[:8]}"
+        with self.writing(probe) as handle:
+            handle.write(b"1")
+        self.remove(probe)
 
     def exists(self, name: str) -> bool:
         """Whether a file is there."""
@@ -132,8 +140,23 @@ def explained(
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise WorkFolderError(
             f"cannot {doing} {place}: {reason}; choose another place with --work-dir, "
-            "or make room and run again"
+            "or make room and run again",
+            may_pass=getattr(error, "errno", None) not in _LASTING,
         ) from error
+
+
+_LASTING = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""What a retry a moment later will meet again."""
 
 
 def _sync_folder(path: str) -> None:

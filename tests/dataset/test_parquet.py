@@ -150,7 +150,7 @@ def test_rows_that_make_no_sense_are_rejects_and_the_rest_is_kept(tmp_path: Path
         [*((name, pa.string()) for name in ("query_id", "query", "image_id")), ("image", IMAGE)]
     )
     image = {"bytes": b"picture", "path": None}
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"query_id": "1", "query": "猫", "image_id": "1", "image": image},
         {"query_id": "1_0", "query": "猫", "image_id": "1", "image": None},
         {"query_id": "2", "query": "猫", "image_id": None, "image": image},

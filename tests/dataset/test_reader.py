@@ -16,7 +16,7 @@ from tasks.errors import DatasetError
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("", "is not one of sample: | folder:PATH | parquet:PATH"),
+        ("", "is not one of sample: | muge:DIR"),
         ("sample", "is not one of"),
         ("zip:a", "is not one of"),
         ("folder:", "names no path, expected folder:PATH"),

@@ -22,8 +22,8 @@ from tasks.encode.device import available_devices, choose_device
 from tasks.encode.encoder import load_encoder
 from tasks.encode.locate import locate_model
 from tasks.errors import DeviceError, ModelError
-from tests.encode.hub import ModelHub
 from tests.encode.models import TinyModel
+from tests.servers.hub import Fault, Hub
 
 Tiny = Callable[[str], TinyModel]
 
@@ -161,10 +161,10 @@ for name in sys.stdin:
 class HubUser:
     """A process that describes models, whose ModelScope client talks to one hub alone."""
 
-    def __init__(self, url: str, cache: Path) -> None:
+    def __init__(self, hub: Hub, cache: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", HUB_SCRIPT],
-            env={**os.environ, "MODELSCOPE_ENDPOINT": url, "MODELSCOPE_CACHE": str(cache)},
+            env={**os.environ, **hub.environment(cache)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -183,10 +183,8 @@ class HubUser:
 
 
 def test_a_hub_model_is_downloaded_once(tiny: Tiny, tmp_path: Path) -> None:
-    with (
-        ModelHub(tiny("vit-b").folder, "owner/tiny", ("master", "v1.0.1")) as hub,
-        closing(HubUser(hub.url, tmp_path)) as user,
-    ):
+    with Hub() as hub, closing(HubUser(hub, tmp_path)) as user:
+        hub.add_model("owner/tiny", tiny("vit-b").folder, "master", "v1.0.1")
         first = user.describe("owner/tiny")
         assert (first["name"], first["revision"]) == ("owner/tiny", "master")
         assert first["weights"] == describe_model(str(tiny("vit-b").folder)).weights
@@ -209,3 +207,21 @@ def test_a_hub_model_is_downloaded_once(tiny: Tiny, tmp_path: Path) -> None:
             assert answer.startswith(f"could not download {name}: ")
             assert answer.endswith("; use --model sample or a local folder")
             assert "\n" not in answer
+
+
+def test_broken_downloads_are_mended_or_said(tiny: Tiny, tmp_path: Path) -> None:
+    weights = "pytorch_model.bin"
+    with Hub() as hub, closing(HubUser(hub, tmp_path)) as user:
+        hub.add_model("owner/tiny", tiny("vit-b").folder)
+        for fault, said in (
+            (Fault("missing"), weights),
+            (Fault("wrong"), weights),
+            (Fault("broken", times=9), weights),
+        ):
+            hub.faults[weights] = fault
+            answer = user.describe("owner/tiny")
+            assert answer.startswith(f"could not download owner/tiny@master: {said}: ")
+            assert "\n" not in answer
+            assert not list(tmp_path.rglob(weights))
+        hub.faults = {weights: Fault("cut", times=1), "vocab.txt": Fault("slow", 1, seconds=0.2)}
+        assert user.describe("owner/tiny")["dimension"] == 64

@@ -16,6 +16,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from tasks.store.open import close_shared_stores
 from tests.encode.models import make_model
+from tests.servers.fixtures import dashvector_server  # noqa: F401  (a fixture)
 
 WORDS = ("红色连衣裙", "蓝色帽子", "绿色的包", "黄色雨伞", "白色球鞋")
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,31 @@ def test_wrong_environment_is_said(muge: Muge) -> None:
     assert done.returncode == 2
     assert "MUGE_TOPK" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_terminated_runs_leave_no_server_and_go_on(muge: Muge, model: str, tmp_path: Path) -> None:
+    """SIGTERM ends the temporary server as well, and the next run does what is missing."""
+    pictures = make_pictures(tmp_path / "p", 300)
+    arguments = ["index", f"folder:{pictures}", "--model", model, "--shard-images", "20", "--json"]
+    here = tmp_path / "here"
+    command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
+    running = subprocess.Popen(
+        command, cwd=here, env={**kept, "HOME": str(here)}, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr is not None
+    seen = iter(running.stderr)
+    while "reading the data set" not in next(seen):
+        pass
+    while not list(here.rglob("images-*/part-0000*.done")):
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.terminate()
+    # the pipe closes only when the server that inherited it has ended too
+    rest = "".join(seen)
+    running.stderr.close()
+    assert running.wait(60) == 130, rest
+    assert "Traceback" not in rest
+    said = json.loads(muge(*arguments).stdout)
+    assert said["documents"] == 300
+    assert said["encoded_images"] < 300

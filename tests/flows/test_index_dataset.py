@@ -160,7 +160,7 @@ def test_pairs_as_documents(pictures: Path, place: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("picture", "start"), [("png", "iVBOR"), ("uri", "3.png"), ("none", "")])
 def test_picture_options(picture: str, start: str, pictures: Path, place: dict[str, Any]) -> None:
-    index_dataset(f"folder:{pictures}", picture=picture, **place)  # type: ignore[call-overload]
+    index_dataset(f"folder:{pictures}", picture=picture, **place)
     found = open_store(place["store"]).fetch("muge", ["3"])["3"].fields["picture"]
     assert str(found).startswith(start)
     assert (found == "") == (picture == "none")

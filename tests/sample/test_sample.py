@@ -155,3 +155,15 @@ def test_weights_are_half_precision_under_the_original_names() -> None:
     floating = [value for value in weights.values() if value.is_floating_point()]
     assert all(value.dtype == torch.float16 for value in floating)
     assert all(torch.isfinite(value).all() for value in floating)
+
+
+def test_product_never_imports_the_recipe() -> None:
+    root = SAMPLE.parents[1]
+    sources = [
+        file
+        for room in ("tasks", "flows", "deployments")
+        for file in (root / room).rglob("*.py")
+        if SAMPLE / "recipe" not in file.parents
+    ]
+    assert sources
+    assert not [file for file in sources if "sample.recipe" in file.read_text("utf-8")]

@@ -22,7 +22,7 @@ class Fault:
     `extra-code`. status: abort with gRPC status number `code`. drop: commit, then abort with gRPC
     status number `code`. delay: wait `seconds`, then do as asked. partial: every document whose
     place in the request is a multiple of `every` fails with `code`, or those named in `ids`;
-    `outer` is then the code of the whole answer, 0 as the service does it.
+    `outer` is then the code of the whole answer: 0, or another, and then nothing is committed.
     """
 
     kind: Kind
@@ -37,6 +37,10 @@ class Fault:
         if self.kind != "partial":
             return False
         return document_id in self.ids if self.ids else place % self.every == 0
+
+    def refuses(self, ids: Sequence[str]) -> bool:
+        """Whether a `partial` fault with an outer code hits any of these documents."""
+        return self.outer != 0 and any(self.fails(place, each) for place, each in enumerate(ids))
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Queries of the test server: exact scores, filters, groups, and documents as they are returned.
 
-Equal scores are ordered by id; the service promises no order.
+Of equal scores those with the lower ids are among the topk, but they come back in reverse: the
+service promises no order, so nobody may rely on one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def search(
     ranked = _ranked(request, vector, collection, partition)
     if query is not None and query.param.radius != 0.0:
         ranked = _within(ranked, query.param.radius, collection.metric)
-    for entry, score in ranked[: request.topk]:
+    higher_is_better = collection.metric == DOTPRODUCT
+    best = reversed(ranked[: request.topk])
+    for entry, score in sorted(best, key=lambda pair: pair[1], reverse=higher_is_better):
         _write_hit(response.output.add(), entry, score, request, collection, with_sparse)
 
 

@@ -39,17 +39,19 @@ class DashVectorService(ClusterService):
             limits.check_size(context.request_bytes)
             if not 1 <= len(request.docs) <= limits.MAX_DOCUMENTS:
                 raise Refusal(-2036, f"docs length({len(request.docs)}) must be in [1, 1024]")
+            refused = fault is not None and fault.refuses([doc.id for doc in request.docs])
             for place, document in enumerate(request.docs):
                 # trap 1: a document without an id gets one, so sending it again doubles it
                 document.id = document.id or str(uuid.uuid4().int >> 65)
                 result = response.output.add(doc_op=_OPERATIONS[method], id=document.id)
                 try:
                     _fail(fault, place, document.id)
-                    self._take(method, collection, partition, document)
+                    if not refused:
+                        self._take(method, collection, partition, document)
                 except Refusal as refusal:
                     result.code, result.message = refusal.code, refusal.message
             response.usage.write_units = len(request.docs)
-            if fault is not None and any(result.code for result in response.output):
+            if fault is not None and refused:
                 response.code, response.message = fault.outer, "injected"
 
         return self.serve(method, context, response, work)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import dashvector
 import numpy as np
 import pytest
+from dashvector.core.proto import dashvector_pb2 as pb
 
-from tasks.errors import SchemaMismatchError, StoreError, VerificationError
+from tasks.errors import QueryError, SchemaMismatchError, StoreError, VerificationError
 from tasks.records import CollectionSpec
 from tasks.store.dashvector import DashVectorStore
+from tasks.store.dashvector_schema import compare, spec_of
 from tasks.store.verify import verify_count, verify_documents
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.dashvector_faults import Fault
@@ -112,6 +115,16 @@ def test_many_groups_come_without_vectors_and_still_have_parts(
     assert dashvector_server.faults.requests["fetch_doc"] > 0
 
 
+@pytest.mark.parametrize("text", ["query = '\ud800'", "image_id = 1 or " * 3000 + "sold = true"])
+def test_a_filter_that_cannot_be_sent_is_refused_before(
+    dashvector_server: DashVectorServer, store: DashVectorStore, text: str
+) -> None:
+    with pytest.raises(QueryError, match="filter") as caught:
+        store.query(SPEC.name, replace(random_query(1), filter=text))
+    assert len(str(caught.value)) < 200
+    assert dashvector_server.faults.requests["query_doc"] == 0
+
+
 def test_integers_beyond_32_bits_are_refused_before_they_leave(store: DashVectorStore) -> None:
     result = store.upsert(
         SPEC.name,
@@ -155,6 +168,17 @@ def test_a_collection_that_cannot_be_used_is_refused_with_the_difference(
     if "fields_schema" not in arguments:
         with pytest.raises(SchemaMismatchError, match=reason):
             store.upsert(SPEC.name, random_documents(1))
+
+
+@pytest.mark.parametrize("names", [("image", "text"), ("image",), ()])
+def test_a_collection_with_named_vectors_is_refused(names: tuple[str, ...]) -> None:
+    info = pb.CollectionInfo(name=SPEC.name, dimension=8, metric=1, status=1)
+    for name in names:
+        info.vectors_schema[name].dimension = 8
+        info.vectors_schema[name].metric = 1
+    for read in (partial(compare, SPEC), spec_of):
+        with pytest.raises(SchemaMismatchError, match="its vectors are named"):
+            read(dashvector.CollectionMeta(info))
 
 
 @pytest.mark.parametrize(

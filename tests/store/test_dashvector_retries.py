@@ -171,6 +171,20 @@ def test_one_failure_stops_the_other_requests(
         assert time.monotonic() - started < 10
 
 
+def test_a_request_that_waits_notices_that_another_failed(
+    dashvector_server: DashVectorServer, dashvector_store: StoreFactory
+) -> None:
+    store = dashvector_store(batch_documents=10, write_deadline_seconds=10.0)
+    store.create(SPEC)
+    busy = Fault("partial", -2034, ids=frozenset({"0"}))
+    dashvector_server.faults.script("upsert_doc", busy, Fault("refuse", -2010))
+    dashvector_server.faults.draw(0, {"upsert_doc": [(1.0, busy)]})
+    started = time.monotonic()
+    with pytest.raises(StoreError, match="-2010"):
+        store.upsert(SPEC.name, random_documents(20))
+    assert time.monotonic() - started < 5
+
+
 # --- what was done already is not done twice ---
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dashvector
 import numpy as np
@@ -136,7 +138,7 @@ def test_the_store_is_made_during_an_outage_and_recovers(
     dashvector_server: DashVectorServer, dashvector_store: StoreFactory
 ) -> None:
     dashvector_server.go_away()
-    store = dashvector_store(deadline_seconds=0.2)
+    store = dashvector_store(deadline_seconds=0.2, rebuild_after_seconds=1e9)
     with pytest.raises(StoreError, match="cannot be reached"):
         store.collections()
     dashvector_server.come_back()
@@ -160,6 +162,25 @@ def test_a_closed_client_is_replaced(store: DashVectorStore) -> None:
     store.close()
     assert store.count(SPEC.name) == 0
     assert store.upsert(SPEC.name, random_documents(3)).upserted == 3
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_client_closed_by_another_thread_is_replaced(
+    dashvector_store: StoreFactory, fast: bool
+) -> None:
+    first = iter([True])
+
+    @contextmanager
+    def closing() -> Iterator[None]:
+        # entered right before a request: between choosing the client and using it
+        client = made._connection._client
+        if next(first, False) and client is not None:
+            client.close()
+        yield
+
+    made = dashvector_store(slot=closing, fast_building=fast)
+    made.create(SPEC)
+    assert made.upsert(SPEC.name, random_documents(3)).upserted == 3
 
 
 # --- 5: weights that are negative or not finite (an untrained or cumulative IDF makes them) ---

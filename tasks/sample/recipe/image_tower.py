@@ -53,6 +53,7 @@ class Stage:
 
     :ivar side: pixels of a picture's side; :ivar source: side of the stored drawing
     :ivar joint: whether the text tower learns too
+    :ivar pace: share of the full learning rate at the stage's start and at its end
     """
 
     name: str
@@ -60,6 +61,7 @@ class Stage:
     source: int
     steps: int
     joint: bool
+    pace: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,12 @@ class ImagePlan:
     """Stages, batch, rates and averaging."""
 
     stages: tuple[Stage, ...] = (
-        Stage("small", side=64, source=80, steps=4000, joint=False),
-        Stage("joint", side=96, source=112, steps=700, joint=True),
+        Stage("small", side=64, source=80, steps=4000, joint=False, pace=(1.0, 0.1)),
+        Stage("joint", side=96, source=112, steps=700, joint=True, pace=(0.3, 0.01)),
     )
     batch: int = 192
     rate: float = 2e-3
-    text_rate: float = 4e-4
+    text_rate: float = 6e-4
     averaging: float = 0.998
     seed: int = 0
     checkpoint_every: int = 250
@@ -171,7 +173,7 @@ def train(
     for stage in plan.stages:
         last = first + stage.steps
         if done < last:
-            run.enter(stage)
+            run.enter(stage, first)
             file = folder / f"drawings-{stage.source}.npy"
             drawings = stored_drawings(lessons.gallery, lessons.rows, stage.source, file)
             looks = Looks(lessons, drawings, stage, plan)
@@ -205,7 +207,7 @@ class _Run:
         self._plan, self._lessons, self._tokenizer = plan, lessons, tokenizer
         self._word_targets, self._words = word_targets, sorted(word_targets)
         self._student = student
-        self._stage = plan.stages[0]
+        self._stage, self._first = plan.stages[0], 0
         self.average = _copy(student)
         named = dict(student.named_parameters())
         image = [p for n, p in named.items() if n.startswith("visual")]
@@ -224,7 +226,9 @@ class _Run:
         saved = progress.load(file)
         if saved is None:
             return 0
-        self.enter(next(stage for stage in self._plan.stages if stage.name == saved["stage"]))
+        stages = self._plan.stages
+        place = [stage.name for stage in stages].index(saved["stage"])
+        self.enter(stages[place], sum(stage.steps for stage in stages[:place]))
         self._student.load_state_dict(saved["student"])
         self.average.load_state_dict(saved["average"])
         self._optimiser.load_state_dict(saved["optimiser"])
@@ -239,9 +243,9 @@ class _Run:
         state = {**state, "optimiser": self._optimiser.state_dict()}
         progress.save(file, {**state, "step": step, "stage": self._stage.name})
 
-    def enter(self, stage: Stage) -> None:
-        """Fit the towers to a stage's resolution."""
-        self._stage = stage
+    def enter(self, stage: Stage, first: int) -> None:
+        """Fit the towers to a stage's resolution; `first` is the number of its first step."""
+        self._stage, self._first = stage, first
         for clip in (self._student, self.average):
             pool = clip.visual.attnpool  # type: ignore[union-attr]
             places: nn.Parameter = pool.positional_embedding  # type: ignore[union-attr, assignment]
@@ -257,7 +261,9 @@ class _Run:
     def step(self, number: int, pictures: Tensor, places: Tensor) -> None:
         """Learn from one batch."""
         plan = self._plan
-        pace = progress.cosine(number, plan.steps)
+        done = number - self._first
+        start, end = self._stage.pace
+        pace = start * progress.cosine(done, self._stage.steps, floor=end / start)
         for group, rate in zip(
             self._optimiser.param_groups, (plan.rate,) * 3 + (plan.text_rate,), strict=True
         ):
@@ -280,7 +286,7 @@ class _Run:
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self._image_parameters, 2.0)
         self._optimiser.step()
-        self._follow(min(plan.averaging, (1 + number) / (10 + number)))
+        self._follow(min(plan.averaging, (1 + done) / (10 + done)))
         if number % 50 == 0:
             log.info("image tower: step %d of %d, loss %.3f", number, plan.steps, loss.item())
 

@@ -9,13 +9,13 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# What the recipe itself imports beside the product's own dependencies: the optional extra
-# "sample" of the project.
+# What the recipe imports beside the product's own dependencies: the optional extra "sample". six
+# and tqdm are cn_clip's, whose package is unpacked rather than installed.
 EXTRA_DEPENDENCIES = (
-    "resvg_py==0.5.0",
     "opencc-python-reimplemented==0.1.7",
+    "resvg_py==0.5.0",
     "six>=1.16",
-    "torch>=2.6",
+    "tqdm>=4.66",
 )
 
 

@@ -1,0 +1,1 @@
+"""How it is run: servers, images and deployments. Knows flows and tasks; nothing knows it."""

@@ -1,0 +1,168 @@
+"""The JSON API: search, pictures, health, readiness, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+
+from deployments.studio import problems
+from deployments.studio.asking import Asking
+from deployments.studio.page import picture_kind
+from deployments.studio.problems import ProblemError
+from deployments.studio.service import Service, picture_of
+from tasks.errors import QueryError
+from tasks.records import FieldValue
+from tasks.search.searcher import as_json
+
+UPLOAD_SECONDS = 30.0
+
+
+class ErrorText(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+
+
+class ErrorAnswer(BaseModel):
+    """Every answer that is no success."""
+
+    error: ErrorText
+
+
+class AskedAnswer(BaseModel):
+    """The question as it was understood."""
+
+    text: str | None
+    image: str | None
+    alpha: float
+    topk: int
+    filter: str | None
+    like: str | None = None
+
+
+class HitAnswer(BaseModel):
+    """A document found; dense and sparse are the weighted parts whose sum is the score."""
+
+    id: str
+    score: float
+    dense: float
+    sparse: float
+    fields: dict[str, FieldValue]
+
+
+class SearchAnswer(BaseModel):
+    """As `muge search --json` prints it; times in milliseconds."""
+
+    query: AskedAnswer
+    hits: list[HitAnswer]
+    took_ms: dict[str, float]
+
+
+class PictureAnswer(BaseModel):
+    """The name under which an uploaded picture is kept for a while."""
+
+    picture: str
+    bytes: int
+
+
+class StateAnswer(BaseModel):
+    """How the server is."""
+
+    status: str
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documented failures of a route."""
+    return {status: {"model": ErrorAnswer} for status in (*statuses, 401, 421, 429, 500, 503)}
+
+
+def api_routes(service: Service) -> APIRouter:
+    """The routes under /api, and /metrics."""
+    api = APIRouter(tags=["search"])
+
+    @api.get("/api/search", responses=errors(410, 422), response_model=SearchAnswer)
+    async def search(asking: Annotated[Asking, Query()]) -> Response:
+        """Pictures by words, by a picture, or by both (picture = meaning, words = keywords)."""
+        answer = await service.search(asking)
+        # the model above documents it; validating 100 hits again would double the time
+        return JSONResponse(as_json(answer))
+
+    @api.post(
+        "/api/pictures",
+        responses=errors(408, 413, 415, 422),
+        response_model=PictureAnswer,
+        status_code=201,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    kind: {"schema": {"type": "string", "format": "binary"}}
+                    for kind in ("image/*", "application/octet-stream")
+                },
+            }
+        },
+    )
+    async def upload(request: Request) -> PictureAnswer:
+        """Send a picture's bytes as the body; search with the name that comes back."""
+        content = await receive(request, service.web.picture_bytes)
+        return PictureAnswer(picture=await service.keep(content), bytes=len(content))
+
+    @api.get(
+        "/api/documents/{id}/picture",
+        responses={
+            **errors(404, 422),
+            200: {"content": {kind: {} for kind in ("image/jpeg", "image/png", "image/webp")}},
+        },
+        response_class=Response,
+    )
+    async def picture(id: Annotated[str, Path(max_length=64)]) -> Response:
+        """The picture of a hit, as it was stored."""
+        try:
+            content = picture_of(await service.document(id))
+        except QueryError:
+            raise ProblemError(problems.NOT_FOUND) from None
+        return Response(content, media_type=picture_kind(content))
+
+    @api.get("/api/health", tags=["state"])
+    async def health() -> StateAnswer:
+        """The process runs."""
+        return StateAnswer(status="ok")
+
+    @api.get("/api/ready", tags=["state"], responses={503: {"model": ErrorAnswer}})
+    async def ready() -> StateAnswer:
+        """The collection can be searched and the model is loaded."""
+        if not await service.quietly(service.live.is_ready):
+            raise ProblemError(problems.NOT_READY)
+        return StateAnswer(status="ready")
+
+    @api.get("/metrics", tags=["state"], response_class=Response, responses=errors())
+    async def metrics() -> Response:
+        """Counters in Prometheus' text form."""
+        return Response(service.metrics.page(), media_type="text/plain; version=0.0.4")
+
+    return api
+
+
+async def receive(request: Request, max_bytes: int) -> bytes:
+    """The body of a request, never more than `max_bytes` of it, in bounded time."""
+    kind = request.headers.get("content-type", "").lower()
+    if not kind.startswith(("image/", "application/octet-stream")):
+        raise ProblemError(problems.WRONG_TYPE)
+    said = request.headers.get("content-length", "")
+    if said.isdecimal() and int(said[:20]) > max_bytes:
+        raise ProblemError(problems.TOO_LARGE)
+    content = bytearray()
+    try:
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > max_bytes:
+                    raise ProblemError(problems.TOO_LARGE)
+    except TimeoutError:
+        raise ProblemError(problems.TOO_SLOW) from None
+    return bytes(content)

@@ -1,0 +1,90 @@
+"""The server: its routes, and how it starts and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+
+from deployments.studio import problems
+from deployments.studio.api import api_routes
+from deployments.studio.guard import LOG, Guard, problem_response
+from deployments.studio.limits import BusyError
+from deployments.studio.problems import Problem, invalid
+from deployments.studio.routes import page_routes
+from deployments.studio.service import Service
+from tasks.errors import MugeError
+from tasks.settings import Settings, WebSettings
+
+
+def make_app(settings: Settings, web: WebSettings) -> FastAPI:
+    """The application for one collection."""
+    service = Service(settings, web)
+    guard = Guard(service)
+    app = FastAPI(
+        title="muge-search",
+        version="1",
+        description="Search a collection of pictures by words, by a picture, or by both.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=partial(_running, service),
+    )
+    app.middleware("http")(guard)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.include_router(api_routes(service))
+    app.include_router(page_routes(service, guard))
+    app.state.service = service
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _running(service: Service, _: FastAPI) -> AsyncIterator[None]:
+    tending = asyncio.create_task(_tend(service))
+    try:
+        yield
+    finally:
+        tending.cancel()
+        await asyncio.gather(tending, return_exceptions=True)
+        service.close()
+
+
+async def _tend(service: Service) -> None:
+    """Load the model before anybody searches; later let go of a store that nobody uses."""
+    said = ""
+    while True:
+        try:
+            if service.live.count is None:
+                await service.warm()
+            await service.quietly(service.live.release_if_idle)
+        except (MugeError, BusyError) as error:
+            if str(error) != said:
+                said = str(error)
+                LOG.warning("not ready yet: %s", said)
+        await asyncio.sleep(1)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = [(str(item["loc"][-1]), str(item["msg"])) for item in error.errors()]
+    return problem_response(request, invalid(found))
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    """Starlette's own: no such address, or another method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return problem_response(request, problems.NOT_FOUND)
+    said = Problem(error.status_code, "not_found", str(error.detail))
+    response = problem_response(request, said)
+    response.headers.update(error.headers or {})
+    return response

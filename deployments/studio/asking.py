@@ -1,0 +1,91 @@
+"""What may be asked of the page and of the API: the same parameters for both."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tasks.search.questions import Question
+
+UPLOADED, FETCHED = "(uploaded picture)", "(picture at the address)"
+
+
+class Asking(BaseModel):
+    """A search: words, a picture (one of `image`, `picture`, `like`), or both."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str | None = Field(default=None, max_length=1000, description="Words, Chinese best.")
+    image: str | None = Field(
+        default=None,
+        max_length=2000,
+        description="http(s) address of a picture; the server fetches it.",
+    )
+    picture: str | None = Field(
+        default=None, pattern="^[0-9a-f]{32}$", description="Name of an uploaded picture."
+    )
+    like: str | None = Field(
+        default=None, max_length=64, description="Id of a document: find more like it."
+    )
+    alpha: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="1 = meaning only, 0 = keywords only.",
+    )
+    topk: int | None = Field(default=None, ge=1, le=1024, description="Number of results.")
+    filter: str | None = Field(
+        default=None, max_length=300, description="For example: image_id < 1000"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, values: Any) -> Any:
+        """An empty field of a form was not filled in."""
+        if not isinstance(values, dict):
+            return values
+        return {
+            name: value
+            for name, value in values.items()
+            if not (isinstance(value, str) and not value.strip())
+        }
+
+    @property
+    def pictures(self) -> list[str]:
+        """The ways in which a picture was given: at most one is meant."""
+        return [name for name in ("image", "picture", "like") if getattr(self, name) is not None]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was asked yet."""
+        return self.text is None and not self.pictures
+
+    def question(self, alpha: float, topk: int, most: int) -> Question:
+        """The question, with the server's defaults and never more than `most` results."""
+        shown = {"image": FETCHED, "picture": UPLOADED}
+        image = next((shown[name] for name in self.pictures if name in shown), None)
+        return Question(
+            text=self.text,
+            image=image,
+            alpha=alpha if self.alpha is None else self.alpha,
+            topk=min(topk if self.topk is None else self.topk, most),
+            filter=self.filter,
+            like=self.like,
+        )
+
+    def link(self, *without: str, **changed: object) -> str:
+        """The address, relative to the page, that asks this again."""
+        values = {**self.model_dump(exclude_none=True, exclude=set(without)), **changed}
+        return "?" + urlencode({name: value for name, value in values.items() if value != ""})
+
+
+def nesting(expression: str) -> int:
+    """How deep the brackets of a filter go."""
+    depth = deepest = 0
+    for char in expression:
+        depth += (char == "(") - (char == ")")
+        deepest = max(deepest, depth)
+    return deepest

@@ -1,0 +1,141 @@
+"""What every request passes (host, rate, token) and every answer carries (headers, no traces)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+
+from deployments.studio import problems
+from deployments.studio.page import Language, render_problem, render_token
+from deployments.studio.problems import Problem, problem_of, too_many
+from deployments.studio.service import Service
+
+LOG = logging.getLogger("muge.web")
+COOKIE = "muge_web"
+OPEN_PATHS = ("/api/health", "/api/ready", "/token", "/static/")
+UNCOUNTED = ("/api/health", "/api/ready", "/metrics", "/static/")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+Next = Callable[[Request], Awaitable[Response]]
+
+
+class Guard:
+    """Wraps every request of one server."""
+
+    def __init__(self, service: Service) -> None:
+        web = service.web
+        self._service = service
+        self._token = web.token.get_secret_value() if web.token else None
+        named = tuple(name.strip().lower() for name in web.hosts.split(",") if name.strip())
+        self._hosts = named or (LOOPBACK if web.host in LOOPBACK else ())
+        self._headers = security_headers(web.frames)
+
+    async def __call__(self, request: Request, call_next: Next) -> Response:
+        """The answer, whatever happens."""
+        problem = self._refusal(request)
+        if problem is not None:
+            self._service.metrics.refused(problem.code)
+            response = problem_response(request, problem)
+        else:
+            try:
+                response = await call_next(request)
+            except Exception as error:
+                response = problem_response(request, logged_problem(error))
+        for name, value in self._headers.items():
+            response.headers.setdefault(name, value)
+        route = getattr(request.scope.get("route"), "path", "other")
+        self._service.metrics.answered(route, response.status_code)
+        return response
+
+    def is_token(self, given: str) -> bool:
+        """Whether this is the token."""
+        return self._token is None or hmac.compare_digest(given.encode(), self._token.encode())
+
+    def cookie(self) -> str:
+        """What a browser keeps instead of the token."""
+        return hmac.new((self._token or "").encode(), b"muge-web", hashlib.sha256).hexdigest()
+
+    def _refusal(self, request: Request) -> Problem | None:
+        path = request.url.path
+        if self._hosts and host_name(request.headers.get("host", "")) not in self._hosts:
+            return problems.WRONG_HOST
+        if not path.startswith(UNCOUNTED):
+            client = request.client.host if request.client else "unknown"
+            seconds = self._service.limiter.seconds_to_wait(client)
+            if seconds:
+                return too_many(seconds)
+        if not path.startswith(OPEN_PATHS) and not self._may_enter(request):
+            return problems.NO_TOKEN
+        return None
+
+    def _may_enter(self, request: Request) -> bool:
+        if self._token is None:
+            return True
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self.is_token(given.strip()):
+            return True
+        return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self.cookie().encode())
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without the port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def security_headers(frames: str) -> dict[str, str]:
+    """The same for every answer: only this server's own style, script and pictures."""
+    ancestors = frames.strip() or "'none'"
+    headers = {
+        "Content-Security-Policy": (
+            "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
+            "connect-src 'self'; form-action 'self'; base-uri 'none'; "
+            f"frame-ancestors {ancestors}"
+        ),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+        "Cache-Control": "no-store",
+    }
+    if not frames.strip():
+        headers["X-Frame-Options"] = "DENY"
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    return headers
+
+
+def logged_problem(error: Exception) -> Problem:
+    """The problem an error means; the server's own failures go to its log, with a number."""
+    problem = problem_of(error)
+    if problem is None:
+        number = secrets.token_hex(4)
+        LOG.error("request failed, number %s", number, exc_info=error)
+        return Problem(500, "internal", f"{problems.INTERNAL.message}: number {number}")
+    if problem.status in (500, 503) and problem.code != "busy":
+        LOG.warning("cannot search: %s", error)
+    return problem
+
+
+def problem_response(request: Request, problem: Problem) -> Response:
+    """The problem for a browser or for a program."""
+    headers = {"Retry-After": str(problem.retry_after)} if problem.retry_after else {}
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse(problem.as_json(), problem.status, headers)
+    language = language_of(request)
+    if problem.status == 401:
+        return HTMLResponse(render_token(language, wrong=False), 401, headers)
+    return HTMLResponse(render_problem(problem, language), problem.status, headers)
+
+
+def language_of(request: Request) -> Language:
+    """Chinese unless English is asked for."""
+    return "en" if request.query_params.get("lang") == "en" else "zh"

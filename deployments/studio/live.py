@@ -1,0 +1,105 @@
+"""The collection that is searched now: followed when its record changes, let go when nobody asks.
+
+A store that is open for reading keeps writers in other processes out, and the other way round. So
+the page lets go of a store that nobody asked for a while, and of one that is being filled.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from tasks.errors import CollectionRecordError
+from tasks.search.questions import Question
+from tasks.search.searcher import Searcher, open_searcher
+from tasks.settings import Settings
+from tasks.store.contract import VectorStore
+from tasks.store.open import open_store
+from tasks.work.collections import CollectionRecord, require_record
+from tasks.work.folder import Folder
+
+CHECK_SECONDS = 0.5
+"""The record is read again at most this often (0.3 ms on a local disk)."""
+WARM_UP = "预热"
+
+
+class LiveCollection:
+    """A searcher of the collection in force; safe to use from several threads."""
+
+    def __init__(self, settings: Settings, idle_seconds: float) -> None:
+        self._settings = settings
+        self._idle = idle_seconds
+        self._work = Folder(settings.work_url)
+        self._store: VectorStore = open_store(settings.store_uri)
+        self._lock = threading.Lock()
+        self._searcher: Searcher | None = None
+        self._checked = self._used = 0.0
+        self._open = False
+
+    def searcher(self) -> Searcher:
+        """The searcher of the collection as its record says now.
+
+        If the record changed (indexed anew, or an alias points elsewhere), the new collection is
+        opened and its model loaded before this returns. Raises `CollectionRecordError` if there is
+        none that can be searched.
+        """
+        with self._lock:
+            self._used, self._open = time.monotonic(), True
+            if self._searcher is None or self._used - self._checked > CHECK_SECONDS:
+                self._follow()
+            assert self._searcher is not None
+            return self._searcher
+
+    @property
+    def count(self) -> int | None:
+        """Documents of the collection, as its record says; None if none was opened."""
+        searcher = self._searcher
+        return searcher.record.counts.get("documents") if searcher else None
+
+    def is_ready(self) -> bool:
+        """Whether searches can be answered; asks the record only, never the store."""
+        try:
+            self._record_in_force()
+        except CollectionRecordError:
+            return False
+        return self._searcher is not None
+
+    def release_if_idle(self) -> None:
+        """Let go of the store if nobody searched for a while; the next search opens it again."""
+        with self._lock:
+            if self._open and time.monotonic() - self._used > self._idle:
+                self._let_go()
+
+    def close(self) -> None:
+        """Let go of the store."""
+        with self._lock:
+            self._let_go()
+
+    def _follow(self) -> None:
+        try:
+            record = self._record_in_force()
+        except CollectionRecordError:
+            # perhaps it is being filled by a process that waits for this one
+            self._searcher = None
+            self._let_go()
+            raise
+        if self._searcher is None or self._searcher.record != record:
+            self._let_go()
+            self._open = True
+            self._searcher = _warm(open_searcher(self._settings, self._store))
+        self._checked = time.monotonic()
+
+    def _record_in_force(self) -> CollectionRecord:
+        """The record that the configured name means; an alias will be resolved here."""
+        settings = self._settings
+        return require_record(self._work, settings.store_uri, settings.collection)
+
+    def _let_go(self) -> None:
+        self._store.close()
+        self._open = False
+
+
+def _warm(searcher: Searcher) -> Searcher:
+    """Load model and BM25 statistics now, not at somebody's first search."""
+    searcher.search(Question(text=WARM_UP, alpha=0.5, topk=1))
+    return searcher

@@ -1,0 +1,131 @@
+"""The search page as HTML: the form, and below it hits, nothing found, or what went wrong.
+
+The hits are drawn by the templates of the report pages, so that `muge search --html` and this page
+look alike. The browser's script fetches this same page and swaps its parts: there is one truth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from deployments.studio.asking import Asking
+from deployments.studio.problems import Problem
+from deployments.studio.wording import say
+from flows.page_views import search_view
+from tasks.report import page as report_page
+from tasks.report.components import section_of
+from tasks.report.texts import printable
+from tasks.report.views import Words
+from tasks.search.searcher import Answer
+
+Language = Literal["zh", "en"]
+TOPK_CHOICES = (10, 20, 50, 100)
+STYLES = (("tasks.report", "report.css"), ("deployments.studio", "static/studio.css"))
+SCRIPTS = (("deployments.studio", "static/studio.js"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All that a page is made from; `count` is the number of documents, None if unknown."""
+
+    asking: Asking = field(default_factory=Asking)
+    language: Language = "zh"
+    alpha: float = 0.8
+    topk: int = 10
+    most: int = 100
+    count: int | None = None
+    examples: Sequence[str] = ()
+    answer: Answer | None = None
+    problem: Problem | None = None
+
+
+def render_search(shown: Shown) -> str:
+    """The whole page."""
+    asking, answer = shown.asking, shown.answer
+    lead = say("ask.lead_unready")
+    if shown.count is not None:
+        lead = say("ask.lead", count=f"{shown.count:,}")
+    keep = {"lang": "en"} if shown.language == "en" else {}
+    return _render(
+        "studio.html.j2",
+        shown.language,
+        shown=shown,
+        asking=asking,
+        lead=lead,
+        section=section_of(search_view(answer), 1) if answer else None,
+        advice=_advice(answer) if answer else (),
+        dense=round(100 * shown.alpha),
+        choices=sorted({*(n for n in TOPK_CHOICES if n <= shown.most), shown.topk}),
+        again=asking.link(**keep),
+        without=asking.link("picture", "like", **keep),
+        like=Asking(topk=asking.topk).link(**keep, like="@").removesuffix("%40"),
+        examples=[(text, Asking(text=text).link(**keep)) for text in shown.examples],
+        other_language=asking.link(lang="zh" if keep else "en"),
+    )
+
+
+def render_problem(problem: Problem, language: Language) -> str:
+    """A page that says what went wrong and how to go on."""
+    return _render("problem.html.j2", language, problem=problem)
+
+
+def render_token(language: Language, wrong: bool) -> str:
+    """A page that asks for the token."""
+    return _render("token.html.j2", language, wrong=wrong)
+
+
+def problem_words(problem: Problem) -> Words:
+    """What to do about a problem."""
+    return say(f"problem.{problem.code}")
+
+
+@cache
+def asset(kind: str) -> tuple[str, bytes]:
+    """The stylesheet ("css") or script ("js"): a name that changes with its content, and it."""
+    parts = STYLES if kind == "css" else SCRIPTS
+    content = b"\n".join(files(package).joinpath(name).read_bytes() for package, name in parts)
+    return f"studio-{hashlib.sha256(content).hexdigest()[:12]}.{kind}", content
+
+
+def _advice(answer: Answer) -> tuple[Words, ...]:
+    keys = ["none.words"]
+    if answer.question.alpha == 0:
+        keys.insert(0, "none.alpha")
+    if answer.question.filter:
+        keys.insert(0, "none.filter")
+    return () if answer.hits else tuple(say(key) for key in keys)
+
+
+def _render(template: str, language: Language, **values: object) -> str:
+    html = (
+        _environment()
+        .get_template(template)
+        .render(language=language, style=asset("css")[0], script=asset("js")[0], **values)
+    )
+    return printable(html)
+
+
+@cache
+def _environment() -> Environment:
+    environment = report_page.environment("deployments.studio")
+    environment.globals.update(say=say, t=_sentence, problem_words=problem_words)
+    return environment
+
+
+def _sentence(key: str, **values: object) -> Markup:
+    return report_page.both(say(key, **values))
+
+
+def picture_kind(picture: bytes) -> str:
+    """The media type of a stored picture; unknown bytes are never shown by a browser."""
+    starts = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
+    found = (kind for start, kind in starts.items() if picture.startswith(start))
+    return next(found, "application/octet-stream")

@@ -1,0 +1,90 @@
+"""The page, its stylesheet and script, and the door for those who have the token."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import ValidationError
+
+from deployments.studio import problems
+from deployments.studio.asking import Asking
+from deployments.studio.guard import COOKIE, Guard, language_of, logged_problem
+from deployments.studio.page import Shown, asset, render_search, render_token
+from deployments.studio.problems import Problem, ProblemError
+from deployments.studio.service import Service
+from tasks.search.searcher import Answer
+
+KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+MAX_FORM = 4096
+
+
+def page_routes(service: Service, guard: Guard) -> APIRouter:
+    """Everything that browsers ask for; no part of the documented API."""
+    pages = APIRouter(include_in_schema=False)
+
+    @pages.get("/")
+    async def page(request: Request) -> Response:
+        asking, answer, problem = Asking(), None, None
+        try:
+            asking = Asking.model_validate(dict(request.query_params))
+            answer = None if asking.is_empty else await service.search(asking)
+        except ValidationError as error:
+            problem = logged_problem(error)
+        except Exception as error:
+            problem = logged_problem(error)
+        shown = await _shown(service, request, asking, answer, problem)
+        status = problem.status if problem else 200
+        response = HTMLResponse(await service.quietly(lambda: render_search(shown)), status)
+        if problem and problem.retry_after:
+            response.headers["Retry-After"] = str(problem.retry_after)
+        return response
+
+    @pages.get("/static/{name}")
+    async def static(name: str) -> Response:
+        for kind, media_type in KINDS.items():
+            known, content = asset(kind)
+            if name == known:
+                forever = {"Cache-Control": "public, max-age=31536000, immutable"}
+                return Response(content, media_type=media_type, headers=forever)
+        raise ProblemError(problems.NOT_FOUND)
+
+    @pages.post("/token")
+    async def token(request: Request) -> Response:
+        content = bytearray()
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > MAX_FORM:
+                raise ProblemError(problems.TOO_LARGE)
+        given = parse_qs(content.decode("utf-8", "replace")).get("token", [""])[0]
+        if not guard.is_token(given):
+            return HTMLResponse(render_token(language_of(request), wrong=True), 401)
+        response = RedirectResponse(".", 303)
+        secure = request.url.scheme == "https"
+        response.set_cookie(COOKIE, guard.cookie(), httponly=True, samesite="strict", secure=secure)
+        return response
+
+    return pages
+
+
+async def _shown(
+    service: Service,
+    request: Request,
+    asking: Asking,
+    answer: Answer | None,
+    problem: Problem | None,
+) -> Shown:
+    alpha = service.settings.alpha if asking.alpha is None else asking.alpha
+    topk = service.settings.topk if asking.topk is None else asking.topk
+    return Shown(
+        asking=asking,
+        language=language_of(request),
+        alpha=alpha,
+        topk=min(topk, service.web.topk),
+        most=service.web.topk,
+        count=service.live.count,
+        examples=service.examples,
+        answer=answer,
+        problem=problem,
+    )

@@ -1,0 +1,60 @@
+"""Listening: one process, one event loop, as the settings say."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import uvicorn
+
+from deployments.studio.app import make_app
+from deployments.studio.guard import LOOPBACK
+from flows.outcomes import explained
+from tasks.settings import Settings, WebSettings, load_settings, load_web_settings
+
+CONNECTIONS = 512
+"""More than these at once are refused by a 503: they cost memory though they search nothing."""
+
+
+def serve(settings: Settings, web: WebSettings) -> None:
+    """Listen until interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="muge web: %(message)s", stream=sys.stderr)
+    app = make_app(settings, web)
+    if web.host not in LOOPBACK and web.token is None:
+        print(
+            f"muge web: anybody who reaches {web.host}:{web.port} may search: set MUGE_WEB_TOKEN "
+            "unless that is meant",
+            file=sys.stderr,
+        )
+    config = uvicorn.Config(
+        app,
+        host=web.host,
+        port=web.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(web.proxies),
+        forwarded_allow_ips=web.proxies or None,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=5,
+    )
+    _Server(config).run()
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup()
+        for server in self.servers if self.started else ():
+            for socket in server.sockets:
+                host, port = socket.getsockname()[:2]
+                shown = f"[{host}]" if ":" in host else host
+                print(f"Search page: http://{shown}:{port}/", flush=True)
+
+
+def main() -> None:
+    """Serve what the environment says."""
+    with explained():
+        serve(load_settings(), load_web_settings())

@@ -1,0 +1,218 @@
+// Searches without leaving the page: fetches the same page for another question, swaps its parts.
+(() => {
+  "use strict";
+  const page = document.documentElement;
+  const form = document.getElementById("ask");
+  const said = (name) => document.getElementById("says").content.querySelector(`[data-says="${name}"]`);
+  const inWords = (name) => {
+    const words = said(name);
+    return (words.querySelector(`[lang="${page.lang}"]`) || words).textContent;
+  };
+  let running = null;
+
+  // both languages are in the page: attributes follow, the stylesheet does the rest
+  function speak(root = document) {
+    for (const element of root.querySelectorAll("[data-attribute]")) {
+      const words = element.dataset[page.dataset.language];
+      if (element.dataset.attribute === "text") element.textContent = words;
+      else element.setAttribute(element.dataset.attribute, words);
+    }
+  }
+  speak();
+  if (!form) return;
+
+  const results = document.getElementById("results");
+  const chosen = document.getElementById("chosen");
+  const status = document.getElementById("status");
+  const field = (name) => form.elements.namedItem(name);
+
+  function question() {
+    const values = new URLSearchParams();
+    for (const [name, value] of new FormData(form)) {
+      if (typeof value === "string" && value.trim()) values.set(name, value);
+    }
+    if (page.dataset.language === "en") values.set("lang", "en");
+    else values.delete("lang");
+    return values;
+  }
+  const asks = (values) => ["text", "image", "picture", "like"].some((name) => values.has(name));
+
+  function fill(address) {
+    const values = new URL(address, location.href).searchParams;
+    for (const name of ["text", "image", "filter"]) field(name).value = values.get(name) || "";
+    for (const name of ["alpha", "topk"]) {
+      if (values.has(name)) field(name).value = values.get(name);
+    }
+    describeAlpha();
+  }
+
+  function show(html) {
+    const next = new DOMParser().parseFromString(html, "text/html");
+    const found = next.getElementById("results");
+    if (!found) {
+      location.reload();
+      return;
+    }
+    results.replaceChildren(...found.childNodes);
+    const using = next.getElementById("chosen");
+    if (using) chosen.replaceChildren(...using.childNodes);
+    speak(results);
+    const line = results.querySelector("#count, .problem, .empty");
+    status.textContent = line ? line.innerText : "";
+    comeIntoView();
+  }
+
+  // on a phone the form fills the screen: what was found must not stay below it
+  function comeIntoView() {
+    if (results.getBoundingClientRect().top > innerHeight * 0.7) {
+      scrollTo({ top: results.offsetTop - 12 });
+    }
+  }
+
+  async function load(address, request = {}) {
+    if (running) running.abort();
+    const mine = (running = new AbortController());
+    results.setAttribute("aria-busy", "true");
+    status.textContent = inWords("searching");
+    try {
+      const answer = await fetch(address, {
+        ...request,
+        headers: { Accept: "text/html", ...request.headers },
+        signal: mine.signal,
+      });
+      const body = await answer.text();
+      if (mine.signal.aborted) return null;
+      if (answer.ok && request.method === "POST") return JSON.parse(body);
+      show(body);
+    } catch (error) {
+      if (mine.signal.aborted) return null;
+      results.replaceChildren(said("offline").cloneNode(true));
+    } finally {
+      if (running === mine) results.removeAttribute("aria-busy");
+    }
+    return null;
+  }
+
+  async function go(address, remember = true) {
+    if (remember) history.pushState(null, "", address);
+    await load(address);
+  }
+
+  function search() {
+    const values = question();
+    if (asks(values)) go("?" + values);
+  }
+
+  async function upload(file) {
+    if (!file) return;
+    const type = file.type || "application/octet-stream";
+    const kept = await load("api/pictures", {
+      method: "POST",
+      body: file,
+      headers: { "Content-Type": type },
+    });
+    if (!kept) return;
+    const values = question();
+    for (const other of ["image", "like"]) values.delete(other);
+    values.set("picture", kept.picture);
+    field("image").value = "";
+    await go("?" + values);
+  }
+
+  function describeAlpha() {
+    const dense = Math.round(100 * field("alpha").value);
+    for (const part of document.querySelectorAll("#alpha-says .t")) {
+      const words = said("alpha").querySelector(`[lang="${part.lang}"]`).textContent;
+      part.textContent = words.replace("{dense}", dense).replace("{sparse}", 100 - dense);
+      const language = part.lang === "en" ? "en" : "zh";
+      field("alpha").dataset[language] = part.textContent;
+    }
+    field("alpha").setAttribute("aria-valuetext", field("alpha").dataset[page.dataset.language]);
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    search();
+  });
+  field("alpha").addEventListener("input", describeAlpha);
+  for (const name of ["alpha", "topk"]) field(name).addEventListener("change", search);
+  field("image").addEventListener("input", () => chosen.replaceChildren());
+  for (const element of document.querySelectorAll(".upload")) element.hidden = false;
+  document.getElementById("file").addEventListener("change", (event) => {
+    upload(event.target.files[0]);
+    event.target.value = "";
+  });
+
+  addEventListener("paste", (event) => {
+    const file = [...event.clipboardData.files].find((item) => item.type.startsWith("image/"));
+    if (file) {
+      event.preventDefault();
+      upload(file);
+    }
+  });
+  const carries = (event) =>
+    ["Files", "text/uri-list"].some((kind) => event.dataTransfer.types.includes(kind));
+  addEventListener("dragover", (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.body.classList.remove("dropping");
+  });
+  addEventListener("drop", (event) => {
+    document.body.classList.remove("dropping");
+    if (!carries(event)) return;
+    event.preventDefault();
+    const address = event.dataTransfer.getData("text/uri-list").split("\n")[0].trim();
+    if (event.dataTransfer.files.length) upload(event.dataTransfer.files[0]);
+    else if (/^https?:/.test(address)) {
+      chosen.replaceChildren();
+      field("image").value = address;
+      search();
+    }
+  });
+
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    if (link.id === "language") {
+      event.preventDefault();
+      switchLanguage();
+    } else if (link.id === "link" && navigator.clipboard) {
+      event.preventDefault();
+      await navigator.clipboard.writeText(new URL(location.href).href);
+      status.textContent = inWords("copied");
+      link.replaceChildren(...said("copied").cloneNode(true).childNodes);
+    } else if (link.matches(".go-on, .like")) {
+      event.preventDefault();
+      const address = spoken(link.getAttribute("href"));
+      fill(address);
+      await go(address);
+      if (link.matches(".like")) scrollTo({ top: results.offsetTop - 12 });
+    }
+  });
+
+  function spoken(address) {
+    const values = new URL(address, location.href).searchParams;
+    values.delete("lang");
+    if (page.dataset.language === "en") values.set("lang", "en");
+    return "?" + values;
+  }
+
+  function switchLanguage() {
+    const english = page.dataset.language !== "en";
+    page.dataset.language = english ? "en" : "zh";
+    page.lang = english ? "en" : "zh-CN";
+    speak();
+    describeAlpha();
+    history.replaceState(null, "", spoken(location.href));
+  }
+
+  addEventListener("popstate", () => {
+    fill(location.href);
+    go(location.href, false);
+  });
+  describeAlpha();
+  if (asks(question())) comeIntoView();
+})();

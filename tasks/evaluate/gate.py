@@ -1,0 +1,98 @@
+"""The gate: has search become worse than a baseline that was measured before?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import MugeError, UsageError
+from tasks.evaluate.metrics import METRICS
+
+SAME = ("protocol", "queries", "queries_fingerprint", "alpha")
+"""What must be equal for two evaluations to be comparable (where both say it)."""
+
+WHERE = ("metrics", "through_store")
+MAX_DROP = 0.005
+
+
+class QualityDropError(MugeError):
+    """Search is worse than the baseline allows."""
+
+    may_pass = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One number then and now; `now` is None if it is not measured any more."""
+
+    name: str
+    then: float
+    now: float | None
+    max_drop: float
+
+    @property
+    def too_low(self) -> bool:
+        """Whether it fell by more than is allowed."""
+        return self.now is None or self.then - self.now > self.max_drop + 1e-12
+
+    def __str__(self) -> str:
+        if self.now is None:
+            return f"{self.name} was {self.then:.4f}, is not measured now"
+        return f"{self.name} {self.then:.4f} -> {self.now:.4f} ({self.now - self.then:+.4f})"
+
+
+def read_baseline(path: str) -> dict[str, Any]:
+    """An evaluation that `muge evaluate --json` printed; raises `UsageError` if it is none."""
+    try:
+        said = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the baseline {path} cannot be read: {error}") from None
+    if not isinstance(said, dict) or not _is_table(said.get("metrics")):
+        raise UsageError(f"{path} is not what `muge evaluate --json` prints: it has no metrics")
+    return said
+
+
+def changes(
+    baseline: Mapping[str, Any], measured: Mapping[str, Any], max_drop: float
+) -> list[Change]:
+    """Every number of the baseline beside the one of now; both as `muge evaluate --json` prints.
+
+    Raises `UsageError` if they are not of the same queries, protocol and alpha.
+    """
+    for name in SAME:
+        if name in baseline and name in measured and baseline[name] != measured[name]:
+            raise UsageError(
+                f"the baseline cannot be compared: its {name} is {baseline[name]}, here it is "
+                f"{measured[name]}; measure a new baseline with `muge evaluate --json`"
+            )
+    return list(_changes(baseline, measured, max_drop))
+
+
+def check_quality(
+    baseline: Mapping[str, Any], measured: Mapping[str, Any], max_drop: float = MAX_DROP
+) -> list[Change]:
+    """The changes; raises `QualityDropError` with the numbers if one fell by more than allowed."""
+    found = changes(baseline, measured, max_drop)
+    worse = [change for change in found if change.too_low]
+    if worse:
+        said = "; ".join(map(str, worse))
+        raise QualityDropError(f"worse than the baseline by more than {max_drop:g}: {said}")
+    return found
+
+
+def _changes(
+    baseline: Mapping[str, Any], measured: Mapping[str, Any], max_drop: float
+) -> Iterator[Change]:
+    for where in WHERE:
+        for mode, then in baseline.get(where, {}).items():
+            now = measured.get(where, {}).get(mode, {})
+            for name in METRICS:
+                if name in then:
+                    yield Change(f"{where} {mode} {name}", then[name], now.get(name), max_drop)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(row, dict) for row in value.values())

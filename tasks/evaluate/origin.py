@@ -1,0 +1,97 @@
+"""How to make the same numbers again: command, code, model and data."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tasks.evaluate.judgements import Judgement
+from tasks.records import ModelInfo
+from tasks.settings import Settings
+from tasks.work.collections import CollectionRecord
+from tasks.work.markers import fingerprint
+
+SECONDS_FOR_GIT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Everything that numbers depend on; fingerprints are 16 hex digits."""
+
+    commands: tuple[str, ...]
+    version: str
+    commit: str
+    model: ModelInfo
+    data: str
+    queries: str
+    bm25: str
+    document: str
+    machine: str
+
+
+def origin_of(
+    dataset: str,
+    settings: Settings,
+    options: Sequence[str],
+    record: CollectionRecord,
+    judgements: Sequence[Judgement],
+) -> Origin:
+    """The origin of an evaluation; `options` are those of the command beyond the settings."""
+    queries = [[j.query_id, j.text, sorted(j.relevant)] for j in judgements]
+    return Origin(
+        commands=(_index_command(record), _evaluate_command(dataset, settings, options)),
+        version=_version(),
+        commit=_commit(),
+        model=record.model,
+        data=record.data_fingerprint,
+        queries=fingerprint(queries=queries),
+        bm25=record.bm25,
+        document=record.document,
+        machine=f"Python {platform.python_version()}, {platform.machine()}",
+    )
+
+
+def _index_command(record: CollectionRecord) -> str:
+    return shlex.join(
+        ["muge", "index", record.dataset, "--collection", record.collection]
+        + ["--model", record.model.name, "--document", record.document]
+        + (["--partition", record.partition] if record.partition != "default" else [])
+    )
+
+
+def _evaluate_command(dataset: str, settings: Settings, options: Sequence[str]) -> str:
+    given = ["--collection", settings.collection, "--alpha", f"{settings.alpha:g}"]
+    return shlex.join(["muge", "evaluate", dataset, *given, *options])
+
+
+def _version() -> str:
+    try:
+        return version("muge-search")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _commit() -> str:
+    """The commit of this code, with "+" if files differ from it; "" where it is not a clone."""
+    try:
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # some other project's clone?
+        commit = _git("rev-parse", "HEAD")
+        return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS_FOR_GIT,
+    )
+    return done.stdout.strip()

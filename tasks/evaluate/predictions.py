@@ -1,0 +1,44 @@
+"""Rankings as the MUGE leaderboard wants them: one JSON line a query, ten different image ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tasks.errors import DatasetError, WorkFolderError
+from tasks.evaluate.judgements import Judgement
+
+TEN = 10
+
+
+def write_predictions(
+    path: str, judgements: Sequence[Judgement], rankings: Sequence[Sequence[str]]
+) -> int:
+    """Write `{"query_id", "query_text", "item_ids"}` for every query; returns their number.
+
+    `rankings` are image ids, best first. Raises `DatasetError` if a query has fewer than ten,
+    `WorkFolderError` if the file cannot be written.
+    """
+    lines = list(_lines(judgements, rankings))
+    try:
+        Path(path).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    except OSError as error:
+        raise WorkFolderError(f"cannot write {path}: {error.strerror}") from None
+    return len(lines)
+
+
+def _lines(judgements: Sequence[Judgement], rankings: Sequence[Sequence[str]]) -> Iterator[str]:
+    for judgement, ranking in zip(judgements, rankings, strict=True):
+        ids = list(dict.fromkeys(ranking))[:TEN]
+        if len(ids) < TEN:
+            raise DatasetError(
+                f"the leaderboard wants {TEN} different images a query, {judgement.text[:40]!r} "
+                f"found {len(ids)}: the gallery is too small"
+            )
+        line = {
+            "query_id": int(judgement.query_id),
+            "query_text": judgement.text,
+            "item_ids": [int(image) for image in ids],
+        }
+        yield json.dumps(line, ensure_ascii=False)

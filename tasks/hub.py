@@ -1,0 +1,71 @@
+"""ModelScope's hub through its own client: snapshots of models and data sets in its own cache.
+
+The client checks every file's SHA-256, resumes what broke off, locks its cache against other
+processes and shows bars on standard error. MODELSCOPE_ENDPOINT and MODELSCOPE_CACHE are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["model", "dataset"]
+
+
+class HubError(Exception):
+    """A snapshot could not be had; the message is one line that names its first bad file."""
+
+
+def find_snapshot(kind: Kind, name: str, revision: str) -> Path | None:
+    """The folder of a snapshot in the cache, though perhaps not complete; asks nobody."""
+    from modelscope.hub.snapshot_download import snapshot_download  # 1.5 s: only if it is needed
+
+    try:
+        return Path(
+            snapshot_download(
+                repo_id=name, repo_type=kind, revision=revision, local_files_only=True
+            )
+        )
+    except Exception:  # whatever it is, a download settles it
+        return None
+
+
+def download_snapshot(kind: Kind, name: str, revision: str, patterns: Sequence[str]) -> Path:
+    """Download the files that match a pattern; those that lie in the cache are not sent again.
+
+    Raises `HubError`.
+    """
+    from modelscope.hub.snapshot_download import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                repo_id=name, repo_type=kind, revision=revision, allow_patterns=list(patterns)
+            )
+        )
+    except Exception as error:  # the client raises its own, requests' and the system's
+        raise HubError(_first_reason(error)) from None
+
+
+def list_snapshot(kind: Kind, name: str, revision: str) -> list[str]:
+    """The paths of a repository's files; raises `HubError`."""
+    from modelscope_hub import HubApi
+
+    try:
+        files = HubApi().list_repo_files(name, kind, revision=revision)
+    except Exception as error:
+        raise HubError(_first_reason(error)) from None
+    return sorted(file.path for file in files)
+
+
+def _first_reason(error: Exception) -> str:
+    failed = getattr(error, "failed_files", None)
+    if failed:
+        file, cause = next(iter(failed.items()))
+        return f"{file}: {_one_line(cause)}"
+    return _one_line(error)
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,111 @@
+"""One pass over a data set: what is in it, what would be refused, and what it would cost."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.dataset.catalog import Catalog
+from tasks.dataset.reader import Reader, open_reader
+from tasks.encode.describe import describe_model
+from tasks.inspect.cost import Estimate, Workload, estimate_cost
+from tasks.inspect.pictures import EXAMPLES, KEPT, PictureProfile, check_pictures
+from tasks.settings import Settings
+from tasks.work.progress import advancing, finish, start
+
+SAMPLE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetProfile:
+    """A data set in numbers: the stable JSON of `muge inspect --json`.
+
+    `rejects` counts lines by the code they would be refused with, `missing_images` those of them
+    that are pairs whose picture is not there. `query_characters` has mean, p50, p99 and max.
+    `estimate` is None if it was not wanted, or no picture can be read.
+    """
+
+    dataset: str
+    rows: int
+    images: int
+    queries: int
+    pairs: int
+    duplicates: int
+    images_without_queries: int
+    queries_without_images: int
+    missing_images: int
+    rejects: dict[str, int]
+    examples: tuple[str, ...]
+    query_characters: dict[str, float]
+    pictures: PictureProfile
+    estimate: Estimate | None
+    read_seconds: float
+
+
+def inspect_dataset(
+    dataset: str, settings: Settings, sample: int = SAMPLE, estimate: bool = True
+) -> DatasetProfile:
+    """Read a data set, decode `sample` of its pictures (0: all), and time the model on them.
+
+    Raises `DatasetError` if it is not there, `ModelError` if the model is not.
+    """
+    reader, model = open_reader(dataset), describe_model(settings.model)
+    began = time.perf_counter()
+    with Catalog(settings.max_image_bytes) as catalog:
+        rejects, examples = _fill(catalog, reader)
+        seconds = time.perf_counter() - began
+        counts, unmatched = catalog.counts(), catalog.unmatched()
+        checked = check_pictures(catalog, reader, settings, model.resolution, sample)
+        texts, lengths = _measure_queries(catalog)
+    documents = counts.images if settings.document == "image" else counts.pairs
+    characters = lengths["mean"] * counts.pairs / max(1, documents)
+    work = Workload(counts.images, counts.queries, documents, characters, seconds)
+    return DatasetProfile(
+        dataset=dataset,
+        rows=counts.rows,
+        images=counts.images,
+        queries=counts.queries,
+        pairs=counts.pairs,
+        duplicates=counts.duplicates,
+        images_without_queries=unmatched[0],
+        queries_without_images=unmatched[1],
+        missing_images=rejects["missing_image"],
+        rejects=dict(rejects.most_common()),
+        examples=examples,
+        query_characters=lengths,
+        pictures=checked.profile(),
+        estimate=estimate_cost(settings, model, checked, texts, work) if estimate else None,
+        read_seconds=round(seconds, 3),
+    )
+
+
+def _fill(catalog: Catalog, reader: Reader) -> tuple[Counter[str], tuple[str, ...]]:
+    """How often each reason came up, and the first rejects."""
+    codes: Counter[str] = Counter()
+    examples: list[str] = []
+    start("plan", None)
+    for reject in catalog.fill(reader, advancing("plan")):
+        codes[reject.code] += 1
+        if len(examples) < EXAMPLES:
+            examples.append(f"{reject.position}: {reject.reason}")
+    finish("plan")
+    return codes, tuple(examples)
+
+
+def _measure_queries(catalog: Catalog) -> tuple[list[str], dict[str, float]]:
+    """Some texts, and the lengths of all in characters."""
+    texts: list[str] = []
+    counted: Counter[int] = Counter()
+    for _, text in catalog.queries():
+        counted[len(text)] += 1
+        if len(texts) < KEPT:
+            texts.append(text)
+    if not counted:
+        return texts, {"mean": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0}
+    lengths = np.repeat(list(counted), list(counted.values()))
+    p50, p99 = np.percentile(lengths, [50, 99], method="nearest")
+    mean = round(float(lengths.mean()), 2)
+    return texts, {"mean": mean, "p50": float(p50), "p99": float(p99), "max": float(max(counted))}

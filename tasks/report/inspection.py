@@ -1,0 +1,123 @@
+"""A data set's profile and a model's card as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tasks.inspect.cost import FREE_DIMENSION, FREE_DOCUMENTS, Estimate
+from tasks.inspect.dataset import DatasetProfile
+from tasks.inspect.pictures import PictureProfile
+from tasks.report.texts import one_line
+
+if TYPE_CHECKING:
+    from tasks.encode.card import ModelCard  # which imports torch
+
+_MINUTE, _HOUR = 60, 3600
+
+
+def profile_tables(profile: DatasetProfile) -> RenderableType:
+    """What a data set holds, its pictures, what is wrong with it, and what it would cost."""
+    lengths = profile.query_characters
+    facts = {
+        "data set": profile.dataset,
+        "rows": f"{profile.rows:,}, read in {profile.read_seconds:.1f} s",
+        "images": f"{profile.images:,}",
+        "queries": f"{profile.queries:,}",
+        "pairs": f"{profile.pairs:,}",
+        "query length": f"{lengths['mean']:.1f} characters on average, 99 % at most "
+        f"{lengths['p99']:.0f}, longest {lengths['max']:.0f}",
+        "duplicates": f"{profile.duplicates:,} rows repeat another",
+        "images without query": f"{profile.images_without_queries:,}",
+        "queries without image": f"{profile.queries_without_images:,}",
+        "missing images": f"{profile.missing_images:,} pairs name a picture that is not there",
+        "rejects": _counted(profile.rejects),
+        **_picture_facts(profile.pictures, profile.images),
+        **(_cost_facts(profile.estimate) if profile.estimate else {}),
+    }
+    return Group(_grid(facts), *_examples((*profile.examples, *profile.pictures.examples)))
+
+
+def card_tables(card: ModelCard) -> RenderableType:
+    """What a model is, and the first values of its self-test vectors."""
+    parameters = ", ".join(f"{name} {count:,}" for name, count in card.parameters.items())
+    test = card.self_test
+    facts = {
+        "model": f"{card.name} {card.revision}".rstrip(),
+        "folder": card.folder,
+        "dimension": f"{card.dimension}",
+        "pictures": f"{card.resolution} x {card.resolution} pixels",
+        "parameters": f"{sum(card.parameters.values()):,} ({parameters})",
+        "preprocessing": card.preprocessing,
+        "device": f"{card.device}, loaded in {card.load_seconds:.1f} s",
+        **{
+            f"file {file.name}": f"{_size(file.bytes)}, sha256 {file.sha256[:16]}"
+            for file in card.files
+        },
+        f"vector of {test.text}": _vector(test.text_vector, test.norms[0]),
+        "vector of black": _vector(test.picture_vector, test.norms[1]),
+    }
+    return _grid(facts)
+
+
+def _picture_facts(pictures: PictureProfile, images: int) -> dict[str, str]:
+    unreadable = sum(pictures.unreadable.values())
+    share = "all" if pictures.checked == images else f"{pictures.checked:,} of {images:,}"
+    return {
+        "pictures decoded": f"{share}, {pictures.per_second:,.0f} a second on one core",
+        "unreadable": _counted(pictures.unreadable) if unreadable else "0",
+        "formats": _counted(pictures.formats),
+        "sizes": _counted(pictures.sizes),
+        "file size": f"{_size(pictures.mean_bytes)} on average, largest "
+        f"{_size(pictures.largest_bytes)}",
+    }
+
+
+def _cost_facts(cost: Estimate) -> dict[str, str]:
+    limits = f"{FREE_DOCUMENTS:,} documents of {FREE_DIMENSION} dimensions"
+    return {
+        "model": f"{cost.model}, {cost.dimension} dimensions, on {cost.device}: "
+        f"{cost.images_per_second:,.1f} images/s, {cost.texts_per_second:,.1f} texts/s",
+        "time to index here": f"about {_time(cost.seconds)}",
+        "store": f"{cost.documents:,} documents, about {_size(cost.store_bytes)} before indexes",
+        "free DashVector": f"{'fits' if cost.fits_free_cluster else 'does not fit'} ({limits})",
+    }
+
+
+def _grid(facts: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, Text(one_line(value)))
+    return table
+
+
+def _examples(lines: Sequence[str]) -> list[Text]:
+    return [Text(f"- {one_line(line)}") for line in lines]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "0"
+
+
+def _vector(values: Sequence[float], norm: float) -> str:
+    return f"{' '.join(f'{value:+.5f}' for value in values)} ... (norm {norm:.4f})"
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / _MINUTE:.0f} min" if seconds < 2 * _HOUR else f"{seconds / _HOUR:.1f} h"

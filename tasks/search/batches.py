@@ -1,0 +1,151 @@
+"""A file of questions to a file of answers, in batches, at the speed of the encoder."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import QueryError, UsageError, WorkFolderError
+from tasks.search.questions import Question, checked
+from tasks.search.searcher import Asked, Searcher, as_json, open_searcher
+from tasks.settings import Settings
+from tasks.store.open import shared_store
+from tasks.work.progress import advancing
+
+BATCH = 512
+TEXT_KEYS = ("text", "query", "query_text")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What became of a file of questions; `failed` have an `error` instead of hits."""
+
+    queries: int
+    failed: int
+    seconds: float
+    per_second: float
+    out: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A question of a file: `number` counts from 1, `query_id` is the asker's own, if any."""
+
+    number: int
+    query_id: Any
+    question: Question
+
+
+def read_lines(path: Path, defaults: Question) -> Iterator[Line]:
+    """The questions of a JSONL file, one an object: text (or query), image, like, alpha, topk,
+    filter, query_id; what is missing is as in `defaults`. A relative image is one beside the file.
+
+    Raises `UsageError` with the number of a line that is no question.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, text in enumerate(file, 1):
+                if text.strip():
+                    yield _line(path, number, text, defaults)
+    except OSError as error:
+        raise UsageError(f"queries {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"queries {path} are not UTF-8: {error.reason}") from None
+
+
+def _line(path: Path, number: int, text: str, defaults: Question) -> Line:
+    try:
+        said = json.loads(text)
+        if not isinstance(said, dict):
+            raise ValueError("not an object")
+        words = next((said[key] for key in TEXT_KEYS if said.get(key) is not None), None)
+        image = _text(said, "image")
+        if image is not None and "://" not in image:
+            image = str(path.parent / image)
+        question = Question(
+            text=None if words is None else _text({"text": words}, "text"),
+            image=image,
+            alpha=float(said.get("alpha", defaults.alpha)),
+            topk=int(said.get("topk", defaults.topk)),
+            filter=_text(said, "filter") or defaults.filter,
+            like=None if said.get("like") is None else str(said["like"]),
+            group_by=defaults.group_by,
+            per_group=defaults.per_group,
+        )
+        return Line(number, said.get("query_id"), checked(question))
+    except (ValueError, TypeError, RecursionError, QueryError) as error:
+        raise UsageError(f"{path} line {number}: {error}") from None
+
+
+def _text(said: dict[str, Any], key: str) -> str | None:
+    value = said.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{key} is {value!r}, expected a text")
+    return value
+
+
+def search_file(
+    settings: Settings, queries: str, out: str, defaults: Question, model: str | None = None
+) -> BatchReport:
+    """Answer every line of `queries` into `out`, one JSON object a line in the same order.
+
+    `out` appears whole or not at all. A question whose picture or filter cannot be used gets an
+    `error`; raises `UsageError` if the file itself is wrong, before anything is searched.
+    """
+    source = Path(queries)
+    for _ in read_lines(source, defaults):
+        pass
+    searcher = open_searcher(settings, shared_store(settings.store_uri), model)
+    start, counts = time.perf_counter(), {"queries": 0, "failed": 0}
+    progress, partial = advancing("search"), Path(f"{out}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            lines = read_lines(source, defaults)
+            while batch := list(islice(lines, BATCH)):
+                for answer in _answers(searcher, batch):
+                    counts["failed"] += "error" in answer
+                    file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                counts["queries"] += len(batch)
+                progress(len(batch))
+        os.replace(partial, out)
+    except OSError as error:
+        raise WorkFolderError(f"cannot write {out}: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    seconds = time.perf_counter() - start
+    rate = round(counts["queries"] / seconds, 1)
+    return BatchReport(**counts, seconds=round(seconds, 3), per_second=rate, out=out)
+
+
+def _answers(searcher: Searcher, batch: list[Line]) -> list[dict[str, Any]]:
+    """One object a line: the answer as `muge search --json` says it, or an error."""
+    said: dict[int, dict[str, Any]] = {}
+    ready: list[tuple[Line, Asked]] = []
+    for line in batch:
+        try:
+            ready.append((line, searcher.prepare(line.question)))
+        except QueryError as error:
+            said[line.number] = {"error": str(error)}
+    try:
+        answers = searcher.answer([asked for _, asked in ready])
+        said |= {line.number: as_json(a) for (line, _), a in zip(ready, answers, strict=True)}
+    except QueryError:  # one of them: find out which
+        for line, asked in ready:
+            try:
+                said[line.number] = as_json(searcher.answer([asked])[0])
+            except QueryError as error:
+                said[line.number] = {"error": str(error)}
+    return [_named(line, said[line.number]) for line in batch]
+
+
+def _named(line: Line, answer: dict[str, Any]) -> dict[str, Any]:
+    named = {"line": line.number}
+    if line.query_id is not None:
+        named["query_id"] = line.query_id
+    return named | answer

@@ -1,0 +1,32 @@
+"""Parquet files that appear whole or not at all, and leave quietly when a disk is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.work.folder import Folder
+
+
+@contextmanager
+def writing_parquet(
+    folder: Folder, name: str, schema: pa.Schema, compression: str = "zstd"
+) -> Iterator[pq.ParquetWriter]:
+    """A Parquet file that replaces `name` when the block ends without an error.
+
+    Raises `WorkFolderError` if it cannot be written.
+    """
+    with folder.writing(name) as handle:
+        writer = pq.ParquetWriter(handle, schema, compression=compression)
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            with suppress(Exception):
+                writer.close()
+            # a writer that could not close tries again, loudly, when it is collected
+            writer.is_open = False
+            raise

@@ -1,0 +1,96 @@
+"""Index files in MUGE's shape with the command itself: time by stage, memory, documents, recall.
+
+python -m tests.benchmarks.muge_scale FOLDER --sizes 3000 30000 130000 --evaluate 30000
+
+Data, work folders and stores are made in FOLDER; data that is there is used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.make_muge import write_muge
+
+PAIRS_AN_IMAGE = 30_588 / 30_000  # so that 30,000 images have the pairs of MUGE's valid split
+COMMAND = [sys.executable, "-c", "from flows.cli import main; main()"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folders of one size."""
+
+    data: Path
+    work: Path
+    store: Path
+
+    @property
+    def options(self) -> list[str]:
+        return ["--work-dir", str(self.work), "--store", f"zvec:{self.store}", "--json"]
+
+    @property
+    def dataset(self) -> str:
+        return f"muge:{self.data}?split=valid"
+
+
+def measure(folder: Path, images: int, model: str, evaluate: bool) -> None:
+    """Make the data if need be, index it once from nothing and once more, and print figures."""
+    place = Place(*(folder / f"{kind}-{images}" for kind in ("data", "work", "store")))
+    if not (place.data / "done").exists():
+        queries = write_muge(place.data, images, round(images * PAIRS_AN_IMAGE), "valid")
+        (place.data / "done").write_text(str(queries))
+    for old in (place.work, place.store):
+        shutil.rmtree(old, ignore_errors=True)
+    size = sum(file.stat().st_size for file in place.data.iterdir()) / 1e6
+    arguments = ["index", place.dataset, "--model", model, *place.options]
+    first, seconds = _run(arguments)
+    print(f"\n{images:,} images, {size:,.0f} MB: {seconds:.1f} s in all")
+    for name in ("rows", "queries", "documents", "rejects", "peak_rss_mb"):
+        print(f"  {name}: {first[name]:,}")
+    for name, stage in first["stages"].items():
+        print(f"  {name}: {stage['seconds']:.2f} s, {stage['per_second']:,.1f}/s")
+    plan = first["stages"]["plan"]["seconds"]
+    print(f"  index pass: {size / plan:,.0f} MB/s, {first['rows'] / plan:,.0f} rows/s")
+    kept = sum(f.stat().st_size for f in place.store.rglob("*") if f.is_file()) / 1e6
+    print(f"  store: {kept:,.1f} MB")
+    again, seconds = _run(arguments)
+    print(f"  again: {seconds:.1f} s, {again['skipped_shards']} shards skipped", flush=True)
+    if evaluate:
+        found, seconds = _run(["evaluate", place.dataset, *place.options])
+        print(f"  evaluation ({found['protocol']}, {found['queries']} queries): {seconds:.1f} s")
+        print(f"  exact {found['metrics']['dense']}")
+        print(f"  store {found['through_store']['dense']}, ann {found['ann_recall@10']}")
+
+
+def _run(arguments: list[str]) -> tuple[dict[str, Any], float]:
+    began = time.perf_counter()
+    done = subprocess.run([*COMMAND, *arguments], stdout=subprocess.PIPE, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer, time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure every size."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, prog="python -m tests.benchmarks.muge_scale"
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[30_000], help="images")
+    parser.add_argument("--evaluate", type=int, nargs="*", default=[], help="sizes to evaluate")
+    parser.add_argument("--model", default="sample")
+    options = parser.parse_args()
+    print(f"{platform.machine()}, Python {platform.python_version()}")
+    for images in options.sizes:
+        measure(options.folder.resolve(), images, options.model, images in options.evaluate)
+
+
+if __name__ == "__main__":
+    main()

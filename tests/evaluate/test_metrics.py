@@ -1,0 +1,89 @@
+"""Metrics equal ir_measures', and the leaderboard's definition worked out by hand."""
+
+from __future__ import annotations
+
+import ir_measures
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ir_measures import RR, Qrel, ScoredDoc, Success, nDCG
+
+from tasks.evaluate.metrics import METRICS, mean_scores, overlap_at, score_query
+
+DOCUMENTS = [str(number) for number in range(30)]
+MEASURES = {Success @ 1: "R@1", Success @ 5: "R@5", Success @ 10: "R@10"}
+MEASURES |= {nDCG @ 10: "nDCG@10", RR: "MRR"}
+RANKINGS = st.lists(
+    st.tuples(
+        st.permutations(DOCUMENTS).flatmap(
+            lambda p: st.integers(0, 30).map(lambda n: tuple(p[:n])),
+        ),
+        st.sets(st.sampled_from(DOCUMENTS), min_size=1, max_size=14),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(RANKINGS)
+def test_metrics_equal_ir_measures(asked: list[tuple[tuple[str, ...], set[str]]]) -> None:
+    rankings = {str(n): ranking for n, (ranking, _) in enumerate(asked)}
+    relevant = {str(n): ids for n, (_, ids) in enumerate(asked)}
+    qrels = [Qrel(query, document, 1) for query, ids in relevant.items() for document in ids]
+    run = [
+        ScoredDoc(query, document, 100.0 - rank)
+        for query, ranking in rankings.items()
+        for rank, document in enumerate(ranking)
+    ]
+    theirs = ir_measures.calc_aggregate(list(MEASURES), qrels, run)
+    ours = mean_scores(rankings, relevant)
+    for measure, name in MEASURES.items():
+        assert ours[name] == pytest.approx(theirs[measure], abs=1e-9)
+    assert ours["MR"] == pytest.approx((ours["R@1"] + ours["R@5"] + ours["R@10"]) / 3, abs=1e-12)
+
+
+def test_a_worked_example_of_the_leaderboard() -> None:
+    """Four queries: positives at rank 1, at ranks 4 and 6, at rank 7, and nowhere.
+
+    R@1 = 1/4, R@5 = 2/4, R@10 = 3/4, mean recall = (1/4 + 2/4 + 3/4) / 3 = 1/2.
+    """
+    ten = [f"no{rank}" for rank in range(1, 11)]
+    rankings = {
+        "first": ["a", *ten[1:]],
+        "fourth": [*ten[:3], "b", ten[4], "c", *ten[6:]],
+        "seventh": [*ten[:6], "d", *ten[7:]],
+        "nowhere": ten,
+    }
+    relevant = {"first": {"a"}, "fourth": {"b", "c"}, "seventh": {"d"}, "nowhere": {"e"}}
+    found = mean_scores(rankings, relevant)
+    assert (found["R@1"], found["R@5"], found["R@10"]) == (0.25, 0.5, 0.75)
+    assert found["MR"] == pytest.approx(0.5)
+    assert found["MRR"] == pytest.approx((1 + 1 / 4 + 1 / 7) / 4)
+
+
+def test_many_positives_count_once_in_recall() -> None:
+    assert score_query(["a", "b", "c"], {"a", "b", "c"})["R@1"] == 1.0
+    assert score_query(["x", "b", "c"], {"a", "b", "c"})["R@1"] == 0.0
+
+
+def test_a_query_without_results_or_positives_scores_0_and_counts() -> None:
+    relevant: dict[str, set[str]] = {"found": {"a"}, "no result": {"a"}, "no positive": set()}
+    rankings = {"found": ["a"], "no positive": ["a"]}
+    found = mean_scores(rankings, relevant)
+    assert found == pytest.approx(dict.fromkeys(METRICS, 1 / 3))
+    assert score_query([], {"a"}) == dict.fromkeys(METRICS, 0.0)
+    assert score_query(["a"], set()) == dict.fromkeys(METRICS, 0.0)
+
+
+def test_without_queries_there_is_no_mean() -> None:
+    with pytest.raises(ValueError, match="no query"):
+        mean_scores({"a": ["b"]}, {})
+
+
+def test_overlap_of_two_rankings() -> None:
+    assert overlap_at(["a", "b", "x"], ["b", "a", "c"], 3) == pytest.approx(2 / 3)
+    assert overlap_at(["a", "b", "c"], ["c"], 1) == 0.0
+    assert overlap_at([], [], 10) == 1.0
+    assert overlap_at([], ["a"], 10) == 0.0
+    assert overlap_at(["a"], ["a"], 10) == 1.0

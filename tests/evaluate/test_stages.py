@@ -1,0 +1,97 @@
+"""Evaluating a real collection with a real (tiny, random) model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import CollectionRecordError, DatasetError
+from tasks.evaluate.metrics import METRICS
+from tasks.evaluate.stages import evaluate
+from tasks.settings import Settings
+from tasks.sparse.bm25 import train_bm25
+from tasks.store.open import close_shared_stores, shared_store
+from tasks.work.collections import require_record
+from tasks.work.folder import Folder
+from tasks.work.markers import mark_complete
+from tests.search.conftest import settings_in
+from tests.search.library import COUNT, WORDS, build
+
+HELD_OUT = [("大红连衣裙", [0, 6]), ("蓝色的帽子", [1]), ("65w 充电", [4, 10]), ("没有的", [777])]
+
+
+def questions(folder: Path, asked: Sequence[tuple[str, Sequence[int]]]) -> str:
+    """A data set of queries about pictures of the collection; its own picture is not asked for."""
+    folder.mkdir()
+    (folder / "own.png").write_bytes(b"1")
+    lines = [
+        json.dumps({"query_id": 500 + number, "query": text, "image_id": image})
+        for number, (text, images) in enumerate(asked)
+        for image in images
+    ]
+    (folder / "queries.jsonl").write_text("\n".join(lines), "utf-8")
+    return f"folder:{folder}"
+
+
+def test_held_out_queries(built: Settings, tmp_path: Path) -> None:
+    found = evaluate(questions(tmp_path / "asked", HELD_OUT), built)
+    close_shared_stores()
+    assert (found.protocol.name, found.protocol.leaks) == ("held-out", 0)
+    assert found.metrics.keys() == {"dense", "sparse", "hybrid"}
+    assert all(set(scores) == set(METRICS) for scores in found.metrics.values())
+    assert (found.queries, found.gallery, found.without_positive) == (4, COUNT, 1)
+    assert found.through_store == found.metrics  # a small collection's index is exact
+    assert found.ann_recall == 1.0
+    sparse = found.metrics["sparse"]
+    assert sparse["R@5"] == 0.75  # the fourth query's picture is not there, and it still counts
+
+
+def test_queries_that_are_indexed_are_measured_by_meaning_only(
+    built: Settings, tmp_path: Path
+) -> None:
+    asked = [*HELD_OUT, (f" {WORDS[3].upper()}\u3000", [3]), ("apple充电器65w", [4])]
+    found = evaluate(questions(tmp_path / "asked", asked), built)
+    close_shared_stores()
+    assert (found.protocol.name, found.protocol.leaks) == ("official", 2)
+    assert found.metrics.keys() == found.through_store.keys() == {"dense"}
+
+
+def test_pair_documents_are_ranked_by_image(
+    built: Settings, model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    dataset = questions(tmp_path / "asked", HELD_OUT)
+    by_image = evaluate(dataset, built)
+    settings = settings_in(tmp_path, model).model_copy(update={"document": "pair"})
+    build(f"folder:{pictures}", settings)
+    by_pair = evaluate(dataset, settings)
+    close_shared_stores()
+    assert by_pair.gallery == COUNT
+    assert by_pair.metrics["dense"] == pytest.approx(by_image.metrics["dense"])
+    assert by_pair.through_store == by_pair.metrics
+
+
+def test_no_query(built: Settings, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="has no usable query"):
+        evaluate(questions(tmp_path / "asked", [("，", [])]), built)
+    close_shared_stores()
+
+
+def test_a_collection_that_contradicts_its_record(
+    own: Settings, pictures: Path, tmp_path: Path
+) -> None:
+    _, record = build(f"folder:{pictures}", own, anew=True)
+    dataset = questions(tmp_path / "asked", HELD_OUT)
+    run = Folder(own.work_url).sub(record.run)
+    statistics = run.read_json(record.stages["bm25"])
+    train_bm25(["别的"]).save(run, record.stages["bm25"])
+    mark_complete(run, record.stages["bm25"])
+    with pytest.raises(CollectionRecordError, match="was made with BM25 statistics"):
+        evaluate(dataset, own)
+    run.write_json(record.stages["bm25"], statistics)
+    shared_store(own.store_uri).delete("muge", ["3"])
+    with pytest.raises(CollectionRecordError, match="holds 11 documents, its record says 12"):
+        evaluate(dataset, own)
+    assert require_record(Folder(own.work_url), own.store_uri, "muge") == record

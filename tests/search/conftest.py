@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.settings import Settings, load_settings
+from tasks.store.open import close_shared_stores
+from tests.encode.models import make_model
+from tests.search.library import build, make_pictures
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads cost tiny models more than they give."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model; tests must not write to it."""
+    return make_model(tmp_path_factory.mktemp("model"), "resnet-50").folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures with queries; tests must not write to it."""
+    return make_pictures(tmp_path_factory.mktemp("data") / "pictures")
+
+
+def settings_in(folder: Path, model: Path) -> Settings:
+    return load_settings(
+        home=str(folder / "home"), model=str(model), device="cpu", shard_images=8, batch_images=4
+    )
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, model: Path, pictures: Path) -> Settings:
+    """A collection of the pictures; tests must not write to it, see `own`."""
+    settings = settings_in(tmp_path_factory.mktemp("built"), model)
+    build(f"folder:{pictures}", settings)
+    close_shared_stores()
+    return settings
+
+
+@pytest.fixture
+def own(built: Settings, model: Path, tmp_path: Path) -> Iterator[Settings]:
+    """A copy of the collection that a test may spoil. Its record is of the store's first place:
+    to search it, build it again, for which everything but the store is there."""
+    settings = settings_in(tmp_path, model)
+    shutil.copytree(built.home, settings.home)
+    yield settings
+    close_shared_stores()
