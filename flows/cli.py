@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from flows.outcomes import explained, print_json, show, write_page
+from flows.cli_flows import running_flows
+from flows.cli_options import (
+    Alpha,
+    AsJson,
+    CollectionName,
+    Dataset,
+    Device,
+    DocumentForm,
+    Html,
+    Model,
+    PictureForm,
+    Store,
+    Verbose,
+    WorkDir,
+)
+from flows.cli_search import EXIT_REJECTS, search
+from flows.outcomes import explained, print_json, show
 from tasks.errors import UsageError
 from tasks.settings import load_settings, option_help
-
-EXIT_REJECTS = 3
-
-DATASETS = "sample: | muge:DIR?split=S | modelscope:OWNER/NAME?split=S | parquet:PATH | folder:PATH"
 
 app = typer.Typer(
     name="muge",
@@ -27,25 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-Store = Annotated[str | None, typer.Option(help=option_help("store"))]
-CollectionName = Annotated[str | None, typer.Option(help=option_help("collection"))]
-WorkDir = Annotated[str | None, typer.Option(help=option_help("work_dir"))]
-Model = Annotated[str | None, typer.Option(help=option_help("model"))]
-DocumentForm = Annotated[
-    Literal["image", "pair"] | None, typer.Option(help=option_help("document"))
-]
-PictureForm = Annotated[
-    Literal["jpeg", "png", "uri", "none"] | None, typer.Option(help=option_help("picture"))
-]
-Device = Annotated[str | None, typer.Option(help=option_help("device"))]
-Alpha = Annotated[float | None, typer.Option(help=option_help("alpha"))]
-TopK = Annotated[int | None, typer.Option(help=option_help("topk"))]
-Html = Annotated[Path | None, typer.Option(help="Write a self-contained page as well.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object to standard output.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log lines as well.")]
-Dataset = Annotated[str, typer.Argument(help=DATASETS)]
 
 
 @app.command()
@@ -140,64 +130,7 @@ def index(
         raise typer.Exit(EXIT_REJECTS)
 
 
-@app.command()
-def search(
-    text: Annotated[str | None, typer.Option(help="Chinese query.")] = None,
-    image: Annotated[str | None, typer.Option(help="Picture file or http(s) URL.")] = None,
-    alpha: Alpha = None,
-    topk: TopK = None,
-    filter: Annotated[str | None, typer.Option(help="For example: image_id < 1000")] = None,
-    store: Store = None,
-    collection: CollectionName = None,
-    model: Model = None,
-    work_dir: WorkDir = None,
-    device: Device = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Write the hits as a page with pictures.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Find pictures by a text, a picture, or both (picture = meaning, text = keywords)."""
-    with explained():
-        from flows.page_views import search_view
-        from tasks.search.questions import pair_up
-        from tasks.search.searcher import open_searcher
-        from tasks.store.open import close_shared_stores, shared_store
-
-        settings = load_settings(
-            store=store,
-            collection=collection,
-            work_dir=work_dir,
-            device=device,
-            alpha=alpha,
-            topk=topk,
-        )
-        texts, images = [text] if text is not None else [], [image] if image is not None else []
-        question = pair_up(texts, images, settings.alpha, settings.topk, filter)[0]
-        if settings.store_uri.startswith("dashvector:") and settings.store_uri != "dashvector:":
-            from flows.dashvector_credentials import load_credentials
-
-            load_credentials(settings.store_uri)
-        try:
-            searcher = open_searcher(settings, shared_store(settings.store_uri), model)
-            answer = searcher.search(question)
-        finally:
-            close_shared_stores()
-        view = search_view(answer)
-        if html is not None:
-            from tasks.report.search_page import render_search_page
-
-            write_page(html, render_search_page([view], title="muge search"))
-        if as_json:
-            from tasks.search.searcher import as_json as answer_json
-
-            print_json(answer_json(answer))
-        else:
-            from tasks.report.terminal import search_table
-
-            show(search_table(view))
-            took = answer.took_ms
-            print(f"{took['total']:.0f} ms (model {took['model']:.0f}, store {took['store']:.0f})")
+app.command()(search)
 
 
 @app.command()
@@ -351,26 +284,6 @@ def model_command(
             from tasks.report.inspection import card_tables
 
             show(card_tables(card))
-
-
-@contextmanager
-def running_flows(verbose: bool) -> Iterator[None]:
-    """Run flows with progress bars and a quiet Prefect, and explain what goes wrong."""
-    with explained():
-        from flows.prefect_environment import prepare
-        from flows.progress_bars import Bars
-
-        prepare(load_settings().home, verbose)
-        # ends Prefect's temporary server too, which would outlive this process otherwise
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with Bars() as bars:
-            bars.start("start", None)
-            try:
-                yield
-            finally:
-                from tasks.store.open import close_shared_stores
-
-                close_shared_stores()
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ def search_view(answer: Answer) -> SearchView:
         filter=question.filter,
         took_ms=answer.took_ms,
         words=words,
+        groups=answer.groups,
     )
 
 

@@ -14,7 +14,7 @@ from tasks.errors import CollectionRecordError
 from tasks.records import CollectionInfo, ModelInfo
 from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
-from tasks.store.documents import FIELDS, DocumentParts
+from tasks.store.documents import DocumentParts, collection_fields
 from tasks.store.open import check_address
 from tasks.work.collections import CollectionRecord, check_name
 from tasks.work.folder import Folder
@@ -116,7 +116,7 @@ class IndexRun:
             sparse=self._sparse,
             document=self.settings.document,
             partition=self.settings.partition,
-            fields=dict(FIELDS),
+            fields=collection_fields(self.plan.counts.largest_id),
         )
 
     @property

@@ -131,7 +131,8 @@ def open_collection(run: IndexRun, anew: bool) -> CollectionRecord:
     if known is None:
         known = run.new_record()
         save_record(run.work, known)
-    store.create(collection_spec(options.collection, run.model.dimension))
+    largest = run.plan.counts.largest_id
+    store.create(collection_spec(options.collection, run.model.dimension, largest))
     return known
 
 

@@ -105,7 +105,8 @@ class Document:
     fields: Mapping[str, FieldValue]
 
 
-FieldType = Literal["int", "str", "float", "bool"]
+FieldType = Literal["int", "long", "str", "float", "bool"]
+"""`int` is 32 bits and `long` 64 in DashVector; zvec keeps 64 bits for both."""
 
 
 @dataclass(frozen=True, slots=True)

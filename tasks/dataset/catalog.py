@@ -33,13 +33,15 @@ CREATE TABLE pairs (image_id INTEGER, query_id INTEGER, position TEXT,
 
 @dataclass(frozen=True, slots=True)
 class CatalogCounts:
-    """What one pass found; `rows` counts every line, `duplicates` lines that repeat another."""
+    """What one pass found; `rows` counts every line, `duplicates` lines that repeat another,
+    `largest_id` is the largest image or query id that is indexed."""
 
     rows: int
     images: int
     queries: int
     pairs: int
     duplicates: int
+    largest_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,10 @@ class Catalog:
             queries=self._count("SELECT count(DISTINCT query_id) FROM pairs"),
             pairs=self._count(one + "pairs"),
             duplicates=self._duplicates,
+            largest_id=self._count(
+                "SELECT max(coalesce((SELECT max(image_id) FROM images), 0), "
+                "coalesce((SELECT max(query_id) FROM pairs), 0))"
+            ),
         )
 
     def unmatched(self) -> tuple[int, int]:

@@ -67,6 +67,12 @@ def _fetch_once(name: str, revision: str, split: str) -> Path:
         return _opened[key]
 
 
+def forget() -> None:
+    """Look for every snapshot again when it is next opened."""
+    with _lock:
+        _opened.clear()
+
+
 def _fetch(name: str, revision: str, split: str) -> Path:
     receipt = f".muge-{split.replace('/', '--') or 'all'}.json"
     cached = find_snapshot("dataset", name, revision)

@@ -18,7 +18,7 @@ from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.rejects import payload_hash, write_rejects
 
-FORMAT = 1
+FORMAT = 2
 _ENTRY = pa.schema(
     [
         ("image_id", pa.int64()),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tasks.records import FieldValue, Hit
 from tasks.report.pictures import data_uri, query_picture, web_link
 from tasks.report.texts import Piece, clip, mark, needles
-from tasks.report.views import Metrics, SearchView, Stages, Words, WorstQuery
+from tasks.report.views import Intervals, Metrics, SearchView, Stages, Words, WorstQuery
 from tasks.report.wording import name_of, say
 
 TEXTS_SHOWN = 2
@@ -67,10 +67,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A number in a table; `best` marks the highest of its column."""
+    """A number in a table; `best` marks the highest of its column, `ends` are of its interval."""
 
     text: str
     best: bool
+    ends: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +166,13 @@ def metric_names(*tables: Metrics | Mapping[float, Mapping[str, float]] | None) 
     return tuple(dict.fromkeys(name for row in rows for name in row))
 
 
-def metric_rows(metrics: Metrics, names: Sequence[str], alpha: float) -> tuple[MetricRow, ...]:
+def metric_rows(
+    metrics: Metrics, names: Sequence[str], alpha: float, intervals: Intervals | None = None
+) -> tuple[MetricRow, ...]:
     """A row for each mode."""
     labels = [name_of("mode", mode, alpha=f"{alpha:g}") for mode in metrics]
-    return _rows(labels, list(metrics.values()), names)
+    ends = [(intervals or {}).get(mode, {}) for mode in metrics]
+    return _rows(labels, list(metrics.values()), names, ends)
 
 
 def sweep_rows(
@@ -264,16 +268,30 @@ def _card(hit: Hit, rank: int, wanted: Sequence[str], full: float) -> Card:
 
 
 def _rows(
-    labels: Sequence[Words], values: Sequence[Mapping[str, float]], names: Sequence[str]
+    labels: Sequence[Words],
+    values: Sequence[Mapping[str, float]],
+    names: Sequence[str],
+    ends: Sequence[Mapping[str, tuple[float, float]]] = (),
 ) -> tuple[MetricRow, ...]:
     best = {name: max((row.get(name, 0.0) for row in values), default=0.0) for name in names}
+    pairs = zip(labels, values, ends or [{}] * len(values), strict=True)
     return tuple(
-        MetricRow(label, tuple(_cell(name, row, best[name], len(values)) for name in names))
-        for label, row in zip(labels, values, strict=True)
+        MetricRow(label, tuple(_cell(name, row, best[name], len(values), of) for name in names))
+        for label, row, of in pairs
     )
 
 
-def _cell(name: str, row: Mapping[str, float], best: float, rows: int) -> Cell:
+def _cell(
+    name: str,
+    row: Mapping[str, float],
+    best: float,
+    rows: int,
+    intervals: Mapping[str, tuple[float, float]],
+) -> Cell:
     if name not in row:
         return Cell("—", best=False)
-    return Cell(metric_text(name, row[name]), best=rows > 1 and row[name] == best > 0)
+    ends = None
+    if name in intervals:
+        low, _, high = interval_text(name, intervals[name]).partition("–")
+        ends = (low, high)
+    return Cell(metric_text(name, row[name]), rows > 1 and row[name] == best > 0, ends)

@@ -1,20 +1,35 @@
-"""An evaluation to one page: metrics, what they mean, the hardest queries."""
+"""An evaluation to one page: metrics, what they mean, the hardest queries, how to do it again."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.report.charts import Chart, Curve, alpha_chart, rank_chart
 from tasks.report.components import (
+    Cell,
     MetricRow,
     Miss,
     metric_names,
     metric_rows,
+    metric_text,
     miss_of,
     sweep_rows,
 )
 from tasks.report.page import render_page
-from tasks.report.views import EvaluationView, Words
-from tasks.report.wording import say
+from tasks.report.views import BreakdownView, EvaluationView, SweepView, Words
+from tasks.report.wording import name_of, say
+
+STYLES = {"dense": "dense", "sparse": "sparse", "hybrid": "hybrid"}
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A table of groups of queries."""
+
+    title: Words
+    names: tuple[str, ...]
+    rows: tuple[MetricRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +40,20 @@ class Quality:
     size: Words
     names: tuple[str, ...]
     tables: tuple[tuple[Words, tuple[MetricRow, ...]], ...]
+    has_intervals: bool
+    notes: tuple[Words, ...]
     recall: Words | None
+    curves: Chart | None
     sweep_names: tuple[str, ...]
     sweep: tuple[MetricRow, ...]
+    sweep_said: Words | None
+    alpha_chart: Chart | None
+    reported_names: tuple[str, ...]
+    reported: tuple[MetricRow, ...]
+    direction_names: tuple[str, ...]
+    directions: tuple[MetricRow, ...]
+    direction_notes: tuple[Words, ...]
+    breakdown: tuple[Breakdown, ...]
     misses: tuple[Miss, ...]
     alpha: Words
 
@@ -44,24 +70,95 @@ def render_evaluation_page(view: EvaluationView) -> str:
 
 
 def quality_of(view: EvaluationView) -> Quality:
-    """Prepare an evaluation's tables."""
+    """Prepare an evaluation's tables and charts."""
     names = metric_names(view.metrics, view.store_metrics)
-    tables = [(say("evaluation.exact"), metric_rows(view.metrics, names, view.alpha))]
+    exact = metric_rows(view.metrics, names, view.alpha, view.intervals)
+    tables = [(say("evaluation.exact"), exact)]
     if view.store_metrics:
         through = metric_rows(view.store_metrics, names, view.alpha)
         tables.append((say("evaluation.store"), through))
     recall = None
     if view.ann_recall is not None:
         recall = say("evaluation.ann", recall=f"{view.ann_recall:.1%}")
-    sweep_names = metric_names(view.sweep)
+    sweep_names, found = metric_names(view.sweep), view.sweep_found
+    reported_names = metric_names(found.reported) if found else ()
+    direction_names = metric_names(view.directions)
     return Quality(
         protocol=view.protocol,
         size=say("evaluation.size", queries=f"{view.queries:,}", gallery=f"{view.gallery:,}"),
         names=names,
         tables=tuple(tables),
+        has_intervals=bool(view.intervals),
+        notes=tuple(view.notes),
         recall=recall,
+        curves=_recall_chart(view),
         sweep_names=sweep_names,
         sweep=sweep_rows(view.sweep, sweep_names),
+        sweep_said=found.said if found else None,
+        alpha_chart=_alpha_chart(found) if found else None,
+        reported_names=reported_names,
+        reported=_reported(found, reported_names) if found else (),
+        direction_names=direction_names,
+        directions=metric_rows(view.directions, direction_names, 1.0, view.direction_intervals),
+        direction_notes=tuple(view.direction_notes),
+        breakdown=tuple(_breakdown(table, view.alpha) for table in view.breakdown),
         misses=tuple(miss_of(query) for query in view.worst),
         alpha=say("alpha.text", alpha=f"{view.alpha:g}"),
+    )
+
+
+def _recall_chart(view: EvaluationView) -> Chart | None:
+    curves = [
+        Curve(
+            name_of("mode", mode, alpha=f"{view.alpha:g}"),
+            STYLES.get(mode, "hybrid"),
+            list(enumerate(shares, 1)),
+        )
+        for mode, shares in view.curves.items()
+    ]
+    return rank_chart(say("curve.title"), say("curve.across"), curves)
+
+
+def _alpha_chart(sweep: SweepView) -> Chart | None:
+    styles = {"weighted": "hybrid", "normalised": "dashed"}
+    curves = [
+        Curve(
+            name_of("curve", way),
+            styles.get(way, "dashed"),
+            sorted(curve.items()),
+            sweep.best.get(way),
+        )
+        for way, curve in sweep.curves.items()
+    ]
+    return alpha_chart(say("alpha.chart"), say("alpha.across"), curves)
+
+
+def _reported(sweep: SweepView, names: tuple[str, ...]) -> tuple[MetricRow, ...]:
+    rows = metric_rows(sweep.reported, names, 0.0, sweep.intervals)
+    return tuple(
+        MetricRow(_way(name, sweep.best), row.cells)
+        for name, row in zip(sweep.reported, rows, strict=True)
+    )
+
+
+def _way(name: str, best: Mapping[str, float]) -> Words:
+    if name in ("dense", "sparse"):
+        return name_of("mode", name)
+    return name_of("sweep", name, alpha=f"{best.get(name, 0):g}")
+
+
+def _breakdown(table: BreakdownView, alpha: float) -> Breakdown:
+    modes = tuple(dict.fromkeys(mode for _, _, values in table.groups for mode in values))
+    rows = tuple(
+        MetricRow(label, (Cell(f"{count:,}", best=False), *_shares(values, modes)))
+        for label, count, values in table.groups
+    )
+    return Breakdown(table.title, ("n", *modes), rows)
+
+
+def _shares(values: Mapping[str, float], modes: tuple[str, ...]) -> tuple[Cell, ...]:
+    best = max(values.values(), default=0.0)
+    return tuple(
+        Cell(metric_text("R@10", values[mode]), len(modes) > 1 and values[mode] == best > 0)
+        for mode in modes
     )

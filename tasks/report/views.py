@@ -75,8 +75,32 @@ class WorstQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepView:
+    """What a sweep of alpha found: `curves` are mean recall by way of fusing, then alpha; `best`
+    the alpha of each way, chosen on one half of the queries; `reported` its numbers on the other
+    half, by a name of the way of searching."""
+
+    said: Words
+    curves: Mapping[str, Mapping[float, float]]
+    best: Mapping[str, float]
+    reported: Metrics
+    intervals: Intervals
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownView:
+    """Groups of queries: (what they share, how many, mode -> R@10)."""
+
+    title: Words
+    groups: Sequence[tuple[Words, int, Mapping[str, float]]]
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationView:
     """How well search does on queries with known answers.
+
+    `intervals` are of `metrics`, `curves` R@1, R@2, ... by mode; `directions` what pictures find
+    ("image_to_text", "image_to_image"), with notes; `facts` how the numbers were made.
 
     `metrics` are exact: every query against every document. `store_metrics` are the same
     queries through the vector database, `ann_recall` the part of the exact first ten that it
@@ -95,6 +119,15 @@ class EvaluationView:
     sweep: Mapping[float, Mapping[str, float]] = field(default_factory=dict)
     worst: Sequence[WorstQuery] = ()
     commands: Sequence[str] = ()
+    intervals: Intervals = field(default_factory=dict)
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    sweep_found: SweepView | None = None
+    directions: Metrics = field(default_factory=dict)
+    direction_intervals: Intervals = field(default_factory=dict)
+    direction_notes: Sequence[Words] = ()
+    breakdown: Sequence[BreakdownView] = ()
+    notes: Sequence[Words] = ()
+    facts: Sequence[tuple[Words, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

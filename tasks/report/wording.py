@@ -127,6 +127,81 @@ WORDS: dict[str, tuple[str, str]] = {
         "R@K: share of queries with a right picture among the first K; MR: mean of R@1, R@5 and "
         "R@10; nDCG@10 and MRR: nearer 1 the earlier the right pictures come.",
     ),
+    "evaluation.intervals": (
+        "数字下方是 95% 置信区间：对查询做有放回重抽样（bootstrap）所得。",
+        "Below the numbers: 95 % intervals, by drawing queries with replacement (bootstrap).",
+    ),
+    "evaluation.gain": (
+        "混合比{other}的平均召回（MR）高 {value} 个百分点（95% 区间 {low} 到 {high}，同一批查询配对比较）。",
+        "Hybrid has {value} points more mean recall (MR) than {other} (95 % interval {low} to "
+        "{high}, paired over the same queries).",
+    ),
+    "evaluation.without_positive": (
+        "{count} 条查询的正确图片不在图库中：任何检索都找不到，按 0 分计入。",
+        "{count} queries have no right picture in the gallery: no search can find it, they count "
+        "as 0.",
+    ),
+    "evaluation.unanswered": (
+        "另有 {count} 条查询没有给出正确图片，不计分。",
+        "{count} more queries name no right picture at all and are not scored.",
+    ),
+    "curve.title": ("前 K 名中有正确图片的查询比例", "Share of queries with a right picture in the first K"),
+    "curve.across": ("K（对数刻度）", "K (logarithmic)"),
+    "curve.weighted": ("加权和", "Weighted sum"),
+    "curve.normalised": ("归一化后加权", "Normalised, then weighted"),
+    "alpha.chart": ("α 与平均召回（MR）", "α and mean recall (MR)"),
+    "alpha.across": (
+        "α：0 只看关键词，1 只看语义；圆点为在一半查询上选出的最佳值",
+        "α: 0 keywords only, 1 meaning only; the dot is the best on one half of the queries",
+    ),
+    "sweep.said": (
+        "最佳 α 在 {chosen} 条查询上选出，下表在另外 {reported} 条上报告；{verdict}。",
+        "The best α was chosen on {chosen} queries; the table reports on the other {reported}. "
+        "{verdict}.",
+    ),
+    "sweep.reported": ("未参与选择的一半查询", "The half that nothing was chosen on"),
+    "sweep.weighted": ("加权和（α\u00a0=\u00a0{alpha}）", "Weighted sum (α\u00a0=\u00a0{alpha})"),
+    "sweep.normalised": ("归一化后加权（α\u00a0=\u00a0{alpha}）", "Normalised (α\u00a0=\u00a0{alpha})"),
+    "sweep.rrf": ("倒数排名融合（RRF）", "Reciprocal rank fusion"),
+    "directions.title": ("以图搜文、以图搜图", "From pictures"),
+    "mode.image_to_text": ("图 → 文", "Picture → text"),
+    "mode.image_to_image": ("图 → 图", "Picture → picture"),
+    "directions.image_to_text": (
+        "图 → 文：{asked} 张图片（共 {of} 张可用），在 {candidates} 条查询文字中找它所回答的。",
+        "Picture → text: {asked} pictures (of {of}), each looking among {candidates} query texts "
+        "for those it answers.",
+    ),
+    "directions.image_to_image": (
+        "图 → 图：{asked} 张图片（共 {of} 张可用），在另外 {candidates} 张中找回答同一查询的。",
+        "Picture → picture: {asked} pictures (of {of}), each looking among {candidates} others for "
+        "those that answer one of the same queries.",
+    ),
+    "directions.reading": (
+        "只按语义：图片的关键词就是它的查询，也就是答案。数据只标注了查询与图片的配对，"
+        "其他合适的结果也算错，因此这些数字是下限。",
+        "By meaning alone: a picture's keywords are its queries, that is, the answers. The data "
+        "judges only pairs of query and picture; others that fit count as wrong, so these numbers "
+        "are lower bounds.",
+    ),
+    "breakdown.title": ("哪些查询效果好", "Which queries do well"),
+    "breakdown.group": ("查询", "Queries"),
+    "breakdown.count": ("条数", "Count"),
+    "breakdown.length": ("按长度（字符数），R@10", "By length (characters), R@10"),
+    "breakdown.frequency": (
+        "按最罕见的词出现在多少文档中，R@10",
+        "By the number of documents with the rarest word, R@10",
+    ),
+    "breakdown.reading": (
+        "0：查询里有任何文档都没有的词，关键词检索帮不上忙。",
+        "0: a word of the query is in no document, so that keywords cannot help.",
+    ),
+    "origin.data": ("数据指纹", "Data fingerprint"),
+    "origin.queries": ("查询指纹", "Queries fingerprint"),
+    "origin.bm25": ("BM25 统计", "BM25 statistics"),
+    "origin.weights": ("模型权重 SHA-256", "Weights SHA-256"),
+    "origin.version": ("版本", "Version"),
+    "origin.commit": ("代码提交", "Commit"),
+    "origin.machine": ("环境", "Machine"),
     "evaluation.sweep": ("α 对效果的影响", "What α does"),
     "mode.dense": ("语义（向量）", "Meaning (dense)"),
     "mode.sparse": ("关键词（BM25）", "Keywords (sparse)"),

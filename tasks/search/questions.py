@@ -14,9 +14,9 @@ class Question:
     """A text, a picture, or both (then the picture is the dense side, the text the sparse one).
 
     `image` is a file name or an http(s) address; `like` instead is the id of a document whose own
-    vector is searched with (itself is no hit). alpha 1 is meaning only, 0 keywords only; a picture alone has no
-    keywords, so that its alpha is 1. With `group_by` (a field) the answer is the best `per_group`
-    hits of each of the `topk` best values of that field.
+    vector is searched with (itself is no hit). alpha 1 is meaning only, 0 keywords only; a picture
+    alone has no keywords, so that its alpha is 1. With `group_by` (a field) the answer is the best
+    `per_group` hits of each of the `topk` best values of that field.
     """
 
     text: str | None = None

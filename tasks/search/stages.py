@@ -10,7 +10,6 @@ from tasks.search.searcher import Answer, open_searcher
 from tasks.settings import Settings
 from tasks.store.open import shared_store
 
-
 __all__ = ["search", "search_file"]
 
 

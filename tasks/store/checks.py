@@ -26,7 +26,14 @@ MAX_SPARSE_TERMS = 16384
 MAX_SPARSE_KEY = 2**32 - 1
 _ID = re.compile(r"[a-zA-Z0-9_\-!@#$%+=.]{1,64}")
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{2,31}")
-_TYPES: Mapping[FieldType, type] = {"int": int, "str": str, "float": float, "bool": bool}
+TYPES: Mapping[FieldType, type] = {
+    "int": int,
+    "long": int,
+    "str": str,
+    "float": float,
+    "bool": bool,
+}
+"""The Python type of each kind of field."""
 
 
 class _BadError(Exception):
@@ -165,7 +172,7 @@ def _check_field(name: str, value: FieldValue, spec: CollectionSpec) -> None:
         raise _BadError("bad_field", f"field {name!r} is not in the schema")
     kind = spec.fields[name]
     # bool is an int to Python; an int is fine where a float is expected
-    fits = type(value) is _TYPES[kind] or (kind == "float" and type(value) is int)
+    fits = type(value) is TYPES[kind] or (kind == "float" and type(value) is int)
     if not fits:
         raise _BadError(
             "bad_field", f"field {name!r} has a {type(value).__name__}, expected {kind}"

@@ -4,7 +4,6 @@ what DashVector alone is particular about."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from tasks.records import CollectionSpec, Document, FieldType, FieldValue, Query
 from tasks.store.checks import (
     MAX_SPARSE_KEY,
     MAX_SPARSE_TERMS,
+    TYPES,
     QuerySides,
     check_query,
     dense_of,
@@ -22,8 +22,8 @@ from tasks.store.checks import (
 from tasks.store.dashvector_options import MAX_FILTER_CHARACTERS
 
 DOCUMENT_ID = re.compile(r"[a-zA-Z0-9_\-!@#$%+=.]{1,64}")
-_TYPES: Mapping[FieldType, type] = {"int": int, "str": str, "float": float, "bool": bool}
 _INT32 = range(-(2**31), 2**31)
+_INT64 = range(-(2**63), 2**63)
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -69,25 +69,24 @@ def _is_plain_weight(term: object, weight: object) -> bool:
 
 
 def _is_plain_field(kind: FieldType | None, value: FieldValue) -> bool:
-    if kind is None or type(value) is not _TYPES[kind]:
+    if kind is None or type(value) is not TYPES[kind]:
         return False
     if type(value) is str:
         return _is_unicode(value)
-    return type(value) is bool or _fits(value)
+    return type(value) is bool or _fits(kind, value)
 
 
-def _fits(value: FieldValue) -> bool:
-    """Whether a number fits the service's types: int is 32 bits, float is float32."""
+def _fits(kind: FieldType, value: FieldValue) -> bool:
+    """Whether a number fits the service's types: int is 32 bits, long 64, float is float32."""
     if type(value) is int:
-        return value in _INT32
+        return value in (_INT64 if kind == "long" else _INT32)
     return not isinstance(value, float) or abs(value) <= _LARGEST
 
 
 def _field_defect(document: Document, spec: CollectionSpec) -> Reject | None:
     for name, value in document.fields.items():
-        number = float(value) if spec.fields[name] == "float" else value
-        if not _fits(number):
-            kind = spec.fields[name]
+        kind = spec.fields[name]
+        if not _fits(kind, float(value) if kind == "float" else value):
             reason = f"field {name!r} is {value}: DashVector's {kind} has 32 bits"
             return Reject("upsert", "", document.id, "bad_field", reason)
     return None

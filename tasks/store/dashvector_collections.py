@@ -13,7 +13,7 @@ from tasks.store import dashvector_sdk as sdk
 from tasks.store.checks import check_name
 from tasks.store.dashvector_connection import Answer, Connection, Question
 from tasks.store.dashvector_retry import RefusedError
-from tasks.store.dashvector_schema import check_spec, compare, python_types, spec_of
+from tasks.store.dashvector_schema import check_spec, compare, sdk_types, spec_of
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Collections:
                     spec.dimension,
                     metric="dotproduct",
                     dtype=float,
-                    fields_schema=python_types(spec.fields),
+                    fields_schema=sdk_types(spec.fields),
                     timeout=-1,
                 ),
                 accept=(codes.COLLECTION_EXISTS,),

@@ -8,13 +8,18 @@ from collections.abc import Mapping
 from tasks.errors import SchemaMismatchError, StoreError
 from tasks.records import CollectionInfo, CollectionSpec, FieldType
 from tasks.store import dashvector_sdk as sdk
-from tasks.store.checks import check_name
+from tasks.store.checks import TYPES, check_name
 from tasks.store.dashvector_options import MAX_DIMENSION, MIN_DIMENSION
 
 _FIELD = re.compile(r"[a-zA-Z0-9_-]{1,32}")
 _RESERVED = "proxima_vector"
-_PYTHON: dict[FieldType, type] = {"int": int, "str": str, "float": float, "bool": bool}
-_THEIRS: dict[FieldType, str] = {"int": "INT", "str": "STRING", "float": "FLOAT", "bool": "BOOL"}
+_THEIRS: dict[FieldType, str] = {
+    "int": "INT",
+    "long": "LONG",
+    "str": "STRING",
+    "float": "FLOAT",
+    "bool": "BOOL",
+}
 _OURS = {theirs: ours for ours, theirs in _THEIRS.items()}
 
 
@@ -28,13 +33,13 @@ def check_spec(spec: CollectionSpec) -> None:
     for name, kind in spec.fields.items():
         if not _FIELD.fullmatch(name) or name == _RESERVED:
             raise StoreError(f"field name {name!r} cannot be used: 1 to 32 of a-z A-Z 0-9 _ -")
-        if kind not in _PYTHON:
-            raise StoreError(f"field {name} is {kind!r}; it must be one of {', '.join(_PYTHON)}")
+        if kind not in _THEIRS:
+            raise StoreError(f"field {name} is {kind!r}; it must be one of {', '.join(_THEIRS)}")
 
 
-def python_types(fields: Mapping[str, FieldType]) -> dict[str, type]:
-    """Fields as the SDK's create wants them."""
-    return {name: _PYTHON[kind] for name, kind in fields.items()}
+def sdk_types(fields: Mapping[str, FieldType]) -> dict[str, type | str]:
+    """Fields as the SDK's create wants them; it knows its own `long` by name."""
+    return {name: "long" if kind == "long" else TYPES[kind] for name, kind in fields.items()}
 
 
 def compare(spec: CollectionSpec, meta: sdk.Meta) -> None:

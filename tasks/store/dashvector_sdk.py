@@ -85,7 +85,7 @@ class Client(Response, Protocol):
         *,
         metric: str,
         dtype: type,
-        fields_schema: Mapping[str, type],
+        fields_schema: Mapping[str, type | str],
         timeout: int,
     ) -> Response:
         """A timeout of -1 does not wait until the collection serves."""

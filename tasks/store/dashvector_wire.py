@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from dashvector.core.proto import dashvector_pb2
 
-from tasks.records import CollectionSpec, Document, FieldValue
+from tasks.records import CollectionSpec, Document, FieldType, FieldValue
 from tasks.store import dashvector_sdk as sdk
 
 # field numbers and wire type 2 (length-delimited), as in the SDK's descriptor
@@ -22,8 +22,14 @@ _DOCS = b"\x0a"
 _PARTITION = b"\x12"
 _FLOAT_VECTOR = b"\x12"
 _VALUES = b"\x0a"
-_SLOTS = {"int": "int_value", "str": "string_value", "float": "float_value", "bool": "bool_value"}
-_NUMBERS = {"bool": 0, "str": 1, "int": 2, "float": 3}
+_SLOTS = {
+    "int": "int_value",
+    "long": "long_value",
+    "str": "string_value",
+    "float": "float_value",
+    "bool": "bool_value",
+}
+_NUMBERS = {"bool": 0, "str": 1, "int": 2, "float": 3, "long": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +90,9 @@ def _vector_head(length: int) -> bytes:
 @cache
 def builds_the_same() -> bool:
     """Whether the installed SDK's own bytes for a document of every kind of field equal these."""
-    spec = CollectionSpec("probe", 3, {"i": "int", "s": "str", "f": "float", "b": "bool"})
-    fields: dict[str, FieldValue] = {"i": -7, "s": "图", "f": 0.5, "b": True}
+    kinds: dict[str, FieldType] = {"i": "int", "l": "long", "s": "str", "f": "float", "b": "bool"}
+    spec = CollectionSpec("probe", 3, kinds)
+    fields: dict[str, FieldValue] = {"i": -7, "l": 2**40, "s": "图", "f": 0.5, "b": True}
     vector = np.array([0.25, -1.5, 3.0], dtype=np.float32)
     document = Document("probe", vector, {7: 0.5, 3: 1.25}, fields)
     try:

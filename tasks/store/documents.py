@@ -51,9 +51,16 @@ class DocumentParts:
     picture_is_position: bool
 
 
-def collection_spec(name: str, dimension: int) -> CollectionSpec:
+def collection_fields(largest_id: int) -> dict[str, FieldType]:
+    """The fields of a collection whose ids go up to `largest_id`: ids beyond 32 bits, as those
+    made from file names are, need DashVector's `long`."""
+    ids: FieldType = "int" if largest_id < 1 << 31 else "long"
+    return {**FIELDS, "image_id": ids, "query_id": ids}
+
+
+def collection_spec(name: str, dimension: int, largest_id: int = 0) -> CollectionSpec:
     """The schema of a collection of images."""
-    return CollectionSpec(name, dimension, FIELDS)
+    return CollectionSpec(name, dimension, collection_fields(largest_id))
 
 
 def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterator[Document]:

@@ -23,6 +23,7 @@ DENSE = "_dense"
 SPARSE = "_sparse"
 _TYPES: Mapping[FieldType, zvec.DataType] = {
     "int": zvec.DataType.INT64,
+    "long": zvec.DataType.INT64,
     "str": zvec.DataType.STRING,
     "float": zvec.DataType.DOUBLE,
     "bool": zvec.DataType.BOOL,

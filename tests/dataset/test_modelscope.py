@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.dataset import modelscope
+from tasks.dataset.modelscope import forget
 from tasks.dataset.reader import open_reader
 from tasks.errors import DatasetError
 from tasks.records import Row
@@ -29,11 +29,6 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     with Hub() as running, using(running, tmp_path / "cache"):
         running.add_dataset("owner/muge", folder, "master", "v1.0")
         yield running
-
-
-def forget() -> None:
-    """What a new process knows."""
-    modelscope._opened.clear()
 
 
 def without_position(rows: list[Row]) -> list[tuple[int | None, bytes | None, str | None]]:

@@ -130,3 +130,19 @@ def test_record_and_store_must_agree(pictures: Path, place: dict[str, Any], tmp_
     with pytest.raises(CollectionRecordError, match="--replace"):
         index_dataset(f"folder:{other}", **place)
     assert index_dataset(f"folder:{other}", replace=True, **place).documents == 4
+
+
+def test_ids_made_from_file_names_fit(
+    place: dict[str, Any], tmp_path: Path, dashvector_server: DashVectorServer
+) -> None:
+    """Pictures without ids get 63-bit ones, which DashVector's 32-bit int would refuse."""
+    folder = make_pictures(tmp_path / "names", 6)
+    (folder / "queries.jsonl").unlink()
+    report = index_dataset(f"folder:{folder}", **place)
+    assert (report.documents, report.rejects) == (6, 0)
+    found = search_images(images=[str(folder / "3.png")], topk=1, **without_model(place))
+    assert int(found[0].hits[0].fields["image_id"]) > 1 << 31
+
+
+def without_model(place: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in place.items() if name != "model"}

@@ -6,18 +6,44 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
 from PIL import Image
+from typer.testing import CliRunner
 
+from flows.cli import app
+from flows.index_dataset import index_dataset
+from tasks.dataset import modelscope
+from tasks.search.questions import pair_up
+from tasks.search.searcher import open_searcher
+from tasks.settings import load_settings
+from tasks.store.open import shared_store
+from tasks.work.folder import Folder
+from tasks.work.rejects import read_rejects
 from tests.dataset.muge_files import picture_line, query_line, write_lines, write_muge
 from tests.dataset.rows import write_parquet
 from tests.encode.models import make_model
 from tests.flows.conftest import WORDS, Muge
-from tests.servers.hub import Fault, Hub
+from tests.servers.hub import Fault, Hub, using
 
 MODEL = "iic/multi-modal_clip-vit-base-patch16_zh"
 DATASET = "modelscope:modelscope/muge?split=validation&revision=v2"
+
+
+def invoke(*arguments: str) -> Result:
+    """The command in this process."""
+    return CliRunner().invoke(app, arguments)
+
+
+@pytest.fixture
+def place(tmp_path: Path, model: str) -> dict[str, Any]:
+    return {
+        "store": f"zvec:{tmp_path / 'store'}",
+        "work_dir": str(tmp_path / "work"),
+        "model": model,
+    }
 
 
 def picture(number: int) -> bytes:
@@ -50,50 +76,58 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 def test_a_hubs_data_with_a_hubs_model(
+    hub: Hub, flows_run: None, tmp_path: Path, place: dict[str, Any]
+) -> None:
+    options = {**place, "model": MODEL}
+    with using(hub, tmp_path / "cache"):
+        report = index_dataset(DATASET, **options)
+        assert (report.model, report.dataset) == (MODEL, DATASET)
+        assert (report.documents, report.queries, report.rejects) == (20, 5, 0)
+        assert hub.downloads("pytorch_model.bin") == 1
+
+        hub.requests.clear()
+        modelscope.forget()  # as another process would
+        assert index_dataset(DATASET, **options).encoded_images == 0
+        settings = load_settings(**place)
+        searcher = open_searcher(settings, shared_store(settings.store_uri), None)
+        answer = searcher.search(pair_up([QUERIES[3][0]], [], 0.5, 10, None)[0])
+        assert answer.hits[0].fields["query"] == QUERIES[3][0]
+        said = json.loads(invoke("model", MODEL, "--json").stdout)
+        assert hub.requests == []
+    assert (said["name"], said["revision"], said["dimension"]) == (MODEL, "v1.0.1", 64)
+    assert said["self_test"]["norms"] == pytest.approx([1, 1], abs=1e-4)
+    assert {file["name"] for file in said["files"]} >= {"pytorch_model.bin", "vocab.txt"}
+
+
+@pytest.mark.slow
+def test_the_same_as_a_person_types_it(
     hub: Hub, muge: Muge, prefect_server: str, tmp_path: Path
 ) -> None:
     environment = {**hub.environment(tmp_path / "cache"), "PREFECT_API_URL": prefect_server}
     done = muge("index", DATASET, "--model", MODEL, "--json", environment=environment)
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert (report["model"], report["dataset"]) == (MODEL, DATASET)
-    assert (report["documents"], report["queries"], report["rejects"]) == (20, 5, 0)
+    assert json.loads(done.stdout)["documents"] == 20
     assert "pytorch_model.bin" in done.stderr, "progress of the download"
-
     hub.requests.clear()
-    again = muge("index", DATASET, "--model", MODEL, "--json", environment=environment)
-    assert json.loads(again.stdout)["encoded_images"] == 0
     found = muge("search", "--text", QUERIES[3][0], "--json", environment=environment)
     assert json.loads(found.stdout)["hits"][0]["fields"]["query"] == QUERIES[3][0]
-    card = json.loads(muge("model", MODEL, "--json", environment=environment).stdout)
-    assert (card["name"], card["revision"], card["dimension"]) == (MODEL, "v1.0.1", 64)
-    assert card["self_test"]["norms"] == [1.0, 1.0]
-    assert {file["name"] for file in card["files"]} >= {"pytorch_model.bin", "vocab.txt"}
     assert hub.requests == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "file"),
-    [
-        (["index", DATASET], "data/validation-00000-of-00001.parquet"),
-        (["model", MODEL], "pytorch_model.bin"),
-    ],
-)
-def test_a_wrong_download_ends_with_one_line(
-    arguments: list[str], file: str, hub: Hub, muge: Muge, tmp_path: Path
-) -> None:
+def test_a_wrong_download_ends_with_one_line(hub: Hub, muge: Muge, tmp_path: Path) -> None:
+    file = "data/validation-00000-of-00001.parquet"
     hub.faults[file] = Fault("wrong")
     try:
-        done = muge(*arguments, environment=hub.environment(tmp_path / "cache"))
+        done = muge("index", DATASET, environment=hub.environment(tmp_path / "cache"))
     finally:
         hub.faults.clear()
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith("muge: could not download ")
-    assert file in done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"muge: could not download data set modelscope/muge@v2: {file}: ")
 
 
 def test_official_files_are_indexed_with_their_faults(
-    muge: Muge, model: str, prefect_server: str, tmp_path: Path
+    flows_run: None, place: dict[str, Any], tmp_path: Path
 ) -> None:
     pictures = [picture_line(i, image, url_safe=True) for i, image in IMAGES.items()]
     queries = [query_line(q, text, ids) for q, (text, ids) in QUERIES.items()]
@@ -102,13 +136,16 @@ def test_official_files_are_indexed_with_their_faults(
         [*pictures, b"21 no tab", picture_line(22, b"no picture")],
         [*queries, b"{", query_line(9, "没有图", [999])],
     )
-    arguments = ["index", f"muge:{folder}?split=valid", "--model", model, "--json"]
-    done = muge(*arguments, environment={"PREFECT_API_URL": prefect_server})
-    assert done.returncode == 3, done.stderr
-    report = json.loads(done.stdout)
-    assert (report["documents"], report["queries"], report["rejects"]) == (20, 5, 4)
-
-    said = json.loads(muge("inspect", f"muge:{folder}", "--model", model, "--json").stdout)
+    report = index_dataset(f"muge:{folder}?split=valid", **place)
+    assert (report.documents, report.queries, report.rejects) == (20, 5, 4)
+    found = {(r.position, r.code) for r in read_rejects(Folder(report.run_dir))}
+    assert found == {
+        ("MR_valid_imgs.tsv:21", "no_tab"),
+        ("MR_valid_imgs.tsv:22", "not_an_image"),
+        ("MR_valid_queries.jsonl:6", "bad_json"),
+        ("MR_valid_queries.jsonl:7", "missing_image"),
+    }
+    said = json.loads(invoke("inspect", f"muge:{folder}", "--json").stdout)
     assert said["rejects"] == {"no_tab": 1, "bad_json": 1, "missing_image": 1}
     assert (said["images"], said["queries"], said["pairs"]) == (21, 5, 20)
     assert (said["images_without_queries"], said["queries_without_images"]) == (1, 1)
@@ -118,7 +155,7 @@ def test_official_files_are_indexed_with_their_faults(
 
 
 def test_a_test_split_is_indexed_without_texts(
-    muge: Muge, model: str, prefect_server: str, tmp_path: Path
+    flows_run: None, place: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = write_lines(
         tmp_path / "MUGE",
@@ -126,25 +163,24 @@ def test_a_test_split_is_indexed_without_texts(
         [query_line(q, text, None) for q, (text, _) in QUERIES.items()],
         split="test",
     )
-    arguments = ["index", f"muge:{folder}?split=test", "--model", model, "--json"]
-    done = muge(*arguments, environment={"PREFECT_API_URL": prefect_server})
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert (report["documents"], report["queries"], report["rejects"]) == (20, 0, 0)
-    found = muge("search", "--text", "红色", "--json", "--topk", "3")
-    assert len(json.loads(found.stdout)["hits"]) == 3
+    report = index_dataset(f"muge:{folder}?split=test", **place)
+    assert (report.documents, report.queries, report.rejects) == (20, 0, 0)
 
 
-def test_what_inspect_and_model_say_to_people(muge: Muge, model: str, tmp_path: Path) -> None:
+def test_what_inspect_and_model_say_to_people(model: str, tmp_path: Path) -> None:
     folder = write_muge(tmp_path / "MUGE", IMAGES, QUERIES)
-    done = muge("inspect", f"muge:{folder}", "--model", model)
-    assert done.returncode == 0, done.stderr
+    done = invoke("inspect", f"muge:{folder}", "--model", model)
+    assert done.exit_code == 0
     for words in ("40x30 20", "JPEG 20", "fits (150,000", "time to index here"):
         assert words in done.stdout
-    assert muge("inspect", f"muge:{folder}", "--no-estimate", "--all").returncode == 0
-    assert muge("inspect", f"muge:{folder}?split=test").returncode == 2
-    done = muge("model", model)
-    assert "vector of 红色连衣裙" in done.stdout
-    done = muge("model", "/no/such")
-    assert (done.returncode, done.stdout) == (2, "")
+    done = invoke("inspect", f"muge:{folder}", "--no-estimate", "--all", "--model", model)
+    assert done.exit_code == 0
+    assert "time to index" not in done.stdout
+    assert "vector of 红色连衣裙" in invoke("model", model).stdout
+
+
+@pytest.mark.parametrize("arguments", [("inspect", "muge:/no/such"), ("model", "/no/such")])
+def test_what_is_not_there_is_one_line(arguments: tuple[str, ...]) -> None:
+    done = invoke(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1

@@ -1,0 +1,62 @@
+"""A small collection of the sample's pictures, indexed by the stages themselves, without Prefect."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tasks import index_stages
+from tasks.index_run import IndexRun, check_request
+from tasks.settings import Settings, load_settings
+from tasks.store.open import close_shared_stores
+from tasks.work.collections import CollectionRecord
+
+NAMED = ("熊猫", "下雨伞", "雨伞", "生日蛋糕", "猫", "狗", "长颈鹿", "消防车", "帆船", "火车", "香蕉")
+EVERY = 25
+
+
+def sample_pictures(folder: Path, start: int = 0) -> Path:
+    """Some of the sample's pictures as files, with queries.jsonl: the named ones and every 25th."""
+    folder.mkdir(parents=True)
+    data = files("tasks.sample") / "data"
+    rows = pq.read_table(str(data / "images.parquet")).to_pylist()
+    kept = [
+        row
+        for number, row in enumerate(rows)
+        if number % EVERY == start or (start == 0 and row["name"] in NAMED)
+    ]
+    with (folder / "queries.jsonl").open("w", encoding="utf-8") as file:
+        for row in kept:
+            name = f"{row['image_id']}.{'webp' if row['image'][8:12] == b'WEBP' else 'png'}"
+            (folder / name).write_bytes(row["image"])
+            line = {"query_id": row["image_id"], "query": row["name"], "image_id": row["image_id"]}
+            file.write(json.dumps({**line, "image": name}, ensure_ascii=False) + "\n")
+    return folder
+
+
+def settings_in(place: Path, **options: Any) -> Settings:
+    """Settings whose home is a folder of the test."""
+    return load_settings(home=str(place / ".muge"), device="cpu", **options)
+
+
+def index_folder(pictures: Path, settings: Settings, *, anew: bool = False) -> CollectionRecord:
+    """Index a folder as the flow does, stage by stage, and let go of the store."""
+    dataset = f"folder:{pictures}"
+    model = check_request(dataset, settings)
+    run = IndexRun(settings, index_stages.plan(dataset, settings), model)
+    record = index_stages.open_collection(run, anew)
+    images = [index_stages.encode_images(run, shard) for shard in run.plan.shards]
+    bm25 = index_stages.train_sparse(run)
+    for shard in run.plan.shards:
+        index_stages.encode_sparse(run, shard)
+    done = [index_stages.upsert((run, record), shard) for shard in run.plan.shards]
+    documents = sum(part.documents for part in done)
+    index_stages.verify(run, record, documents)
+    counts = {"images": sum(part.rows for part in images), "documents": documents}
+    ready = index_stages.complete_record(run, record, bm25, counts)
+    close_shared_stores()
+    return ready
