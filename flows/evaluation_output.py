@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flows.evaluation_views import ends_of, evaluation_view, protocol_words
 from flows.outcomes import print_json, show, write_page
-from flows.page_views import evaluation_view, protocol_in_words
 from tasks.evaluate.gate import check_quality
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.report.evaluation_page import render_evaluation_page
@@ -25,16 +25,19 @@ def show_evaluation(measured: Evaluation, in_json: bool) -> None:
     if in_json:
         print_json(as_json(measured))
         return
-    print(protocol_in_words(measured)[1])
+    print(protocol_words(measured)[1])
     if not measured.metrics:
         return
     counts = f"{measured.queries} queries, {measured.gallery} images"
-    ends = {
-        mode: {name: (i.low, i.high) for name, i in found.items()}
-        for mode, found in measured.intervals.items()
-    }
     title = f"{counts}, exact search, 95 % intervals"
-    show(metrics_table(measured.metrics, alpha=measured.alpha, title=title, intervals=ends))
+    show(
+        metrics_table(
+            measured.metrics,
+            alpha=measured.alpha,
+            title=title,
+            intervals=ends_of(measured.intervals),
+        )
+    )
     show(metrics_table(measured.through_store, alpha=measured.alpha, title="through the store"))
     print(f"ann recall@10: {measured.ann_recall:.4f}")
     _show_directions(measured)

@@ -12,8 +12,9 @@ from prefect import flow
 
 from flows import options
 from flows.evaluate_search import evaluate_search
+from flows.evaluation_views import evaluation_view
 from flows.index_dataset import IndexReport, index_dataset
-from flows.page_views import evaluation_view, index_view, search_view
+from flows.page_views import index_view, search_view
 from flows.search_images import search_images
 from tasks.errors import WorkFolderError
 from tasks.evaluate.stages import Evaluation
@@ -57,7 +58,7 @@ def run_demo(
     }
     settings = load_settings(**place)
     index = index_dataset("sample:", model="sample", **place)
-    measured = evaluate_search("sample:?split=held_out", **place)
+    measured = evaluate_search("sample:?split=held_out", alpha_sweep=True, **place)
     folder = Path(settings.home) / "demo"
     picture = _query_picture(folder)
     answers = [

@@ -142,9 +142,10 @@ def upsert(filling: tuple[IndexRun, CollectionRecord], shard: Shard) -> Upserted
     marker = f"{run.upserts(record)}/{shard.part}.json"
     progress = advancing("upsert")
     if completed(run.folder, marker) is not None:
-        progress(shard.images)
         said = run.folder.read_json(marker)
-        return Upserted(said["documents"], said["rejects"], 0)
+        if not said["rejects"]:  # what the store refused is missing, so it is offered again
+            progress(shard.images)
+            return Upserted(said["documents"], 0, 0)
     result = shared_store(run.settings.store_uri).upsert(
         record.collection,
         _counted(read_documents(run.folder, shard, run.parts), progress),

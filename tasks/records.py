@@ -82,8 +82,9 @@ class Reject:
 class ModelInfo:
     """Which model made a vector: everything that must be equal for two vectors to be comparable.
 
-    `weights` is the SHA-256 of the weights file, `dimension` the length of a vector,
-    `resolution` the side of the square input picture in pixels.
+    `weights` is the SHA-256 of the weights file, `dimension` the length of a vector, `resolution`
+    the side of the square input picture in pixels, `preprocessing` the version of ours and a hash
+    of the model's configurations and vocabulary.
     """
 
     name: str

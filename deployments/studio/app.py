@@ -60,16 +60,13 @@ async def _running(service: Service, _: FastAPI) -> AsyncIterator[None]:
 
 async def _tend(service: Service) -> None:
     """Load the model before anybody searches; later let go of a store that nobody uses."""
-    said = ""
     while True:
         try:
             if service.live.count is None:
                 await service.warm()
             await service.quietly(service.live.release_if_idle)
         except (MugeError, BusyError) as error:
-            if str(error) != said:
-                said = str(error)
-                LOG.warning("not ready yet: %s", said)
+            LOG.warning("cannot search: %s", error)
         await asyncio.sleep(1)
 
 

@@ -15,6 +15,7 @@ from deployments.studio import problems
 from deployments.studio.page import Language, render_problem, render_token
 from deployments.studio.problems import Problem, problem_of, too_many
 from deployments.studio.service import Service
+from tasks.errors import MugeError
 
 LOG = logging.getLogger("muge.web")
 COOKIE = "muge_web"
@@ -53,9 +54,9 @@ class Guard:
         self._service.metrics.answered(route, response.status_code)
         return response
 
-    def is_token(self, given: str) -> bool:
-        """Whether this is the token."""
-        return self._token is None or hmac.compare_digest(given.encode(), self._token.encode())
+    def is_token(self, given: bytes) -> bool:
+        """Whether this is the token, as UTF-8."""
+        return self._token is None or hmac.compare_digest(given, self._token.encode())
 
     def cookie(self) -> str:
         """What a browser keeps instead of the token."""
@@ -78,7 +79,7 @@ class Guard:
         if self._token is None:
             return True
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_token(given.strip()):
+        if scheme.lower() == "bearer" and self.is_token(given.strip().encode("latin-1")):
             return True
         return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self.cookie().encode())
 
@@ -118,9 +119,25 @@ def logged_problem(error: Exception) -> Problem:
         number = secrets.token_hex(4)
         LOG.error("request failed, number %s", number, exc_info=error)
         return Problem(500, "internal", f"{problems.INTERNAL.message}: number {number}")
-    if problem.status in (500, 503) and problem.code != "busy":
+    if problem.status == 503 and isinstance(error, MugeError):
         LOG.warning("cannot search: %s", error)
     return problem
+
+
+class _NotAgain(logging.Filter):
+    """Keeps the same warning from filling the log, one line a request."""
+
+    last = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to say it."""
+        said = record.getMessage()
+        fresh = record.levelno >= logging.ERROR or said != self.last
+        self.last = said
+        return fresh
+
+
+LOG.addFilter(_NotAgain())
 
 
 def problem_response(request: Request, problem: Problem) -> Response:

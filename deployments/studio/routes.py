@@ -58,7 +58,7 @@ def page_routes(service: Service, guard: Guard) -> APIRouter:
             if len(content) > MAX_FORM:
                 raise ProblemError(problems.TOO_LARGE)
         given = parse_qs(content.decode("utf-8", "replace")).get("token", [""])[0]
-        if not guard.is_token(given):
+        if not guard.is_token(given.encode()):
             return HTMLResponse(render_token(language_of(request), wrong=True), 401)
         response = RedirectResponse(".", 303)
         secure = request.url.scheme == "https"

@@ -1,4 +1,7 @@
-"""Parquet files of (query_id, query, image_id, image) rows, as ModelScope publishes MUGE."""
+"""Parquet files of (query_id, query, image_id, image) rows, as ModelScope publishes MUGE.
+
+An image is its bytes, a struct of bytes and path, or the path of a file beside the Parquet file.
+"""
 
 from __future__ import annotations
 
@@ -66,10 +69,38 @@ class ParquetReader:
                 return  # cut short since; who wanted its rows will miss them
             number = sum(file.metadata.row_group(n).num_rows for n in range(span.start))
             columns = [name for name in WANTED if name in file.schema_arrow.names]
+            paths = "image" in columns and _is_text(_plain(file.schema_arrow.field("image").type))
             for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns):
                 for line in _raw_text(batch).to_pylist():
-                    yield _as_row(f"{short}:{number}", line)
+                    yield self._row(f"{short}:{number}", line, span.source, paths)
                     number += 1
+
+    def _row(self, position: str, line: dict[str, Any], source: str, paths: bool) -> Row:
+        image = line.get("image")
+        path = image if paths else None
+        if isinstance(image, dict):
+            image, path = image["bytes"], image.get("path")
+            if image is None and path is None:
+                said = "the image has neither bytes nor a path"
+                return Row(position, defect=("no_image_bytes", said))
+        if path is not None and (paths or image is None):
+            try:
+                image = self._beside(source, str(_text(path)))
+            except (OSError, ValueError) as error:
+                said = f"the image is the file {str(_text(path))[:80]!r}: {error}"
+                return Row(position, defect=("no_image_bytes", said))
+        return _as_row(position, {**line, "image": image})
+
+    def _beside(self, source: str, path: str) -> bytes:
+        """A file in the Parquet file's folder or below it: data must not name any other."""
+        if path.startswith("/") or "\\" in path or ":" in path or ".." in path.split("/"):
+            raise ValueError("only files beside the Parquet file are read")
+        folder = source.rsplit("/", 1)[0]
+        try:
+            content: bytes = self._filesystem.cat_file(f"{folder}/{path}")
+        except FileNotFoundError:
+            raise ValueError("it is not there, and its bytes are not in the row") from None
+        return content
 
     @contextmanager
     def _open(self, path: str) -> Iterator[pq.ParquetFile]:
@@ -94,9 +125,9 @@ def _check_columns(path: str, schema: pa.Schema) -> None:
         )
     for name in names.intersection(WANTED):
         kind = schema.field(name).type
-        plain = kind.value_type if kinds.is_dictionary(kind) else kind
+        plain = _plain(kind)
         if not (kinds.is_null(plain) or _fits(name, plain)):
-            expected = {"query": "string", "image": "binary or struct<bytes, path>"}
+            expected = {"query": "string", "image": "binary, struct<bytes, path> or path"}
             raise DatasetError(
                 f"{path}: column {name} is {plain}, expected "
                 f"{expected.get(name, 'integer or string')}"
@@ -107,8 +138,12 @@ def _fits(name: str, kind: pa.DataType) -> bool:
     if name == "image":
         if kinds.is_struct(kind):
             return any(f.name == "bytes" and _is_binary(f.type) for f in kind)
-        return _is_binary(kind)
+        return _is_binary(kind) or _is_text(kind)
     return _is_text(kind) or (name != "query" and kinds.is_integer(kind))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if kinds.is_dictionary(kind) else kind
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -135,18 +170,12 @@ def _raw_text(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _as_row(position: str, line: dict[str, Any]) -> Row:
-    image = line.get("image")
-    if isinstance(image, dict):
-        if image["bytes"] is None:
-            said = f"the image is named ({image.get('path')!r}) but its bytes are not in the file"
-            return Row(position, defect=("no_image_bytes", said))
-        image = image["bytes"]
     try:
         query_id = _text(line.get("query_id"))
         return Row(
             position,
             image_id=integer_id(_text(line["image_id"])),
-            image=image,
+            image=line["image"],
             query_id=None if query_id is None else integer_id(query_id),
             query=_text(line.get("query")),
         )

@@ -5,7 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tasks.encode.layout import WEIGHTS_FILE, ModelLayout, read_layout
+from tasks.encode.layout import (
+    TEXT_FILE,
+    VISION_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    ModelLayout,
+    read_layout,
+)
 from tasks.encode.locate import ModelFolder, locate_model
 from tasks.encode.pixels import PIXELS_VERSION
 from tasks.encode.tokenizer import TEXT_VERSION
@@ -13,7 +20,9 @@ from tasks.errors import ModelError
 from tasks.records import ModelInfo
 
 PREPROCESSING = f"{PIXELS_VERSION}/{TEXT_VERSION}"
-"""Changes whenever equal bytes or texts would reach the model differently."""
+"""Changes whenever equal bytes or texts would reach a model differently."""
+
+_SHAPING = (VISION_FILE, TEXT_FILE, VOCABULARY_FILE)
 
 _hashes: dict[tuple[str, int, int], str] = {}
 
@@ -36,8 +45,15 @@ def model_info(folder: ModelFolder, layout: ModelLayout) -> ModelInfo:
         weights=hash_file(folder.path / WEIGHTS_FILE),
         dimension=layout.dimension,
         resolution=layout.vision.resolution,
-        preprocessing=PREPROCESSING,
+        preprocessing=f"{PREPROCESSING}/{_shape(folder.path)}",
     )
+
+
+def _shape(folder: Path) -> str:
+    """8 hex digits over the configurations and the vocabulary: with others the same weights are
+    another model."""
+    together = "".join(hash_file(folder / name) for name in _SHAPING)
+    return hashlib.sha256(together.encode()).hexdigest()[:8]
 
 
 def hash_file(file: Path) -> str:

@@ -106,6 +106,6 @@ def _measure_queries(catalog: Catalog) -> tuple[list[str], dict[str, float]]:
     if not counted:
         return texts, {"mean": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0}
     lengths = np.repeat(list(counted), list(counted.values()))
-    p50, p99 = np.percentile(lengths, [50, 99], method="nearest")
+    p50, p99 = np.percentile(lengths, [50, 99], method="inverted_cdf")
     mean = round(float(lengths.mean()), 2)
     return texts, {"mean": mean, "p50": float(p50), "p99": float(p99), "max": float(max(counted))}

@@ -28,7 +28,7 @@ class Breakdown:
     """A table of groups of queries."""
 
     title: Words
-    names: tuple[str, ...]
+    names: tuple[Words, ...]
     rows: tuple[MetricRow, ...]
 
 
@@ -99,7 +99,7 @@ def quality_of(view: EvaluationView) -> Quality:
         reported_names=reported_names,
         reported=_reported(found, reported_names) if found else (),
         direction_names=direction_names,
-        directions=metric_rows(view.directions, direction_names, 1.0, view.direction_intervals),
+        directions=_each(view, direction_names),
         direction_notes=tuple(view.direction_notes),
         breakdown=tuple(_breakdown(table, view.alpha) for table in view.breakdown),
         misses=tuple(miss_of(query) for query in view.worst),
@@ -153,7 +153,8 @@ def _breakdown(table: BreakdownView, alpha: float) -> Breakdown:
         MetricRow(label, (Cell(f"{count:,}", best=False), *_shares(values, modes)))
         for label, count, values in table.groups
     )
-    return Breakdown(table.title, ("n", *modes), rows)
+    labels = (name_of("mode", mode, alpha=f"{alpha:g}") for mode in modes)
+    return Breakdown(table.title, (say("breakdown.count"), *labels), rows)
 
 
 def _shares(values: Mapping[str, float], modes: tuple[str, ...]) -> tuple[Cell, ...]:
@@ -161,4 +162,13 @@ def _shares(values: Mapping[str, float], modes: tuple[str, ...]) -> tuple[Cell, 
     return tuple(
         Cell(metric_text("R@10", values[mode]), len(modes) > 1 and values[mode] == best > 0)
         for mode in modes
+    )
+
+
+def _each(view: EvaluationView, names: tuple[str, ...]) -> tuple[MetricRow, ...]:
+    """What pictures find: rows of different tasks, so that none is the best."""
+    return tuple(
+        row
+        for name, values in view.directions.items()
+        for row in metric_rows({name: values}, names, 1.0, view.direction_intervals)
     )

@@ -132,9 +132,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "Below the numbers: 95 % intervals, by drawing queries with replacement (bootstrap).",
     ),
     "evaluation.gain": (
-        "混合比{other}的平均召回（MR）高 {value} 个百分点（95% 区间 {low} 到 {high}，同一批查询配对比较）。",
-        "Hybrid has {value} points more mean recall (MR) than {other} (95 % interval {low} to "
-        "{high}, paired over the same queries).",
+        "混合相对于{other}：平均召回（MR）{value} 个百分点（95% 区间 {low} 到 {high}，"
+        "同一批查询配对比较）。",
+        "Hybrid against {other}: {value} points of mean recall (MR), 95 % interval {low} to "
+        "{high}, paired over the same queries.",
     ),
     "evaluation.without_positive": (
         "{count} 条查询的正确图片不在图库中：任何检索都找不到，按 0 分计入。",
@@ -145,7 +146,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "另有 {count} 条查询没有给出正确图片，不计分。",
         "{count} more queries name no right picture at all and are not scored.",
     ),
-    "curve.title": ("前 K 名中有正确图片的查询比例", "Share of queries with a right picture in the first K"),
+    "curve.title": (
+        "前 K 名中有正确图片的查询比例",
+        "Share of queries with a right picture in the first K",
+    ),
     "curve.across": ("K（对数刻度）", "K (logarithmic)"),
     "curve.weighted": ("加权和", "Weighted sum"),
     "curve.normalised": ("归一化后加权", "Normalised, then weighted"),
@@ -161,7 +165,10 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "sweep.reported": ("未参与选择的一半查询", "The half that nothing was chosen on"),
     "sweep.weighted": ("加权和（α\u00a0=\u00a0{alpha}）", "Weighted sum (α\u00a0=\u00a0{alpha})"),
-    "sweep.normalised": ("归一化后加权（α\u00a0=\u00a0{alpha}）", "Normalised (α\u00a0=\u00a0{alpha})"),
+    "sweep.normalised": (
+        "归一化后加权（α\u00a0=\u00a0{alpha}）",
+        "Normalised (α\u00a0=\u00a0{alpha})",
+    ),
     "sweep.rrf": ("倒数排名融合（RRF）", "Reciprocal rank fusion"),
     "directions.title": ("以图搜文、以图搜图", "From pictures"),
     "mode.image_to_text": ("图 → 文", "Picture → text"),

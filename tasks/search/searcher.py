@@ -14,7 +14,7 @@ import numpy as np
 from tasks.encode.describe import describe_model
 from tasks.encode.pixels import decode_image
 from tasks.errors import CollectionRecordError, ImageError, QueryError
-from tasks.records import Document, Float32, Hit, HitGroup, Query, SparseVector, Uint8
+from tasks.records import Document, Float32, Hit, HitGroup, ModelInfo, Query, SparseVector, Uint8
 from tasks.search.pictures import read_picture
 from tasks.search.questions import Question, checked
 from tasks.settings import Settings
@@ -225,7 +225,7 @@ def open_searcher(settings: Settings, store: VectorStore, model: str | None = No
     """
     work = Folder(settings.work_url)
     record = require_record(work, settings.store_uri, settings.collection)
-    if model is not None and describe_model(model).weights != record.model.weights:
+    if model is not None and _identity(describe_model(model)) != _identity(record.model):
         raise CollectionRecordError(
             f"collection {record.collection!r} was made with model {record.model.name} "
             f"({record.model.dimension} dimensions), not with {model}; leave --model out"
@@ -244,10 +244,14 @@ def open_searcher(settings: Settings, store: VectorStore, model: str | None = No
     return Searcher(record, store, work.sub(record.run), settings)
 
 
+def _identity(model: ModelInfo) -> tuple[str, str]:
+    return model.weights, model.preprocessing
+
+
 def check_model(record: CollectionRecord) -> None:
     """Raise `CollectionRecordError` if the model found here is not the one of the record."""
     here = describe_model(record.model.name)
-    if (here.weights, here.preprocessing) != (record.model.weights, record.model.preprocessing):
+    if _identity(here) != _identity(record.model):
         raise CollectionRecordError(
             f"collection {record.collection!r} was made with {record.model.name} weights "
             f"{record.model.weights[:12]} preprocessing {record.model.preprocessing}; here it is "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -57,13 +58,13 @@ def check_name(name: str, what: str = "collection") -> str:
 
 def save_record(work: Folder, record: CollectionRecord) -> None:
     """Write or replace the record."""
-    work.write_json(_path(record.store, record.collection), asdict(record))
+    work.write_json(_path(work, record.store, record.collection), asdict(record))
 
 
 def find_record(work: Folder, store: str, collection: str) -> CollectionRecord | None:
     """The record of a collection in a store, or None; raises `CollectionRecordError` if what is
     there is no record, or another collection's."""
-    path = _path(store, collection)
+    path = _path(work, store, collection)
     if not work.exists(path):
         return None
     with work.reading(path) as handle:
@@ -74,11 +75,11 @@ def find_record(work: Folder, store: str, collection: str) -> CollectionRecord |
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
         raise _unusable(work, path, f"{where}: {first['msg']}") from None
-    if (record.store, record.collection) != (store, collection):
+    if (record.store.split(":")[0], record.collection) != (store.split(":")[0], collection):
         raise _unusable(work, path, f"it is of {record.collection!r} in {record.store}")
     if missing := STAGES - record.stages.keys():
         raise _unusable(work, path, f"stages: {min(missing)} is missing")
-    return record
+    return replace(record, store=store)
 
 
 def _unusable(work: Folder, path: str, why: str) -> CollectionRecordError:
@@ -107,19 +108,28 @@ def require_record(work: Folder, store: str, collection: str) -> CollectionRecor
 
 def list_records(work: Folder, store: str) -> list[CollectionRecord]:
     """All records of a store, by collection name."""
-    names = [n.removesuffix(".json") for n in work.names(f"collections/{_slug(store)}")]
+    names = [n.removesuffix(".json") for n in work.names(f"collections/{_slug(work, store)}")]
     found = [find_record(work, store, name) for name in names if NAME.fullmatch(name)]
     return [record for record in found if record is not None]
 
 
 def remove_record(work: Folder, store: str, collection: str) -> None:
     """Forget a collection that was dropped."""
-    work.remove(_path(store, collection))
+    work.remove(_path(work, store, collection))
 
 
-def _path(store: str, collection: str) -> str:
-    return f"collections/{_slug(store)}/{check_name(collection)}.json"
+def _path(work: Folder, store: str, collection: str) -> str:
+    return f"collections/{_slug(work, store)}/{check_name(collection)}.json"
 
 
-def _slug(store: str) -> str:
-    return f"{store.split(':', 1)[0]}-{fingerprint(store=store)}"
+def _slug(work: Folder, store: str) -> str:
+    return f"{store.split(':', 1)[0]}-{fingerprint(store=_place(work, store))}"
+
+
+def _place(work: Folder, store: str) -> str:
+    """A store's address, the same however a folder is written and wherever both folders move."""
+    scheme, _, rest = store.partition(":")
+    if scheme != "zvec":
+        return store
+    folder = os.path.abspath(os.path.expanduser(rest))
+    return f"{scheme}:{os.path.relpath(folder, work.path('')) if work.is_local else folder}"

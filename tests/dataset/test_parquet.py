@@ -193,7 +193,10 @@ def test_text_that_is_no_utf8_is_a_reject(tmp_path: Path) -> None:
     [
         ({"id": 1, "url": "x"}, "has columns ['id', 'url'], expected image_id"),
         ({"image_id": 1}, "expected image_id with image or query"),
-        ({"image_id": 1, "image": "base64"}, "column image is string, expected binary or struct"),
+        (
+            {"image_id": 1, "image": 5},
+            "column image is int64, expected binary, struct<bytes, path>",
+        ),
         ({"image_id": 1, "image": {"path": "a"}}, "column image is struct<path: string>"),
         ({"image_id": 1.5, "query": "猫"}, "column image_id is double, expected integer or string"),
         ({"image_id": 1, "query": 5}, "column query is int64, expected string"),
@@ -203,6 +206,33 @@ def test_text_that_is_no_utf8_is_a_reject(tmp_path: Path) -> None:
 def test_wrong_columns(tmp_path: Path, line: dict[str, Any], said: str) -> None:
     write_parquet(tmp_path / "a.parquet", [line])
     assert said in refused(f"parquet:{tmp_path}")
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int32(), pa.string()), IMAGE])
+def test_images_may_be_files_beside(tmp_path: Path, kind: pa.DataType) -> None:
+    (tmp_path / "data" / "jpg").mkdir(parents=True)
+    (tmp_path / "data" / "jpg" / "一.jpg").write_bytes(b"one")
+    (tmp_path / "secret").write_bytes(b"secret")
+    paths = [
+        "jpg/一.jpg",
+        "none.jpg",
+        "../secret",
+        f"{tmp_path}/secret",
+        "file:///etc/passwd",
+        "jpg",
+    ]
+    lines: list[dict[str, Any]] = [
+        {"image_id": number, "image": {"path": path} if kind == IMAGE else path}
+        for number, path in enumerate(paths)
+    ]
+    schema = pa.schema([("image_id", pa.int64()), ("image", kind)])
+    write_parquet(tmp_path / "data" / "a.parquet", lines, schema=schema)
+    rows = all_rows(f"parquet:{tmp_path}/data/a.parquet")
+    assert rows[0] == Row("a.parquet:0", 0, b"one")
+    assert {row.defect and row.defect[0] for row in rows[1:]} == {"no_image_bytes"}
+    assert all(
+        repr(path) in str(row.defect) for path, row in zip(paths, rows, strict=True) if row.defect
+    )
 
 
 def test_files_that_are_no_parquet(tmp_path: Path) -> None:

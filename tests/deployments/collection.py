@@ -1,4 +1,4 @@
-"""A small collection of the sample's pictures, indexed by the stages themselves, without Prefect."""
+"""A small collection of the sample's pictures, indexed by the stages without Prefect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.settings import Settings, load_settings
 from tasks.store.open import close_shared_stores
 from tasks.work.collections import CollectionRecord
 
-NAMED = ("熊猫", "下雨伞", "雨伞", "生日蛋糕", "猫", "狗", "长颈鹿", "消防车", "帆船", "火车", "香蕉")
+NAMED = ("熊猫", "雨伞", "生日蛋糕", "猫", "狗", "长颈鹿", "消防车", "帆船", "火车", "香蕉")
 EVERY = 25
 
 

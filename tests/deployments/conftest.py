@@ -20,7 +20,7 @@ from deployments.studio.app import make_app
 from tasks.settings import load_web_settings
 from tests.deployments.collection import index_folder, sample_pictures, settings_in
 
-PATIENCE = 120.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="session")
@@ -43,14 +43,15 @@ def server(place: Path) -> Iterator[str]:
 def server_process(place: Path, **environment: str) -> Iterator[str]:
     """Start `python -m deployments.studio` in a folder, wait until it is ready, end it."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deployments.studio"],
-        cwd=place,
-        env={**kept, "MUGE_WEB_PORT": "0", **environment},
-        stdout=subprocess.PIPE,
-        stderr=(place / "web.log").open("w"),
-        text=True,
-    )
+    environment = {"MUGE_HOME": str(place / ".muge"), "MUGE_WEB_PORT": "0", **environment}
+    with (place / "web.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deployments.studio"],
+            env={**kept, **environment},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -174,7 +174,7 @@ def test_other_host_names_are_not_answered(server: str, serve_here: Serve) -> No
     evil = {"Host": "evil.test"}
     assert httpx.get(f"{server}/", headers=evil).status_code == 421
     assert httpx.get(f"{server}/", headers={"Host": "localhost:1"}).status_code == 200
-    address = serve_here(hosts="evil.test")
+    address = serve_here(ready=False, hosts="evil.test")
     assert httpx.get(f"{address}/", headers=evil).status_code == 200
     assert httpx.get(f"{address}/").status_code == 421
 

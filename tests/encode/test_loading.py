@@ -34,7 +34,8 @@ def test_a_description_needs_files_only(tiny: Tiny) -> None:
     weights = (folder / "pytorch_model.bin").read_bytes()
     assert (info.dimension, info.resolution, info.revision) == (64, 336, "")
     assert info.weights == hashlib.sha256(weights).hexdigest()
-    assert info.preprocessing == PREPROCESSING == "squash-bicubic-1/wordpiece-lower-52-1"
+    assert PREPROCESSING == "squash-bicubic-1/wordpiece-lower-52-1"
+    assert info.preprocessing.startswith(f"{PREPROCESSING}/")
     assert describe_model(info.name) == info
     assert load_encoder(str(folder), "cpu").info == info
 
@@ -216,7 +217,6 @@ def test_broken_downloads_are_mended_or_said(tiny: Tiny, tmp_path: Path) -> None
         for fault, said in (
             (Fault("missing"), weights),
             (Fault("wrong"), weights),
-            (Fault("broken", times=9), weights),
         ):
             hub.faults[weights] = fault
             answer = user.describe("owner/tiny")

@@ -87,9 +87,7 @@ def test_texts_joined_by_lines_have_the_tokens_of_each() -> None:
 
 def test_many_documents_at_once_and_in_parts() -> None:
     chosen = random.Random(6)
-    corpus = {
-        str(n): [" ".join(chosen.choices(WORDS, k=2)) for _ in range(3)] for n in range(200)
-    }
+    corpus = {str(n): [" ".join(chosen.choices(WORDS, k=2)) for _ in range(3)] for n in range(200)}
     queries = sorted({text for texts in corpus.values() for text in texts})[:20]
     bm25 = train_bm25("\n".join(texts) for texts in corpus.values())
     collected = TextCorpus(bm25, queries)
@@ -98,6 +96,7 @@ def test_many_documents_at_once_and_in_parts() -> None:
     keywords = KeywordsWithoutQuery(collected.finish(), queries)
     whole = keywords.scores(list(corpus), [{}] * 200)
     ids = list(corpus)
-    parts = [keywords.scores(ids[n : n + 64], [{}] * len(ids[n : n + 64])) for n in (0, 64, 128, 192)]
+    pieces = [ids[n : n + 64] for n in (0, 64, 128, 192)]
+    parts = [keywords.scores(piece, [{}] * len(piece)) for piece in pieces]
     assert np.array_equal(np.concatenate(parts, axis=1), whole)
     assert whole[3] == pytest.approx(indexed_without(corpus, queries[3]), abs=2e-6)

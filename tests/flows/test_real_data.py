@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from PIL import Image
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from flows.cli import app
 from flows.index_dataset import index_dataset
 from tasks.dataset import modelscope
+from tasks.inspect import cost
 from tasks.search.questions import pair_up
 from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings
@@ -30,6 +30,12 @@ from tests.servers.hub import Fault, Hub, using
 
 MODEL = "iic/multi-modal_clip-vit-base-patch16_zh"
 DATASET = "modelscope:modelscope/muge?split=validation&revision=v2"
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is timed only just."""
+    monkeypatch.setattr(cost, "TIMED_SECONDS", 0.05)
 
 
 def invoke(*arguments: str) -> Result:
@@ -114,6 +120,7 @@ def test_the_same_as_a_person_types_it(
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_a_wrong_download_ends_with_one_line(hub: Hub, muge: Muge, tmp_path: Path) -> None:
     file = "data/validation-00000-of-00001.parquet"
     hub.faults[file] = Fault("wrong")

@@ -61,11 +61,10 @@ def run_schedule(
 ) -> Figures:
     """Upsert all documents through the faults of `seed`, running again until a run ends well."""
     chance = random.Random(seed)
-    gentle = seed % 2 == 0
     server.faults.clear()
     store.drop(SPEC.name)
     store.create(SPEC)
-    server.faults.draw(seed, {"upsert_doc": _faults(chance, gentle)})
+    gentle = draw_faults(chance, seed, server)
     figures = Figures(gentle)
     outage = None if gentle else _outage(chance, server)
     left: Sequence[Document] = documents
@@ -79,6 +78,13 @@ def run_schedule(
     figures.injected = Counter(server.faults.injected)
     server.faults.draw(0, {})
     return figures
+
+
+def draw_faults(chance: random.Random, seed: int, server: DashVectorServer) -> bool:
+    """Arm the faults of a seed; whether they are gentle (at most 25 % of the requests fail)."""
+    gentle = seed % 2 == 0
+    server.faults.draw(seed, {"upsert_doc": _faults(chance, gentle)})
+    return gentle
 
 
 def _run(

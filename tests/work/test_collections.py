@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ BAD: dict[str, Any] = {
     "counts are a list": {**WHOLE, "counts": [7]},
     "a stage is missing": {**WHOLE, "stages": {"images": "images-1"}},
     "another collection's": {**WHOLE, "collection": "other"},
-    "another store's": {**WHOLE, "store": "zvec:elsewhere"},
+    "another store's": {**WHOLE, "store": "dashvector:"},
     "a list": [WHOLE],
     "nothing": None,
 }
@@ -143,3 +144,18 @@ def test_names_that_the_service_refuses(name: str, folder: Folder) -> None:
         check_name(name)
     with pytest.raises(UsageError, match="is not allowed"):
         find_record(folder, STORE, name)
+
+
+def test_a_store_is_the_same_however_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_record(Folder("work"), replace(RECORD, store="zvec:store"))
+    name = RECORD.collection
+    assert find_record(Folder("work"), f"zvec:{tmp_path / 'store'}", name) is not None
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (tmp_path / "work").rename(moved / "work")
+    monkeypatch.chdir(moved)
+    assert find_record(Folder("work"), "zvec:./store", name) is not None
+    assert find_record(Folder("work"), "zvec:other", name) is None

@@ -1,0 +1,244 @@
+"""Fetching a stranger's address: real HTTP servers on loopback that behave badly."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from deployments.studio import fetch
+from deployments.studio.fetch import FetchError, FetchLimits, fetch_picture, is_public
+
+PICTURE = b"\x89PNG and so on"
+OPEN = FetchLimits(max_bytes=1000, seconds=1.0, private=True)
+CLOSED = FetchLimits(max_bytes=1000, seconds=1.0)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Each path is one way of behaving."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(f"{self.headers['Host']}{self.path}")
+        getattr(self, "do_" + self.path.strip("/").partition("?")[0].replace("-", "_"))()
+
+    def send(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_good(self) -> None:
+        self.send(200, PICTURE, Content_Type="image/png")
+
+    def do_page(self) -> None:
+        self.send(200, b"<html>", Content_Type="text/html")
+
+    def do_gone(self) -> None:
+        self.send(404)
+
+    def do_large(self) -> None:
+        self.send(200, b"x" * 1001, Content_Type="image/png")
+
+    def do_round(self) -> None:
+        self.send(302, Location="/round")
+
+    def do_there(self) -> None:
+        self.send(302, Location="/good")
+
+    def do_elsewhere(self) -> None:
+        self.send(302, Location=f"http://127.0.0.2:{self.server.server_address[1]}/good")
+
+    def do_file(self) -> None:
+        self.send(302, Location="file:///etc/passwd")
+
+    def do_nowhere(self) -> None:
+        self.send(302)
+
+    def do_drip(self) -> None:
+        self.send(200, Content_Type="image/png")
+        for _ in range(50):
+            self.wfile.write(b"x")
+            self.wfile.flush()
+            time.sleep(0.1)
+
+    def do_slow_headers(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        for number in range(50):
+            self.wfile.write(b"X-%d: y\r\n" % number)
+            self.wfile.flush()
+            time.sleep(0.1)
+
+    def do_nonsense(self) -> None:
+        self.wfile.write(b"SSH-2.0-hello\r\n")
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+
+Asked = list[str]
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[tuple[str, Asked]]:
+    """The address of a server on every loopback address, and what it was asked."""
+    asked: Asked = []
+    handler = type("Recording", (Handler,), {"asked": asked})
+    with ThreadingHTTPServer(("0.0.0.0", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("path", ["/good", "/there"])
+def test_a_picture(path: str, site: tuple[str, Asked]) -> None:
+    assert fetch_picture(site[0] + path, OPEN) == PICTURE
+
+
+BAD = {
+    "/page": "not a picture",
+    "/gone": "status 404",
+    "/large": "larger than 1,000 bytes",
+    "/round": "redirects more than 3",
+    "/file": "only http",
+    "/nowhere": "to nowhere",
+    "/drip": "longer than 1 seconds",
+    "/slow-headers": "longer than 1 seconds",
+    "/nonsense": "does not speak HTTP",
+}
+
+
+@pytest.mark.parametrize("path", BAD)
+def test_bad_answers(path: str, site: tuple[str, Asked]) -> None:
+    start = time.monotonic()
+    with pytest.raises(FetchError, match=BAD[path]):
+        fetch_picture(site[0] + path, OPEN)
+    assert time.monotonic() - start < 3
+
+
+PRIVATE = [
+    "127.0.0.1 127.8.9.1 0.0.0.0 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1",
+    "192.0.2.1 198.18.0.1 224.0.0.1 240.0.0.1 255.255.255.255",
+    "::1 :: fe80::1 fe80::1%lo fc00::1 fec0::1 ff02::1 2001:db8::1 ::127.0.0.1",
+    "::ffff:127.0.0.1 ::ffff:10.0.0.1 64:ff9b::7f00:1 64:ff9b:1::1 2002:7f00:1:: 2002:a00:1::1",
+]
+
+
+@pytest.mark.parametrize("address", " ".join(PRIVATE).split())
+def test_private_addresses(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8"])
+def test_public_addresses(address: str) -> None:
+    assert is_public(address)
+
+
+SPELLINGS = (
+    "http://127.0.0.1/ http://127.1/ http://2130706433/ http://0x7f.1/ http://0177.0.0.1/ "
+    "http://[::1]/ http://[::ffff:7f00:1]/ http://localhost/ http://LOCALHOST/ http://0/ "
+    "https://127.0.0.1/ http://169.254.169.254/latest/meta-data/ http://１２７.0.0.1/"
+).split()
+
+
+@pytest.mark.parametrize("url", SPELLINGS)
+def test_no_spelling_reaches_this_machine(url: str) -> None:
+    with pytest.raises(FetchError, match="private network|cannot be found|not an http"):
+        fetch_picture(url, CLOSED)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://x.test/",
+        "gopher://x.test/",
+        "//x.test/a.png",
+        "x.png",
+        "",
+        "http://",
+        "http://user:word@x.test/",
+        "http://x.test:22/",
+        "http://x.test:99999/",
+        "http://x.test/\r\nHost: y",
+        "http://[::1",
+        "http://\ud800/",
+    ],
+)
+def test_addresses_of_another_kind(url: str) -> None:
+    with pytest.raises(FetchError):
+        fetch_picture(url, CLOSED)
+
+
+def as_if_public(
+    monkeypatch: pytest.MonkeyPatch, site: str, resolve: Callable[[str, int], list[str]]
+) -> None:
+    """127.0.0.1 counts as an address of the internet, names mean what `resolve` says."""
+    real, port = fetch.is_public, int(site.rpartition(":")[2])
+    monkeypatch.setitem(fetch.PORTS, "http", port)
+    monkeypatch.setattr(fetch, "is_public", lambda ip: ip == "127.0.0.1" or real(ip))
+    monkeypatch.setattr(fetch, "resolve", resolve)
+
+
+def test_a_redirect_is_checked_again(
+    site: tuple[str, Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_if_public(monkeypatch, site[0], lambda host, _: [host])
+    site[1].clear()
+    with pytest.raises(FetchError, match="private network"):
+        fetch_picture(f"{site[0]}/elsewhere", CLOSED)
+    assert len(site[1]) == 1
+
+
+def test_a_name_is_resolved_once_and_that_address_is_used(
+    site: tuple[str, Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def changing(host: str, _: int) -> list[str]:
+        said.append(host)
+        return ["127.0.0.1"] if len(said) == 1 else ["127.0.0.2"]
+
+    as_if_public(monkeypatch, site[0], changing)
+    port = site[0].rpartition(":")[2]
+    site[1].clear()
+    assert fetch_picture(f"http://changing.test:{port}/good", CLOSED) == PICTURE
+    assert said == ["changing.test"]
+    assert site[1][0].startswith("changing.test")
+
+
+def test_one_private_address_among_public_ones_is_enough(
+    site: tuple[str, Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_if_public(monkeypatch, site[0], lambda *_: ["127.0.0.1", "10.0.0.1"])
+    site[1].clear()
+    with pytest.raises(FetchError, match="private network"):
+        fetch_picture(f"http://both.test:{site[0].rpartition(':')[2]}/good", CLOSED)
+    assert site[1] == []
+
+
+def test_a_port_where_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(FetchError, match="cannot be reached"):
+        fetch_picture(f"http://127.0.0.1:{port}/", OPEN)
