@@ -22,6 +22,7 @@ from tasks.encode.stages import Encoded
 from tasks.index_run import IndexRun, check_request
 from tasks.index_stages import Upserted, complete_record
 from tasks.settings import load_settings
+from tasks.sparse.pool import working
 from tasks.work.collections import CollectionRecord
 
 
@@ -132,13 +133,18 @@ def _encode(run: IndexRun, times: StageTimes) -> list[Encoded]:
 
 
 def _build_sparse(run: IndexRun, times: StageTimes) -> str:
+    with working(run.plan.counts.pairs, run.settings.sparse_workers) as processes:
+        return _count_and_encode(run, times, processes)
+
+
+def _count_and_encode(run: IndexRun, times: StageTimes, processes: int) -> str:
     with times.stage("train_bm25", None) as made:
         bm25: str = run_once(prefect_tasks.train_sparse, quote(run))
         made(run.plan.counts.images)
     shards = run.plan.shards
     with times.stage("encode_sparse", run.plan.counts.images) as made:
         fresh: list[int] = run_over(
-            prefect_tasks.encode_sparse, run, shards, len(shards), 1, "encode sparse"
+            prefect_tasks.encode_sparse, run, shards, len(shards), processes, "encode sparse"
         )
         made(sum(fresh))
     return bm25

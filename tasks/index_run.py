@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from tasks.dataset.reader import open_reader
@@ -14,6 +15,7 @@ from tasks.errors import CollectionRecordError
 from tasks.records import CollectionInfo, ModelInfo
 from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
+from tasks.sparse.options import SparseOptions, sparse_options
 from tasks.store.documents import DocumentParts, collection_fields
 from tasks.store.open import check_address
 from tasks.work.collections import CollectionRecord, check_name
@@ -81,8 +83,17 @@ class IndexRun:
     @property
     def _sparse(self) -> str:
         return fingerprint(
-            tokens=tokens.VERSION, k1=bm25.K1, b=bm25.B, document=self.settings.document
+            tokens=tokens.VERSION,
+            k1=bm25.K1,
+            b=bm25.B,
+            document=self.settings.document,
+            **self.sparse_options.fingerprint(),
         )
+
+    @cached_property
+    def sparse_options(self) -> SparseOptions:
+        """How texts are cut and counted, read once a run."""
+        return sparse_options(self.settings)
 
     @property
     def bm25(self) -> str:
@@ -165,6 +176,7 @@ def check_request(dataset: str, settings: Settings) -> ModelInfo:
     check_name(settings.partition, "partition")
     check_address(settings.store_uri)
     Folder(settings.work_url).check_writable()
+    sparse_options(settings)
     return describe_model(settings.model)
 
 

@@ -95,7 +95,9 @@ def _encoder(run: IndexRun) -> Encoder:
 
 def train_sparse(run: IndexRun) -> str:
     """Make the BM25 statistics of the data set, unless they are there; returns their hash."""
-    return train_statistics(run.folder, run.plan, run.settings.document, run.bm25).hash
+    return train_statistics(
+        run.folder, run.plan, run.settings.document, run.bm25, run.sparse_options
+    ).hash
 
 
 def encode_sparse(run: IndexRun, shard: Shard) -> int:

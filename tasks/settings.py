@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +48,21 @@ class Settings(BaseSettings):
     shard_images: int = Field(1000, ge=1, description="Images a shard.")
     batch_images: int = Field(64, ge=1, le=4096, description="Images a model call.")
     workers: int = Field(2, ge=1, le=256, description="Shards worked on at the same time.")
+    user_dictionary: str | None = Field(
+        None, description="File of words that BM25 never cuts apart, one a line."
+    )
+    stop_words: str | None = Field(
+        None, description="File of words that BM25 never counts, one a line, instead of its own."
+    )
+    bm25: str = Field(
+        "corpus", description="corpus, or DashText statistics: a file or an https address."
+    )
+    bm25_sha256: str | None = Field(
+        None, pattern=r"^[0-9a-fA-F]{64}$", description="SHA-256 of the DashText statistics."
+    )
+    sparse_workers: int = Field(
+        min(os.cpu_count() or 1, 8), ge=1, le=64, description="BM25 processes for large data sets."
+    )
     alpha: float = Field(
         0.8, ge=0.0, le=1.0, description="1 = meaning (dense) only, 0 = keywords (sparse) only."
     )
@@ -105,6 +121,9 @@ class WebSettings(BaseSettings):
         64 * 2**20, ge=1, description="Uploaded pictures kept in memory for links, bytes."
     )
     workers: int = Field(1, ge=1, le=64, description="Searches worked on at the same time.")
+    threads: int = Field(
+        0, ge=0, description="CPU threads of one search; 0: half the cores, shared by the workers."
+    )
     queue: int = Field(32, ge=0, le=10_000, description="Searches that wait; more get a 503.")
     wait_seconds: float = Field(10, gt=0, le=300, description="A search that waits longer: 503.")
     rate: int = Field(240, ge=1, description="Searches a minute and client; more get a 429.")

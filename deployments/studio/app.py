@@ -38,7 +38,7 @@ def make_app(settings: Settings, web: WebSettings) -> FastAPI:
         lifespan=partial(_running, service),
     )
     app.middleware("http")(guard)
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_problem)
     app.include_router(api_routes(service))

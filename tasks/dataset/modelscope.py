@@ -12,6 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -90,7 +91,8 @@ def _fetch(name: str, revision: str, split: str) -> Path:
             f"with files that you have"
         ) from None
     sizes = {file: (folder / file).stat().st_size for file in files}
-    (folder / receipt).write_text(json.dumps(sizes), encoding="utf-8")
+    with suppress(OSError):  # a cache that cannot be written is asked about again
+        (folder / receipt).write_text(json.dumps(sizes), encoding="utf-8")
     return folder
 
 

@@ -40,6 +40,7 @@ from tasks.evaluate.worst import worst_queries
 from tasks.search.searcher import load_statistics
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25
+from tasks.work.progress import finish, start
 
 __all__ = ["DEPTH", "Evaluation", "EvaluationOptions", "evaluate"]
 
@@ -94,6 +95,7 @@ def evaluate(
     judgements = read_judgements(open_reader(dataset), dataset, unanswered=True)
     protocol = choose_protocol(judgements, gallery.texts(), options.protocol)
     _check(dataset, judgements, protocol, options)
+    start("search_exact", None)
     asked = _encode(gallery, judgements, settings)
     keywords = keyword_scores(gallery, asked.bm25, judgements, protocol)
     modes = _modes(protocol, settings.alpha)
@@ -105,6 +107,7 @@ def evaluate(
         {alpha: weighted(alpha) for alpha in sorted(set(modes.values()))},
         DEPTH,
     )
+    finish("search_exact")
     clock.lap("exact")
     main = exact[modes.get("hybrid", modes["dense"])]
     if options.predictions is not None:

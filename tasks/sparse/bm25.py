@@ -23,7 +23,7 @@ import mmh3
 from tasks.errors import WorkFolderError
 from tasks.records import SparseVector
 from tasks.sparse.lexicon import DEFAULT, Lexicon
-from tasks.sparse.tokens import VERSION, tokenize
+from tasks.sparse.tokens import MOST_REMEMBERED, VERSION, tokenize
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
 
@@ -60,22 +60,23 @@ class Bm25:
 
     def encode_document(self, text: str) -> SparseVector:
         """Weights of a document's terms, each above 0 and below 1; {} if it has none."""
-        return self._encode("encode_document", text)
-
-    def encode_query(self, text: str) -> SparseVector:
-        """Weights of a query's terms, each above 0, summing to 1; {} if it has none."""
-        return self._encode("encode_query", text)
-
-    def tokens(self, text: str) -> list[int]:
-        """The keys of a text's tokens, in order, with repeats."""
-        return [_hash(token) for token in tokenize(text, self.lexicon)]
-
-    def _encode(self, verb: str, text: str) -> SparseVector:
         tokens = self.tokens(text)
         if not tokens or not self.documents:
             return {}
-        weights: dict[int, float] = getattr(self._encoder, verb)(tokens)
-        return {key: weight for key, weight in sorted(weights.items()) if _usable(weight)}
+        weights: dict[int, float] = self._encoder.encode_document(tokens)
+        return weights
+
+    def encode_query(self, text: str) -> SparseVector:
+        """Weights of a query's terms, each above 0, summing to 1; {} if it has none."""
+        tokens = self.tokens(text)
+        if not tokens or not self.documents:
+            return {}
+        weights = sorted(self._encoder.encode_query(tokens).items())
+        return {key: weight for key, weight in weights if 0 < weight < math.inf}
+
+    def tokens(self, text: str) -> list[int]:
+        """The keys of a text's tokens, in order, with repeats."""
+        return [_KEYS[token] for token in tokenize(text, self.lexicon)]
 
     @cached_property
     def _encoder(self) -> Any:
@@ -93,6 +94,10 @@ class Bm25:
             "_doc_length_average": self.mean_length,
             "_doc_token_frequency": self.frequencies,
         }
+
+    def arguments(self) -> tuple[dict[str, int], int, float, Lexicon, str]:
+        """What makes the same statistics again, to be sent to another process."""
+        return self.frequencies, self.documents, self.mean_length, self.lexicon, self.source
 
     def save(self, folder: Folder, name: str) -> None:
         """Write the statistics; DashText can load the same file."""
@@ -119,14 +124,14 @@ class TermCounts:
 
     documents: int = 0
     length: int = 0
-    frequencies: Counter[int] = field(default_factory=Counter)
+    frequencies: Counter[str] = field(default_factory=Counter)
 
     def add(self, text: str, lexicon: Lexicon) -> None:
         """Count a document; one without tokens does not count."""
         if tokens := tokenize(text, lexicon):
             self.documents += 1
             self.length += len(tokens)
-            self.frequencies.update({_hash(token) for token in tokens})
+            self.frequencies.update(set(tokens))
 
     def merge(self, other: TermCounts) -> None:
         """Add the counts of another part."""
@@ -137,8 +142,11 @@ class TermCounts:
     def statistics(self, lexicon: Lexicon) -> Bm25:
         """The statistics of all that was counted."""
         mean = self.length / self.documents if self.documents else 0.0
-        frequencies = {str(key): self.frequencies[key] for key in sorted(self.frequencies)}
-        return Bm25(frequencies, self.documents, mean, lexicon)
+        keys: Counter[int] = Counter()
+        for token, documents in self.frequencies.items():
+            keys[_KEYS[token]] += documents  # two words with one key are one word
+        held = {str(key): min(keys[key], self.documents) for key in sorted(keys)}
+        return Bm25(held, self.documents, mean, lexicon)
 
 
 def train_bm25(texts: Iterable[str], lexicon: Lexicon = DEFAULT) -> Bm25:
@@ -172,10 +180,13 @@ def load_bm25(folder: Folder, name: str) -> Bm25:
     )
 
 
-def _hash(token: str) -> int:
-    """DashText's own key of a token: its 32-bit MurmurHash3."""
-    return int(mmh3.hash(token, signed=False))
+class _Keys(dict[str, int]):
+    """DashText's own key of a token, its 32-bit MurmurHash3; remembers what it was asked."""
+
+    def __missing__(self, token: str) -> int:
+        if len(self) >= MOST_REMEMBERED:
+            self.clear()
+        return self.setdefault(token, int(mmh3.hash(token, signed=False)))
 
 
-def _usable(weight: float) -> bool:
-    return math.isfinite(weight) and weight > 0
+_KEYS = _Keys()

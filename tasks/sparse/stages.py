@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Literal
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.shards import Plan, read_entries
 from tasks.records import Shard, SparseVector
-from tasks.sparse.bm25 import Bm25, load_bm25, train_bm25
+from tasks.sparse import pool
+from tasks.sparse.bm25 import Bm25, load_bm25
+from tasks.sparse.columns import SCHEMA
+from tasks.sparse.options import COUNT_THE_DOCUMENTS, SparseOptions
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, mark_complete
 from tasks.work.parquet import writing_parquet
 
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("indices", pa.list_(pa.uint32())),
-        ("values", pa.list_(pa.float32())),
-    ]
-)
+__all__ = [
+    "SCHEMA",
+    "DocumentForm",
+    "document_texts",
+    "encode_sparse_shard",
+    "read_sparse",
+    "train_statistics",
+]
 
 DocumentForm = Literal["image", "pair"]
+DOCUMENTS_AT_ONCE = 1024
 
 
 def document_texts(entry: CatalogEntry, form: DocumentForm) -> Iterator[tuple[str, str]]:
@@ -40,12 +44,23 @@ def document_texts(entry: CatalogEntry, form: DocumentForm) -> Iterator[tuple[st
         yield f"{entry.image_id}-{query_id}", query
 
 
-def train_statistics(folder: Folder, plan: Plan, form: DocumentForm, name: str) -> Bm25:
-    """BM25 statistics over the documents of a data set; loaded if they are there."""
+def train_statistics(
+    folder: Folder,
+    plan: Plan,
+    form: DocumentForm,
+    name: str,
+    options: SparseOptions = COUNT_THE_DOCUMENTS,
+) -> Bm25:
+    """BM25 statistics over the documents of a data set, or those that the options name; loaded if
+    they are there."""
     if completed(folder, name) is not None:
         return load_bm25(folder, name)
-    entries = (entry for shard in plan.shards for entry in read_entries(folder, shard))
-    bm25 = train_bm25(text for entry in entries for _, text in document_texts(entry, form))
+    if options.place:
+        bm25 = options.statistics()
+    else:
+        entries = (entry for shard in plan.shards for entry in read_entries(folder, shard))
+        texts = (text for entry in entries for _, text in document_texts(entry, form))
+        bm25 = pool.train(texts, options.lexicon)
     bm25.save(folder, name)
     mark_complete(folder, name, documents=bm25.documents)
     return bm25
@@ -64,15 +79,16 @@ def encode_sparse_shard(
     advance(shard.images)
     if completed(folder, output) is not None:
         return 0
-    rows = (
-        _row(document_id, bm25.encode_document(text))
+    documents = (
+        document
         for entry in read_entries(folder, shard)
-        for document_id, text in document_texts(entry, form)
+        for document in document_texts(entry, form)
     )
     made = 0
     with writing_parquet(folder, output, SCHEMA) as writer:
-        while piece := list(itertools.islice(rows, 1024)):
-            writer.write_table(pa.Table.from_pylist(piece, schema=SCHEMA))
+        while piece := list(itertools.islice(documents, DOCUMENTS_AT_ONCE)):
+            vectors = pool.encode(bm25, [text for _, text in piece])
+            writer.write_table(vectors.table([document_id for document_id, _ in piece]))
             made += len(piece)
     mark_complete(folder, output, rows=made)
     return made
@@ -84,7 +100,3 @@ def read_sparse(folder: Folder, name: str) -> Iterator[tuple[str, SparseVector]]
         for batch in pq.ParquetFile(handle).iter_batches(1024):
             for line in batch.to_pylist():
                 yield line["id"], dict(zip(line["indices"], line["values"], strict=True))
-
-
-def _row(document_id: str, vector: Mapping[int, float]) -> dict[str, object]:
-    return {"id": document_id, "indices": list(vector), "values": list(vector.values())}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
@@ -15,7 +15,11 @@ __all__ = ["VERSION", "normalise", "stop_words", "tokenize"]
 
 VERSION = "nfkc-casefold-dashtext-2"
 
+MOST_REMEMBERED = 1 << 17
+"""Words remembered at most; some 20 MB."""
+
 _LATIN = re.compile(r"[a-z0-9]+(?:[.+#'&/_-]+[a-z0-9]+)*[+#]*")
+_NO_LATIN = re.compile(r"[^a-z0-9]*").fullmatch
 _MODEL = re.compile(r"([a-z]{2,})([0-9][a-z0-9]*)")
 
 
@@ -28,32 +32,34 @@ def tokenize(text: str, lexicon: Lexicon = DEFAULT) -> list[str]:
     DashText's own tokenizer would drop 15, 5G and 65W as stop words and cut USB-C to USB.
     """
     dropped = stop_words() if lexicon.stop_words is None else lexicon.stop_words
-    return [token for token in _words(normalise(text), lexicon) if token not in dropped]
+    spelled = normalise(text)
+    words = _with_known_words(spelled, lexicon) if lexicon.words else _pieces(spelled)
+    return [word for word in words if word not in dropped]
 
 
-def _words(text: str, lexicon: Lexicon) -> Iterator[str]:
-    if not lexicon.words:
-        yield from _pieces(text)
-        return
+def _with_known_words(text: str, lexicon: Lexicon) -> list[str]:
+    words: list[str] = []
     for part, known in lexicon.split(text):
-        if not known:
-            yield from _pieces(part)
-            continue
-        yield part
-        pieces = list(_pieces(part))
-        if pieces != [part]:
-            yield from pieces
+        pieces = _pieces(part)
+        if known and pieces != [part]:
+            words.append(part)
+        words += pieces
+    return words
 
 
-def _pieces(text: str) -> Iterator[str]:
+def _pieces(text: str) -> list[str]:
+    if _NO_LATIN(text):
+        return _segment(text)
+    words: list[str] = []
     start = 0
     for match in _LATIN.finditer(text):
-        yield from _segment(text[start : match.start()])
+        words += _segment(text[start : match.start()])
         whole = match.group()
-        yield whole
-        yield from _parts(whole)
+        words.append(whole)
+        words += _parts(whole)
         start = match.end()
-    yield from _segment(text[start:])
+    words += _segment(text[start:])
+    return words
 
 
 @lru_cache(maxsize=1 << 14)
@@ -65,15 +71,26 @@ def _parts(whole: str) -> tuple[str, ...]:
     return tuple(parts) if len(parts) > 1 and parts != [whole] else ()
 
 
-def _segment(text: str) -> Iterator[str]:
-    if text and not text.isspace():
-        yield from (word.strip() for word in _segmenter()(text) if _says_something(word))
+def _segment(text: str) -> list[str]:
+    if not text or text.isspace():
+        return []
+    return [word for cut in _segmenter()(text) if (word := _WORDS[cut])]
 
 
-@lru_cache(maxsize=1 << 16)
-def _says_something(word: str) -> bool:
-    """Whether a word has a letter, a digit or a picture, and is not punctuation alone."""
-    return any(c.isalnum() or unicodedata.category(c) == "So" for c in word)
+class _Words(dict[str, str]):
+    """What the segmenter cuts off, without blanks; "" if it has no letter, digit or picture.
+
+    A dictionary that fills itself, since words are looked up by the million.
+    """
+
+    def __missing__(self, cut: str) -> str:
+        if len(self) >= MOST_REMEMBERED:
+            self.clear()
+        says_something = any(c.isalnum() or unicodedata.category(c) == "So" for c in cut)
+        return self.setdefault(cut, cut.strip() if says_something else "")
+
+
+_WORDS = _Words()
 
 
 @cache

@@ -44,8 +44,14 @@ def settings_in(place: Path, **options: Any) -> Settings:
 
 
 def index_folder(pictures: Path, settings: Settings, *, anew: bool = False) -> CollectionRecord:
-    """Index a folder as the flow does, stage by stage, and let go of the store."""
-    dataset = f"folder:{pictures}"
+    """Index a folder and let go of the store."""
+    return index_dataset(f"folder:{pictures}", settings, anew=anew)[1]
+
+
+def index_dataset(
+    dataset: str, settings: Settings, *, anew: bool = False
+) -> tuple[IndexRun, CollectionRecord]:
+    """Index a data set as the flow does, stage by stage, and let go of the store."""
     model = check_request(dataset, settings)
     run = IndexRun(settings, index_stages.plan(dataset, settings), model)
     record = index_stages.open_collection(run, anew)
@@ -59,4 +65,4 @@ def index_folder(pictures: Path, settings: Settings, *, anew: bool = False) -> C
     counts = {"images": sum(part.rows for part in images), "documents": documents}
     ready = index_stages.complete_record(run, record, bm25, counts)
     close_shared_stores()
-    return ready
+    return run, ready

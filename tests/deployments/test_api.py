@@ -147,7 +147,7 @@ def test_token(serve_here: Serve) -> None:
     for path in ("/", "/api/search?text=a", "/metrics", "/api/openapi.json", "/nowhere"):
         assert httpx.get(f"{address}{path}").status_code == 401
     assert get(address, "/api/health").status_code == 200
-    header = {"Authorization": "Bearer open sesame 芝麻".encode()}
+    header = {b"Authorization": "Bearer open sesame 芝麻".encode()}
     assert httpx.get(f"{address}/api/search?text=a", headers=header).status_code == 200
     wrong = {"Authorization": "Bearer open"}
     assert httpx.get(f"{address}/api/search?text=a", headers=wrong).status_code == 401

@@ -34,7 +34,8 @@ def indexed_without(corpus: Corpus, query: str) -> Float32:
     joined = ["\n".join(texts) for texts in without(corpus, query).values()]
     bm25 = train_bm25(joined)
     keywords = StoredKeywords([bm25.encode_query(query)])
-    return keywords.scores(list(corpus), [bm25.encode_document(text) for text in joined])[0]
+    found: Float32 = keywords.scores(list(corpus), [bm25.encode_document(t) for t in joined])[0]
+    return found
 
 
 def scored(corpus: Corpus, queries: list[str], bm25: Bm25 | None = None) -> Float32:

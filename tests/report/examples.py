@@ -9,10 +9,12 @@ from PIL import Image, ImageDraw
 
 from tasks.records import FieldValue, Hit
 from tasks.report.views import (
+    BreakdownView,
     DemoView,
     EvaluationView,
     IndexView,
     SearchView,
+    SweepView,
     WorstQuery,
 )
 
@@ -76,6 +78,12 @@ METRICS = {
 }
 
 
+ENDS = {
+    mode: {name: (value - 0.021, value + 0.019) for name, value in row.items()}
+    for mode, row in METRICS.items()
+}
+
+
 def index(rejects: int = 0) -> IndexView:
     return IndexView(
         dataset="sample:",
@@ -111,6 +119,27 @@ def evaluation() -> EvaluationView:
         sweep={0.0: METRICS["sparse"], 1.0: METRICS["dense"], 0.8: METRICS["hybrid"]},
         worst=(WorstQuery("下弦月", 37, right, wrong), WorstQuery(HOSTILE, None, right)),
         commands=("muge evaluate sample: --alpha-sweep",),
+        intervals=ENDS,
+        curves={mode: [row["R@1"], row["R@5"], row["R@10"]] for mode, row in METRICS.items()},
+        sweep_found=sweep(),
+        directions={"image_to_text": METRICS["dense"], "image_to_image": METRICS["hybrid"]},
+        direction_intervals={"image_to_text": ENDS["dense"]},
+        direction_notes=(("图 → 文的说明", "A note on pictures"), HOSTILE),
+        breakdown=(
+            BreakdownView(("按长度", "By length"), (("1–2", 1289, {"dense": 0.7, "hybrid": 0.8}),)),
+        ),
+        notes=(("混合更好", "Hybrid is better"),),
+        facts=((("数据指纹", "Data fingerprint"), "cd0f796b10432278"), ("x", HOSTILE)),
+    )
+
+
+def sweep() -> SweepView:
+    return SweepView(
+        said=("在一半上选，在另一半上报告", "Chosen on one half"),
+        curves={"weighted": {0.0: 0.5, 0.4: 0.7, 1.0: 0.6}, "normalised": {0.0: 0.5, 1.0: 0.61}},
+        best={"weighted": 0.4, "normalised": 1.0},
+        reported={"weighted": METRICS["hybrid"], "rrf": METRICS["dense"]},
+        intervals={"weighted": ENDS["hybrid"]},
     )
 
 

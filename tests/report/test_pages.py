@@ -159,6 +159,27 @@ def test_the_evaluation_shows_its_worst_queries() -> None:
         assert words in outline.text
 
 
+def test_the_evaluation_says_how_sure_it_is_and_how_it_was_made() -> None:
+    page = render_evaluation_page(evaluation())
+    outline = Outline(page)
+    for words in ("39.1–", "43.1", "倒数排名融合", "图 → 文的说明", "1,289", "80.0%"):
+        assert words in outline.text
+    for words in ("数据指纹", "cd0f796b10432278", "混合更好", "加权和（α\u00a0=\u00a00.4）"):
+        assert words in outline.text
+    assert outline.tags.count("polyline") == 3 + 2
+    assert outline.tags.count("circle") == 2
+
+
+def test_an_evaluation_without_any_of_that() -> None:
+    bare = replace(
+        evaluation(), intervals={}, curves={}, sweep_found=None, directions={}, breakdown=()
+    )
+    outline = Outline(render_evaluation_page(bare))
+    assert "polyline" not in outline.tags
+    assert "置信区间" not in outline.text
+    assert "以图搜文" not in outline.text
+
+
 def test_the_best_of_a_column_stands_out() -> None:
     page = render_evaluation_page(evaluation())
     assert re.search(r"<strong[^>]*>60\.0%</strong>", page)

@@ -35,6 +35,7 @@ from tasks.sample.recipe.words import SYMBOLS, Concept, Lexicon, build_lexicon, 
 
 log = logging.getLogger(__name__)
 _GALLERY_SIZE = 128
+REVISION = TextPlan(steps=700, batch=256, rate=5e-4, seed=1)
 _LOOKS = 1  # random looks of each picture that the teacher learns from, beside the plain one
 
 
@@ -103,7 +104,12 @@ def make_model(study: Study) -> None:
     with torch.no_grad():
         student.text_projection.copy_(student.text_projection @ head.turn)  # type: ignore[operator]
         wanted = dict(zip(study.texts, head.turned(targets), strict=True))
-    average = train(student, tokenizer, lessons, wanted, study.work, plan)
+    average = train(student, tokenizer, lessons, wanted, study.work, plan).requires_grad_(True)
+    # Last, the text tower again, against what the pictures were taught; concepts' words come often.
+    texts = [*study.texts, *lessons.bank.words * 3]
+    directions = torch.stack([wanted[text] for text in texts])
+    distil(average, tokenizer, texts, directions, study.work / "revised.pt", REVISION)
+    average.eval()
     text = TextConfig(vocab_size=len(tokenizer))
     made = study.work / "made"
     export_model(average, last, text, study.work / "vocab.txt", made / "model")

@@ -70,14 +70,14 @@ class ImagePlan:
 
     stages: tuple[Stage, ...] = (
         Stage("small", side=64, source=80, steps=4000, joint=False, pace=(1.0, 0.1)),
-        Stage("joint", side=96, source=112, steps=700, joint=True, pace=(0.3, 0.01)),
+        Stage("joint", side=64, source=80, steps=300, joint=True, pace=(0.2, 0.01)),
     )
     batch: int = 192
     rate: float = 2e-3
     text_rate: float = 6e-4
     averaging: float = 0.998
     seed: int = 0
-    checkpoint_every: int = 250
+    checkpoint_every: int = 100
 
     @property
     def steps(self) -> int:

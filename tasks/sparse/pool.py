@@ -1,0 +1,160 @@
+"""BM25 over several processes: the same numbers as in one, in bounded memory.
+
+Each process holds DashText's segmenter (225 MB and 1.7 seconds to start), so that small data sets
+are better off without.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from tasks.errors import MugeError
+from tasks.sparse.bm25 import Bm25, TermCounts, train_bm25
+from tasks.sparse.columns import SparseColumns, encode_columns
+from tasks.sparse.lexicon import DEFAULT, Lexicon
+from tasks.sparse.worker import receive, send
+
+TEXTS_AT_ONCE = 4000
+PARALLEL_FROM = 100_000
+"""Texts; below, starting processes takes longer than they save."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class SparsePool:
+    """Some workers; use as a context manager."""
+
+    def __init__(self, workers: int) -> None:
+        self._processes = [_start() for _ in range(workers)]
+        self._idle: queue.Queue[subprocess.Popen[bytes]] = queue.Queue()
+        for process in self._processes:
+            self._idle.put(process)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="bm25")
+        self._loaded: dict[int, str] = {}
+
+    def __enter__(self) -> SparsePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for process in self._processes:
+            _end(process)
+
+    def train(self, texts: Iterable[str], lexicon: Lexicon = DEFAULT) -> Bm25:
+        """Statistics of a corpus, read once, in pieces of `TEXTS_AT_ONCE`."""
+        total = TermCounts()
+        for counts in self._map(lambda piece: self._ask("count", piece, lexicon), _pieces(texts)):
+            total.merge(counts)
+        return total.statistics(lexicon)
+
+    def encode(self, bm25: Bm25, texts: Iterable[str]) -> Iterator[SparseColumns]:
+        """Document vectors in order, `TEXTS_AT_ONCE` at a time."""
+        return self._map(lambda piece: self.encode_piece(bm25, piece), _pieces(texts))
+
+    def encode_piece(self, bm25: Bm25, texts: Sequence[str]) -> SparseColumns:
+        """Document vectors of some texts, by whichever worker is free; called from any thread."""
+        vectors: SparseColumns = self._ask("encode", texts, bm25=bm25)
+        return vectors
+
+    def _map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Results in the order of items, at most two a worker under way."""
+        running: deque[Future[Result]] = deque()
+        for item in items:
+            if len(running) >= 2 * len(self._processes):
+                yield running.popleft().result()
+            running.append(self._threads.submit(work, item))
+        while running:
+            yield running.popleft().result()
+
+    def _ask(self, verb: str, *arguments: Any, bm25: Bm25 | None = None) -> Any:
+        process = self._idle.get()
+        try:
+            if bm25 is not None and self._loaded.get(process.pid) != bm25.hash:
+                _call(process, "load", *bm25.arguments())
+                self._loaded[process.pid] = bm25.hash
+            return _call(process, verb, *arguments)
+        finally:
+            self._idle.put(process)
+
+
+_pool: SparsePool | None = None
+
+
+@contextmanager
+def working(texts: int, workers: int) -> Iterator[int]:
+    """Inside, `train` and `encode` use so many processes, if there are texts enough for them;
+    gives how many there are."""
+    global _pool
+    if workers < 2 or texts < PARALLEL_FROM:
+        yield 1
+        return
+    with SparsePool(workers) as _pool:
+        try:
+            yield workers
+        finally:
+            _pool = None
+
+
+def train(texts: Iterable[str], lexicon: Lexicon = DEFAULT) -> Bm25:
+    """Statistics of a corpus, with the processes of `working` if there are any."""
+    return train_bm25(texts, lexicon) if _pool is None else _pool.train(texts, lexicon)
+
+
+def encode(bm25: Bm25, texts: Sequence[str]) -> SparseColumns:
+    """Document vectors of some texts, with a process of `working` if there is any."""
+    return encode_columns(bm25, texts) if _pool is None else _pool.encode_piece(bm25, texts)
+
+
+def _pieces(texts: Iterable[str]) -> Iterator[list[str]]:
+    stream = iter(texts)
+    while piece := list(itertools.islice(stream, TEXTS_AT_ONCE)):
+        yield piece
+
+
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tasks.sparse.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # an interrupt is the caller's affair; workers end with their input
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+    )
+
+
+def _call(process: subprocess.Popen[bytes], *request: Any) -> Any:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        send(process.stdin, request)
+        fine, answer = receive(process.stdout)
+    except (EOFError, OSError):
+        code = process.poll()
+        raise MugeError(
+            f"a BM25 process ended with {code} before it was done (out of memory?); run the same "
+            f"command again, with MUGE_SPARSE_WORKERS=1 if it happens again"
+        ) from None
+    if not fine:
+        raise MugeError(f"a BM25 process failed: {answer}")
+    return answer
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with suppress(OSError):  # it died before
+                stream.close()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,106 @@
+"""BM25 training and encoding: DashText alone, here in one process, here in several.
+
+python -m tests.benchmarks.bm25_speed --texts 250000 --workers 2
+
+Texts are MUGE-shaped: two or three of the sample's queries in a row, with now and then a code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import time
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+
+import pyarrow.parquet as pq
+
+from tasks.sparse.bm25 import Bm25, train_bm25
+from tasks.sparse.columns import encode_columns
+from tasks.sparse.pool import TEXTS_AT_ONCE, SparsePool
+
+CODES = ("5G", "65W", "iPhone15", "USB-C", "42码", "Apple", "256GB")
+
+
+def make_texts(count: int) -> list[str]:
+    """Texts of 4 to 20 characters, the same in every run."""
+    table = pq.read_table(str(files("tasks.sample") / "data" / "queries.parquet"))
+    words = table.column("query").to_pylist()
+    chosen = random.Random(2026)
+    return ["".join(_words(chosen, words)) for _ in range(count)]
+
+
+def _words(chosen: random.Random, words: list[str]) -> Iterator[str]:
+    yield from chosen.choices(words, k=chosen.choice((2, 3)))
+    if chosen.random() < 0.1:
+        yield chosen.choice(CODES)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def dashtext_alone(texts: list[str]) -> tuple[float, float]:
+    """Seconds of DashText's own train and encode_documents, in one process as it is made."""
+    from dashtext import SparseVectorEncoder
+
+    encoder = SparseVectorEncoder()
+    return (
+        seconds(lambda: encoder.train(texts)),
+        seconds(lambda: [encoder.encode_documents(text) for text in texts]),
+    )
+
+
+def in_one_process(texts: list[str]) -> tuple[float, float]:
+    """Seconds of training and encoding here."""
+    made: list[Bm25] = []
+    train = seconds(lambda: made.append(train_bm25(texts)))
+    pieces = range(0, len(texts), TEXTS_AT_ONCE)
+    return train, seconds(
+        lambda: [encode_columns(made[0], texts[n : n + TEXTS_AT_ONCE]) for n in pieces]
+    )
+
+
+def in_processes(texts: list[str], workers: int) -> tuple[float, float, float]:
+    """Seconds of starting the processes, training and encoding."""
+    made: list[Bm25] = []
+    begin = time.perf_counter()
+    with SparsePool(workers) as pool:
+        pool.train(["热身"] * workers * TEXTS_AT_ONCE)
+        started = time.perf_counter() - begin
+        train = seconds(lambda: made.append(pool.train(texts)))
+        return started, train, seconds(lambda: [None for _ in pool.encode(made[0], texts)])
+
+
+def row(name: str, count: int, train: float, encode: float, alone: float) -> str:
+    """One line of the table; the last column is how many times faster than DashText alone."""
+    rates = f"{count / train:10,.0f} {count / encode:10,.0f} {2 * count / (train + encode):10,.0f}"
+    return f"{name:24} {rates} {alone / (train + encode):8.2f}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--texts", type=int, default=250_000)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    texts = make_texts(options.texts)
+    print(f"{len(texts):,} texts of {sum(map(len, texts)) / len(texts):.1f} characters")
+    print(f"{'texts a second':24} {'train':>10} {'encode':>10} {'both':>10} {'times':>8}")
+    alone = dashtext_alone(texts)
+    print(row("DashText alone", len(texts), *alone, sum(alone)), flush=True)
+    here = in_one_process(texts)
+    print(row("one process", len(texts), *here, sum(alone)), flush=True)
+    started, *many = in_processes(texts, options.workers)
+    print(row(f"{options.workers} processes", len(texts), many[0], many[1], sum(alone)))
+    print(f"{started:.1f} s to start the processes")
+    for who, which in (("this process", resource.RUSAGE_SELF), ("each", resource.RUSAGE_CHILDREN)):
+        print(f"peak memory, {who}: {resource.getrusage(which).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

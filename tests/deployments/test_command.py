@@ -1,0 +1,72 @@
+"""`muge web` as a person types it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+MUGE = [sys.executable, "-c", "from deployments.command import main; main()"]
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
+    return subprocess.run(
+        [*MUGE, *arguments],
+        cwd=cwd,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_commands_of_the_flows_and_web_are_there(tmp_path: Path) -> None:
+    said = run("--help", cwd=tmp_path).stdout
+    assert "web" in said
+    assert "search" in said
+    assert "MUGE_WEB_" in run("web", "--help", cwd=tmp_path).stdout
+
+
+def test_help_is_light(tmp_path: Path) -> None:
+    check = (
+        "import sys, atexit; sys.argv = ['muge', '--help']\n"
+        "heavy = ('torch', 'prefect', 'fastapi', 'uvicorn', 'zvec')\n"
+        "atexit.register(lambda: print([m for m in heavy if m in sys.modules]))\n"
+        "from deployments.command import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.stdout.rstrip().endswith("[]")
+
+
+def test_wrong_options_say_one_line(tmp_path: Path) -> None:
+    for arguments, environment, said in (
+        (["--port", "99999"], {}, "MUGE_WEB_PORT"),
+        ([], {"MUGE_WEB_FETCH": "everything"}, "MUGE_WEB_FETCH"),
+        (["--store", "redis:x"], {}, "zvec:DIR"),
+    ):
+        done = run("web", *arguments, cwd=tmp_path, **environment)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_it_says_where_it_listens_and_ends_when_interrupted(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*MUGE, "web", "--port", "0"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().split()[-1]
+    assert httpx.get(f"{address}api/health").json() == {"status": "ok"}
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert "Traceback" not in out + err
+    assert process.returncode in (0, 130)

@@ -1,0 +1,55 @@
+"""The server follows its collection: indexed anew, replaced, missing, and let go for writers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from tests.deployments.collection import index_folder, sample_pictures, settings_in
+from tests.deployments.conftest import Serve, server_process
+
+
+def documents(address: str) -> list[str]:
+    """Ids of everything that the server finds."""
+    params = {"text": "图", "alpha": "1", "topk": "100"}
+    answer = httpx.get(f"{address}/api/search", params=params, timeout=30)
+    return sorted(hit["id"] for hit in answer.json().get("hits", []))
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_a_replaced_collection_is_followed_and_writers_get_in(tmp_path: Path) -> None:
+    first, second = (
+        sample_pictures(tmp_path / name, start) for name, start in (("a", 3), ("b", 9))
+    )
+    settings = settings_in(tmp_path)
+    index_folder(first, settings)
+    with server_process(tmp_path, MUGE_WEB_IDLE_SECONDS="1") as address:
+        before = documents(address)
+        assert before
+        time.sleep(3)  # idle: the store is let go, so that this process may write it
+        index_folder(second, settings, anew=True)
+        wait_for(lambda: documents(address) not in ([], before))
+        ids = {line.split('"image_id": ')[1].split(",")[0] for line in queries(second)}
+        assert set(documents(address)) <= ids
+        assert httpx.get(f"{address}/api/ready").status_code == 200
+
+
+def queries(folder: Path) -> list[str]:
+    return (folder / "queries.jsonl").read_text("utf-8").splitlines()
+
+
+def test_a_server_started_first_becomes_ready(serve_here: Serve, tmp_path: Path) -> None:
+    address = serve_here(tmp_path, ready=False)
+    assert documents(address) == []
+    index_folder(sample_pictures(tmp_path / "a", 5), settings_in(tmp_path))
+    wait_for(lambda: httpx.get(f"{address}/api/ready").status_code == 200)
+    assert documents(address)

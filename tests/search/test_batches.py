@@ -1,0 +1,128 @@
+"""A file of questions: what a line may be, what comes back, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import UsageError
+from tasks.search.batches import read_lines, search_file
+from tasks.search.questions import Question
+from tasks.search.searcher import open_searcher
+from tasks.settings import Settings
+from tasks.store.open import close_shared_stores, shared_store
+from tests.deployments.collection import index_folder, sample_pictures, settings_in
+
+DEFAULTS = Question(alpha=0.8, topk=3)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settings]:
+    folder = tmp_path_factory.mktemp("batches")
+    settings = settings_in(folder)
+    index_folder(sample_pictures(folder / "pictures"), settings)
+    return folder / "pictures", settings
+
+
+def written(folder: Path, *lines: object) -> Path:
+    path = folder / "questions.jsonl"
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_text("\n".join(texts) + "\n", "utf-8")
+    return path
+
+
+def ask(settings: Settings, questions: Path, defaults: Question = DEFAULTS) -> list[Any]:
+    out = questions.with_name("answers.jsonl")
+    try:
+        report = search_file(settings, str(questions), str(out), defaults)
+    finally:
+        close_shared_stores()
+    answers = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert report.queries == len(answers)
+    assert report.failed == sum("error" in answer for answer in answers)
+    return answers
+
+
+def test_a_batch_answers_as_single_searches_do(place: tuple[Path, Settings]) -> None:
+    pictures, settings = place
+    image = next(pictures.glob("*.webp")).name
+    questions = written(
+        pictures,
+        {"text": "熊猫", "query_id": 7},
+        {"query": "香蕉", "alpha": 0.3, "topk": 2},
+        {"image": image},
+        {"image": image, "query_text": "猫", "alpha": 0.5},
+        {"like": Path(image).stem, "filter": "image_id > 100500"},
+    )
+    answers = ask(settings, questions)
+    singles = [line.question for line in read_lines(questions, DEFAULTS)]
+    searcher = open_searcher(settings, shared_store(settings.store_uri))
+    for answer, question in zip(answers, singles, strict=True):
+        alone = searcher.search(question)
+        assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in alone.hits]
+        assert [hit["score"] for hit in answer["hits"]] == pytest.approx(
+            [hit.score for hit in alone.hits], abs=1e-5
+        )
+    close_shared_stores()
+    assert (answers[0]["line"], answers[0]["query_id"]) == (1, 7)
+    assert [len(answer["hits"]) for answer in answers] == [3, 2, 3, 3, 3]
+
+
+def test_what_cannot_be_answered_is_said_in_its_line(place: tuple[Path, Settings]) -> None:
+    questions = written(
+        place[0],
+        {"text": "熊猫"},
+        {"image": "missing.png"},
+        {"text": "猫", "filter": "no_such = 3"},
+        {"like": "nobody"},
+        {"text": "的", "alpha": 0},
+    )
+    answers = ask(place[1], questions)
+    assert ["error" in answer for answer in answers] == [False, True, True, True, True]
+    assert "missing.png" in answers[1]["error"]
+    assert "no_such" in answers[2]["error"]
+
+
+def test_groups(place: tuple[Path, Settings]) -> None:
+    defaults = Question(alpha=1.0, topk=4, group_by="query", per_group=2)
+    (answer,) = ask(place[1], written(place[0], {"text": "猫"}), defaults)
+    assert len(answer["groups"]) == 4
+    assert len({group["value"] for group in answer["groups"]}) == 4
+    assert all(1 <= len(group["hits"]) <= 2 for group in answer["groups"])
+    assert sum(len(group["hits"]) for group in answer["groups"]) == len(answer["hits"])
+
+
+BAD = {
+    "not json": ("{", "line 2"),
+    "no object": ("[1]", "not an object"),
+    "nothing asked": ({}, "nothing to search for"),
+    "text is a number": ({"text": 3}, "text is 3"),
+    "alpha": ({"text": "a", "alpha": 2}, "alpha is 2"),
+    "alpha is a word": ({"text": "a", "alpha": "much"}, "much"),
+    "topk": ({"text": "a", "topk": 0}, "topk is 0"),
+    "both pictures": ({"image": "a", "like": "b"}, "one of them"),
+    "deep": ("[" * 100_000, "line 2"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_wrong_line_is_refused_before_anything_is_searched(
+    case: str, place: tuple[Path, Settings], tmp_path: Path
+) -> None:
+    line, said = BAD[case]
+    questions = written(tmp_path, {"text": "猫"}, line)
+    with pytest.raises(UsageError, match=r"questions\.jsonl line 2: ") as caught:
+        search_file(place[1], str(questions), str(tmp_path / "out"), DEFAULTS)
+    assert said in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        list(read_lines(tmp_path / "none", DEFAULTS))
+    (tmp_path / "gbk").write_bytes("熊猫".encode("gbk"))
+    with pytest.raises(UsageError, match="not UTF-8"):
+        list(read_lines(tmp_path / "gbk", DEFAULTS))

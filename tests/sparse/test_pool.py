@@ -1,0 +1,107 @@
+"""Several processes count and encode exactly as one does."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.dataset.shards import plan_shards
+from tasks.errors import MugeError
+from tasks.sparse import pool
+from tasks.sparse.bm25 import train_bm25
+from tasks.sparse.columns import encode_columns
+from tasks.sparse.lexicon import Lexicon
+from tasks.sparse.pool import SparsePool
+from tasks.sparse.stages import encode_sparse_shard, read_sparse, train_statistics
+from tasks.work.folder import Folder
+from tests.dataset.rows import LIMIT, RowsReader, row
+
+PLAIN = ["红色", "蓝色", "连衣裙", "帽子", "手机壳", "iPhone15", "5G", "65W", "USB-C", "运动鞋"]
+WORDS = [*PLAIN, "的", "，", "\ud83d", "\x00"]
+
+
+def corpus(size: int) -> list[str]:
+    chosen = random.Random(4)
+    return ["".join(chosen.choices(WORDS, k=chosen.randrange(6))) for _ in range(size)]
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[SparsePool]:
+    with SparsePool(2) as started:
+        yield started
+
+
+def test_counting_is_the_same(workers: SparsePool) -> None:
+    texts = corpus(9000)
+    lexicon = Lexicon(frozenset({"红色连衣裙"}), frozenset({"手机"}))
+    assert workers.train(iter(texts)).content() == train_bm25(texts).content()
+    found = workers.train(texts, lexicon).content()
+    assert found == train_bm25(texts, lexicon).content()
+    assert found["words"] == ["红色连衣裙"]
+
+
+def test_encoding_is_the_same_and_in_order(workers: SparsePool) -> None:
+    texts = corpus(9000)
+    for bm25 in (train_bm25(texts), train_bm25(texts[:100])):  # workers load the second anew
+        parts = list(workers.encode(bm25, texts))
+        assert len(parts) == 3
+        wanted = encode_columns(bm25, texts)
+        for column in ("indices", "values"):
+            together = np.concatenate([getattr(part, column) for part in parts])
+            assert np.array_equal(together, getattr(wanted, column))
+        assert sum(len(part.offsets) - 1 for part in parts) == len(texts)
+
+
+def test_texts_are_read_only_as_far_as_needed(workers: SparsePool) -> None:
+    read = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal read
+        for text in corpus(60_000):
+            read += 1
+            yield text
+
+    parts = workers.encode(train_bm25(corpus(50)), texts())
+    next(parts)
+    assert read <= 6 * pool.TEXTS_AT_ONCE
+
+
+def test_an_error_there_is_an_error_here(workers: SparsePool) -> None:
+    with pytest.raises(MugeError, match=r"BM25 process failed: .*int"):
+        workers.train([5])  # type: ignore[list-item]
+    assert workers.train(["红色"]).documents == 1
+
+
+def test_a_process_that_dies_is_an_error_to_act_on() -> None:
+    with SparsePool(1) as alone:
+        alone.train(["红色"])
+        os.kill(alone._processes[0].pid, signal.SIGKILL)
+        with pytest.raises(MugeError, match="MUGE_SPARSE_WORKERS=1"):
+            alone.train(["红色"])
+
+
+def test_stages_use_processes_for_large_data_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row(n, n, b"%d" % n, n, text) for n, text in enumerate(PLAIN[:9])]
+    found = []
+    for name, enough in (("one", 100), ("many", 1)):
+        monkeypatch.setattr(pool, "PARALLEL_FROM", enough)
+        work = Folder(str(tmp_path / name))
+        plan = plan_shards("rows", RowsReader(rows), work, 4, LIMIT)
+        folder = work.sub(plan.folder)
+        with pool.working(len(rows), 2) as processes:
+            assert processes == {"one": 1, "many": 2}[name]
+            bm25 = train_statistics(folder, plan, "image", "bm25.json")
+            for shard in plan.shards:
+                encode_sparse_shard(folder, shard, "image", bm25, "sparse")
+        names = [f"sparse/{shard.part}.parquet" for shard in plan.shards]
+        found.append([bm25.hash, *(list(read_sparse(folder, each)) for each in names)])
+    assert found[0] == found[1]
+    assert pool._pool is None
