@@ -11,9 +11,8 @@ from pydantic import BaseModel
 
 from deployments.studio import problems
 from deployments.studio.asking import Asking
-from deployments.studio.page import picture_kind
 from deployments.studio.problems import ProblemError
-from deployments.studio.service import Service, picture_of
+from deployments.studio.service import Service, picture_kind, picture_of
 from tasks.errors import QueryError
 from tasks.records import FieldValue
 from tasks.search.searcher import as_json

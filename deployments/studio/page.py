@@ -122,10 +122,3 @@ def _environment() -> Environment:
 
 def _sentence(key: str, **values: object) -> Markup:
     return report_page.both(say(key, **values))
-
-
-def picture_kind(picture: bytes) -> str:
-    """The media type of a stored picture; unknown bytes are never shown by a browser."""
-    starts = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
-    found = (kind for start, kind in starts.items() if picture.startswith(start))
-    return next(found, "application/octet-stream")

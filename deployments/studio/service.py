@@ -136,8 +136,14 @@ def use_threads(threads: int, workers: int) -> None:
 
 
 def picture_of(document: Document) -> bytes:
-    """The picture that a document carries; raises the problem if it carries none."""
+    """The picture that a document carries; raises the problem if it carries none (an address)."""
     picture = stored_picture(document)
-    if picture is None:
+    if picture is None or picture_kind(picture) is None:
         raise ProblemError(problems.NO_PICTURE)
     return picture
+
+
+def picture_kind(picture: bytes) -> str | None:
+    """The media type of a stored picture; None if a browser should not be given it."""
+    starts = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
+    return next((kind for start, kind in starts.items() if picture.startswith(start)), None)

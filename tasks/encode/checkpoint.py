@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +59,19 @@ _NAMES = (
 )
 
 
-def read_weights(file: Path) -> dict[str, Tensor]:
+def read_weights(file: Path, mapped: bool = False) -> dict[str, Tensor]:
     """All tensors of a weights file on the CPU, by their original names without wrappers.
 
     Only tensors and plain containers are unpickled (`weights_only`): a file that asks for code to
-    be run is refused. Raises `ModelError` naming the file.
+    be run is refused. `mapped` leaves them in the file until they are used, for files that nobody
+    writes to: as fast as safetensors would be, without a second copy. Raises `ModelError` naming
+    the file.
     """
     try:
         with warnings.catch_warnings():  # torch remarks on the pickles that it goes on to refuse
             warnings.simplefilter("ignore")
-            content: Any = torch.load(file, map_location="cpu", weights_only=True)
+            mapped = mapped and zipfile.is_zipfile(file)  # older files cannot be
+            content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise ModelError(f"{file} is missing") from None
     except pickle.UnpicklingError:

@@ -129,7 +129,8 @@ def _load(
     tokenizer = TextTokenizer(read_vocabulary(folder.path, layout.text.vocabulary))
     weights = folder.path / WEIGHTS_FILE
     model = ChineseClip(layout)
-    fill(model, read_weights(weights), weights, device, working_type(device))
+    read = read_weights(weights, mapped=folder.revision != "")  # a hub's files never change
+    fill(model, read, weights, device, working_type(device))
     return Encoder(info, model, tokenizer, device)
 
 

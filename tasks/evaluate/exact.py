@@ -82,11 +82,14 @@ class ExactSearch:
         """A row that has not `depth` documents yet needs only the best `depth` of these."""
         if scores.shape[1] <= self._depth or self._full.all():
             return
-        rows = np.flatnonzero(~self._full)
+        enough = np.count_nonzero(scores > NO_ANSWER, axis=1) >= self._depth
+        rows = np.flatnonzero(enough & ~self._full)
+        if not len(rows):
+            return
         place = scores.shape[1] - self._depth
         worst = np.partition(scores[rows], place, axis=1)[:, place]
         self._floor[rows] = np.maximum(self._floor[rows], worst)
-        self._full[rows] |= worst > NO_ANSWER
+        self._full[rows] = True
 
     def _settle(self) -> None:
         """Sort what was gathered and drop what cannot be among the best any more."""
@@ -235,7 +238,7 @@ class StoredKeywords:
         found = np.zeros((self._queries, len(sparse)), np.float32)
         for term, (columns, weights) in _by_term(sparse, self._postings).items():
             rows, asked = self._postings[term]
-            found[np.ix_(rows, columns)] += np.outer(asked, weights)
+            found[rows[:, None], columns] += asked[:, None] * weights
         return found
 
 

@@ -22,7 +22,7 @@ from tasks.evaluate.exact import (
     score_chunks,
     weighted,
 )
-from tasks.evaluate.intervals import Interval, bootstrap
+from tasks.evaluate.intervals import Interval, intervals_of
 from tasks.evaluate.metrics import METRICS, Float64
 from tasks.records import Float32
 
@@ -186,12 +186,10 @@ def judge_sweep(
         reported_on=int((~choosing).sum()),
         curves={way: _curve(way, scores) for way in ways},
         best=best,
-        reported={name: _intervals(found) for name, found in reported.items()},
-        gains={
-            name: _intervals(found - reported["weighted"])
-            for name, found in reported.items()
-            if name != "weighted"
-        },
+        reported=intervals_of(reported, METRICS),
+        gains=intervals_of(
+            {n: v - reported["weighted"] for n, v in reported.items() if n != "weighted"}, METRICS
+        ),
         scales=dict(scales),
     )
 
@@ -213,7 +211,3 @@ def _curve(way: str, scores: Mapping[Key, Float64]) -> dict[str, dict[str, float
         f"{alpha:g}": {n: float(v) for n, v in zip(METRICS, found, strict=True)}
         for alpha, found in means.items()
     }
-
-
-def _intervals(scores: Float64) -> dict[str, Interval]:
-    return dict(zip(METRICS, bootstrap(scores), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,16 @@ def bootstrap(
     return [
         Interval(float(a), float(b), float(c)) for a, b, c in zip(found, low, high, strict=True)
     ]
+
+
+def intervals_of(
+    tables: Mapping[str, Float64], columns: Sequence[str]
+) -> dict[str, dict[str, Interval]]:
+    """Intervals of several tables (Q, len(columns)) of the same queries, resampled together."""
+    if not tables or not len(next(iter(tables.values()))):
+        return {}
+    found = iter(bootstrap(np.hstack(list(tables.values()))))
+    return {name: {column: next(found) for column in columns} for name in tables}
 
 
 def _resampled(values: Float64, samples: int, rng: np.random.Generator) -> Float64:

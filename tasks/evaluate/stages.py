@@ -22,7 +22,7 @@ from tasks.evaluate.fusion import (
     reciprocal_rank_fusion,
 )
 from tasks.evaluate.gallery import Gallery, images_of, open_gallery
-from tasks.evaluate.intervals import Interval, bootstrap
+from tasks.evaluate.intervals import intervals_of
 from tasks.evaluate.judgements import (
     Judgement,
     Protocol,
@@ -119,6 +119,7 @@ def evaluate(
     live_main = live_modes.get("hybrid", live_modes["dense"])
     known = gallery.image_ids()
     scores = {mode: asked.score(exact[alpha]) for mode, alpha in modes.items()}
+    intervals = intervals_of({**scores, **_differences(scores)}, METRICS)
     sweep = _sweep(gallery, asked, keywords, settings.alpha) if options.alpha_sweep else None
     clock.lap("sweep")
     return Evaluation(
@@ -132,8 +133,8 @@ def evaluate(
         unanswered=len(judgements) - len(asked.judged),
         alpha=settings.alpha,
         metrics=_means(scores),
-        intervals={mode: _intervals(found) for mode, found in scores.items()},
-        gains=_gains(scores),
+        intervals={mode: intervals[mode] for mode in scores if mode in intervals},
+        gains={name: found for name, found in intervals.items() if name not in scores},
         through_store=_means({m: asked.score(live[a]) for m, a in live_modes.items()}),
         ann_recall=_mean_overlap(live[live_main], exact[live_main]),
         curves=_curves(asked, {mode: exact[alpha] for mode, alpha in modes.items()}),
@@ -213,17 +214,12 @@ def _means(scores: Mapping[str, Float64]) -> Table:
     }
 
 
-def _intervals(scores: Float64) -> dict[str, Interval]:
-    return dict(zip(METRICS, bootstrap(scores), strict=True)) if len(scores) else {}
-
-
-def _gains(scores: Mapping[str, Float64]) -> dict[str, dict[str, Interval]]:
+def _differences(scores: Mapping[str, Float64]) -> dict[str, Float64]:
+    """Hybrid minus each of the others, query by query."""
     if "hybrid" not in scores:
         return {}
-    return {
-        f"hybrid_minus_{mode}": _intervals(scores["hybrid"] - scores[mode])
-        for mode in ("dense", "sparse")
-    }
+    others = ("dense", "sparse")
+    return {f"hybrid_minus_{mode}": scores["hybrid"] - scores[mode] for mode in others}
 
 
 def _curves(asked: _Asked, rankings: Mapping[str, Rankings]) -> dict[str, list[float]]:

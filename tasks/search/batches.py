@@ -15,10 +15,13 @@ from tasks.errors import QueryError, UsageError, WorkFolderError
 from tasks.search.questions import Question, checked
 from tasks.search.searcher import Asked, Searcher, as_json, open_searcher
 from tasks.settings import Settings
+from tasks.store.documents import FIELDS
 from tasks.store.open import shared_store
 from tasks.work.progress import advancing
 
 BATCH = 512
+FIELDS_KEPT = tuple(name for name in FIELDS if name != "picture")
+"""Pictures stay out: a million hits would carry gigabytes of them; ids lead to them."""
 TEXT_KEYS = ("text", "query", "query_text")
 
 
@@ -133,12 +136,12 @@ def _answers(searcher: Searcher, batch: list[Line]) -> list[dict[str, Any]]:
         except QueryError as error:
             said[line.number] = {"error": str(error)}
     try:
-        answers = searcher.answer([asked for _, asked in ready])
+        answers = searcher.answer([asked for _, asked in ready], FIELDS_KEPT)
         said |= {line.number: as_json(a) for (line, _), a in zip(ready, answers, strict=True)}
     except QueryError:  # one of them: find out which
         for line, asked in ready:
             try:
-                said[line.number] = as_json(searcher.answer([asked])[0])
+                said[line.number] = as_json(searcher.answer([asked], FIELDS_KEPT)[0])
             except QueryError as error:
                 said[line.number] = {"error": str(error)}
     return [_named(line, said[line.number]) for line in batch]

@@ -83,10 +83,11 @@ class Searcher:
             raise QueryError(f"picture {question.image!r} cannot be used: {error}") from None
         return Asked(question, picture, pixels, time.perf_counter() - start)
 
-    def answer(self, batch: Sequence[Asked]) -> list[Answer]:
+    def answer(self, batch: Sequence[Asked], fields: tuple[str, ...] | None = None) -> list[Answer]:
         """Hits for each, in order; all texts and all pictures are encoded in one call each.
 
-        The model's time is shared out evenly. Raises `QueryError` for what cannot be asked.
+        Hits carry these fields (None: all). The model's time is shared out evenly. Raises
+        `QueryError` for what cannot be asked.
         """
         self._load([asked.question for asked in batch])
         start = time.perf_counter()
@@ -94,7 +95,7 @@ class Searcher:
         sparse = [self._sparse(asked.question) for asked in batch]
         each = (time.perf_counter() - start) / max(1, len(batch))
         return [
-            self._ask(asked, vector, words, each + asked.decoding)
+            self._ask(asked, vector, words, each + asked.decoding, fields)
             for asked, vector, words in zip(batch, dense, sparse, strict=True)
         ]
 
@@ -106,7 +107,12 @@ class Searcher:
         return found[id]
 
     def _ask(
-        self, asked: Asked, dense: Float32 | None, sparse: SparseVector | None, model: float
+        self,
+        asked: Asked,
+        dense: Float32 | None,
+        sparse: SparseVector | None,
+        model: float,
+        fields: tuple[str, ...] | None,
     ) -> Answer:
         question, picture, start = asked.question, asked.picture, time.perf_counter()
         if question.like is not None:
@@ -118,6 +124,7 @@ class Searcher:
             alpha=question.alpha,
             topk=min(question.topk + (question.like is not None), MAX_TOPK),
             filter=question.filter,
+            output_fields=fields,
             partition=self.record.partition,
         )
         groups = self._groups(question, query) if question.group_by else []

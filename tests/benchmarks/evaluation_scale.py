@@ -20,7 +20,7 @@ import numpy as np
 from tasks.dataset.shards import Plan, plan_shards
 from tasks.encode.embeddings import EmbeddingWriter, embedding_schema
 from tasks.evaluate.exact import QueryVectors, StoredKeywords, rank_exactly, read_chunks, weighted
-from tasks.evaluate.intervals import bootstrap
+from tasks.evaluate.intervals import intervals_of
 from tasks.evaluate.metrics import METRICS, Float64, score_queries
 from tasks.evaluate.without_query import KeywordsWithoutQuery, TextCorpus
 from tasks.records import Float32, ModelInfo
@@ -39,12 +39,13 @@ ALPHAS = {"dense": 1.0, "sparse": 0.0, "hybrid": 0.8}
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Print the seconds of a block and the most memory held until then."""
-    start = time.perf_counter()
+    """Print the seconds of a block, by the clock and of all cores together, and the most memory
+    held until then."""
+    start, busy = time.perf_counter(), time.process_time()
     yield
-    took = time.perf_counter() - start
+    took, worked = time.perf_counter() - start, time.process_time() - busy
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{what:44} {took:7.2f} s   peak {peak:6.0f} MiB", flush=True)
+    print(f"{what:44} {took:7.2f} s   CPU {worked:7.2f} s   peak {peak:6.0f} MiB", flush=True)
 
 
 def make_run(work: Folder, texts: Sequence[str], vectors: Float32) -> tuple[Folder, Plan, Bm25]:
@@ -122,8 +123,8 @@ def measure_stored(
     with timed("  metrics"):
         scores = {mode: score_queries(ranked, relevant) for mode, ranked in found.items()}
     with timed("  bootstrap"):
-        for mode, values in scores.items():
-            interval = bootstrap(values)[METRICS.index("R@10")]
+        for mode, found_of in intervals_of(scores, METRICS).items():
+            interval = found_of["R@10"]
             print(f"    {mode} R@10 {interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})")
 
 

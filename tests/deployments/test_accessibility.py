@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.deployments.test_page import Open, browser, open_at
+from tests.deployments.browsing import Open, browser, needs_browser, open_at
 from tests.report.test_browser import PHONE
 
 __all__ = ["browser", "open_at"]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on PATH"),
+    needs_browser,
 ]
 
 AXE = "axe-core@4"

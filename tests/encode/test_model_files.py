@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.encode.checkpoint import fill
+from tasks.encode.checkpoint import fill, read_weights
 from tasks.encode.encoder import load_encoder
 from tasks.encode.layout import read_layout
 from tasks.encode.towers import ChineseClip
@@ -168,6 +168,24 @@ def test_weights_in_the_old_file_format_are_read(own: Own) -> None:
     file = folder / "pytorch_model.bin"
     torch.save(read_state(folder), file, _use_new_zipfile_serialization=False)
     assert (load_encoder(str(folder), "cpu").encode_texts(["猫"]) == before).all()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_mapped_weights_are_the_same(own: Own, zipped: bool) -> None:
+    folder = own("vit-b").folder
+    file = folder / "pytorch_model.bin"
+    torch.save(read_state(folder), file, _use_new_zipfile_serialization=zipped)
+    plain, mapped = read_weights(file), read_weights(file, mapped=True)
+    assert plain.keys() == mapped.keys()
+    assert all(torch.equal(plain[name], mapped[name]) for name in plain)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK no zip", pickle.dumps([1])])
+def test_mapped_files_that_are_no_weights(own: Own, content: bytes) -> None:
+    file = own("vit-b").folder / "pytorch_model.bin"
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin"):
+        read_weights(file, mapped=True)
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,8 @@ def teach(study: Study) -> tuple[Lessons, Head]:
         turned = Bank(bank.words, concepts, head.turned(bank.meanings), bank.owned, bank.weights)
         targets = _towards_concept(torch.as_tensor(seen), columns)
     sides = torch.tensor([mirrored[i] for i in kept])
-    return Lessons(study.gallery, rows, columns, sides, targets, turned), head
+    held_out = frozenset(study.lexicon.held_out)
+    return Lessons(study.gallery, rows, columns, sides, targets, turned, held_out), head
 
 
 def trained_bank(study: Study, concepts: list[str]) -> Bank:

@@ -54,7 +54,7 @@ class Backbone:
         """Pooled outputs of several depths.
 
         :param rgb: float (B, 3, H, W) in [0, 1]
-        :return: float32 (B, 4,776)
+        :return: float32 (B, 3,968)
         """
         x = (
             ((rgb * 255 - 127) / 128)

@@ -70,6 +70,7 @@ class ImagePlan:
 
     stages: tuple[Stage, ...] = (
         Stage("small", side=64, source=80, steps=4000, joint=False, pace=(1.0, 0.1)),
+        Stage("again", side=64, source=80, steps=1200, joint=False, pace=(0.5, 0.02)),
         Stage("joint", side=64, source=80, steps=300, joint=True, pace=(0.2, 0.01)),
     )
     batch: int = 192
@@ -93,6 +94,7 @@ class Lessons:
     :ivar columns: their concepts, columns of the bank, int64 (len(rows),)
     :ivar mirrored: bool (len(rows),), whether a picture may be mirrored
     :ivar targets: the teacher's vectors, float32 (len(rows), 256), L2 = 1
+    :ivar held_out: words that no training text may be, nor two words joined
     """
 
     gallery: Gallery
@@ -101,6 +103,7 @@ class Lessons:
     mirrored: Tensor
     targets: Tensor
     bank: Bank
+    held_out: frozenset[str]
 
 
 class Looks(Dataset[tuple[Tensor, Tensor]]):
@@ -327,11 +330,12 @@ class _Run:
         luck = torch.rand(len(rows), generator=chance).tolist()
         for (one, two), draw in zip(rows, luck, strict=True):
             first_word, second_word = self._lessons.bank.words[one], self._lessons.bank.words[two]
-            joined = draw < 0.15
+            joint = ("{}{}", "{} {}", "{}的{}")[int(draw / 0.05)] if draw < 0.15 else "{}"
+            together = joint.format(first_word, second_word)
+            joined = draw < 0.15 and together not in self._lessons.held_out
             if joined:
-                joint = ("{}{}", "{} {}", "{}的{}")[int(draw / 0.05)]
-                texts.append(joint.format(first_word, second_word))
-            elif draw < 0.3:
+                texts.append(together)
+            elif 0.15 <= draw < 0.3:
                 template = _TEMPLATES[int((draw - 0.15) / 0.15 * len(_TEMPLATES))]
                 texts.append(template.format(first_word))
             else:
