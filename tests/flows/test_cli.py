@@ -107,7 +107,7 @@ SEARCHES: dict[str, tuple[list[str], str]] = {
     "bad filter": (["--text", "a", "--filter", "no_such_field = 3"], "no_such_field"),
     "broken filter": (["--text", "a", "--filter", "image_id >>> 3"], "image_id >>> 3"),
     "missing picture": (["--image", "/no/such.jpg"], "/no/such.jpg"),
-    "folder as picture": (["--image", "/"], "cannot be read"),
+    "folder as picture": (["--image", "/"], "is not a file"),
     "no host": (["--image", "http://127.0.0.1:1/x.jpg"], "cannot be fetched"),
     "collection": (["--text", "a", "--collection", "other"], "no record"),
     "collection name": (["--text", "a", "--collection", "../x"], "not allowed"),
