@@ -79,7 +79,8 @@ def _upsert_within_quota(
     filling: tuple[IndexRun, CollectionRecord], shard: Shard
 ) -> index_stages.Upserted:
     """Upsert a shard inside the quota that all runs on this server share, if there is one."""
-    share_quota(_quota_slot if _quota_exists() else None)
+    remote = filling[0].settings.store_uri.startswith("dashvector:")
+    share_quota(_quota_slot if remote and _quota_exists() else None)
     return index_stages.upsert(filling, shard)
 
 
