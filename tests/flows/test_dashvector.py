@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +29,10 @@ def place(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     model: str,
-) -> Iterator[dict[str, Any]]:
+) -> dict[str, Any]:
     monkeypatch.setenv("DASHVECTOR_API_KEY", dashvector_server.api_key)
     monkeypatch.setenv("DASHVECTOR_ENDPOINT", dashvector_server.endpoint)
-    yield {"store": "dashvector:", "work_dir": str(tmp_path / "work"), "model": model}
+    return {"store": "dashvector:", "work_dir": str(tmp_path / "work"), "model": model}
 
 
 def test_the_same_flow_fills_dashvector(
