@@ -19,15 +19,19 @@ def test_zvec_takes_a_folder(tmp_path: Path) -> None:
     assert store.uri == f"zvec:{tmp_path}"
 
 
-@pytest.mark.parametrize(
-    "uri", ["", "zvec", "zvec:", "dashvector", "dashvector:x", "milvus:x", ":"]
-)
+@pytest.mark.parametrize("uri", ["", "zvec", "zvec:", "dashvector", "milvus:x", ":"])
 def test_anything_else_lists_the_forms(uri: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_store(uri)
     assert repr(uri) in str(caught.value)
     assert "zvec:DIR" in str(caught.value)
     assert "dashvector:" in str(caught.value)
+
+
+def test_credentials_that_no_flow_has_loaded() -> None:
+    with pytest.raises(UsageError, match=r"dashvector:x: no credentials block") as caught:
+        open_store("dashvector:x")
+    assert "DASHVECTOR_API_KEY" in str(caught.value)
 
 
 def test_importing_the_opener_imports_no_client() -> None:
