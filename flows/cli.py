@@ -16,13 +16,17 @@ from flows.cli_options import (
     Dataset,
     Device,
     DocumentForm,
+    Filter,
     Html,
     Model,
     PictureForm,
+    Runner,
     Store,
     Verbose,
+    Wait,
     WorkDir,
 )
+from flows.cli_reindex import alias_app, reindex, rejects_app
 from flows.cli_search import EXIT_REJECTS, search
 from flows.outcomes import explained, print_json, show
 from tasks.errors import UsageError
@@ -84,6 +88,8 @@ def index(
     device: Device = None,
     shard_images: Annotated[int | None, typer.Option(help=option_help("shard_images"))] = None,
     workers: Annotated[int | None, typer.Option(help=option_help("workers"))] = None,
+    runner: Runner = None,
+    wait: Wait = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Build the collection anew if it differs.")
     ] = False,
@@ -105,6 +111,8 @@ def index(
         "device": device,
         "shard_images": shard_images,
         "workers": workers,
+        "runner": runner,
+        "wait": wait,
     }
     with explained():
         from tasks.index_run import check_request
@@ -131,6 +139,9 @@ def index(
 
 
 app.command()(search)
+app.command()(reindex)
+app.add_typer(alias_app, name="alias")
+app.add_typer(rejects_app, name="rejects")
 
 
 @app.command()
@@ -156,6 +167,7 @@ def evaluate(
     max_drop: Annotated[
         float, typer.Option(min=0, help="How far a metric may fall below the baseline.")
     ] = 0.005,
+    filter: Filter = None,
     store: Store = None,
     collection: CollectionName = None,
     work_dir: WorkDir = None,
@@ -175,14 +187,18 @@ def evaluate(
         "device": device,
     }
     with explained():
+        from flows.remote_store import prepare_store
         from tasks.dataset.reader import open_reader
         from tasks.evaluate.gate import read_baseline
+        from tasks.work.aliases import following
         from tasks.work.collections import require_record
         from tasks.work.folder import Folder
 
         settings = load_settings(alpha=alpha, **place)
         open_reader(dataset)
-        require_record(Folder(settings.work_url), settings.store_uri, settings.collection)
+        prepare_store(settings.store_uri)
+        live = following(settings).collection
+        require_record(Folder(settings.work_url), settings.store_uri, live)
         then = None if baseline is None else read_baseline(str(baseline))
     with running_flows(verbose):
         from flows.evaluate_search import evaluate_search
@@ -193,6 +209,7 @@ def evaluate(
             protocol=protocol,
             alpha_sweep=alpha_sweep,
             predictions=None if predictions is None else str(predictions),
+            filter=filter,
             **place,
         )
     with explained():

@@ -22,6 +22,7 @@ PictureForm = Annotated[
     Literal["jpeg", "png", "uri", "none"] | None, typer.Option(help=option_help("picture"))
 ]
 Device = Annotated[str | None, typer.Option(help=option_help("device"))]
+Runner = Annotated[Literal["threads", "ray"] | None, typer.Option(help=option_help("runner"))]
 Alpha = Annotated[float | None, typer.Option(help=option_help("alpha"))]
 TopK = Annotated[int | None, typer.Option(help=option_help("topk"))]
 Html = Annotated[Path | None, typer.Option(help="Write a self-contained page as well.")]
@@ -29,3 +30,4 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object to standar
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log lines as well.")]
 Dataset = Annotated[str, typer.Argument(help=DATASETS)]
 Filter = Annotated[str | None, typer.Option(help="For example: image_id < 1000")]
+Wait = Annotated[float | None, typer.Option(help=option_help("wait"))]

@@ -22,6 +22,7 @@ from flows.cli_options import (
     WorkDir,
 )
 from flows.outcomes import explained, print_json, show, write_page
+from flows.remote_store import prepare_store
 from tasks.errors import UsageError
 from tasks.settings import Settings, load_settings
 
@@ -118,10 +119,7 @@ def _answer(settings: Settings, question: Question, model: str | None) -> Answer
     from tasks.search.searcher import open_searcher
     from tasks.store.open import close_shared_stores, shared_store
 
-    if settings.store_uri.startswith("dashvector:") and settings.store_uri != "dashvector:":
-        from flows.dashvector_credentials import load_credentials
-
-        load_credentials(settings.store_uri)
+    prepare_store(settings.store_uri)
     try:
         searcher = open_searcher(settings, shared_store(settings.store_uri), model)
         return searcher.search(question)

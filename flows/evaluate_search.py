@@ -12,6 +12,7 @@ from prefect.utilities.annotations import quote
 from pydantic import Field
 
 from flows import options
+from flows.remote_store import prepare_store
 from flows.stage_runs import run_once
 from tasks import prefect_tasks
 from tasks.evaluate.gate import MAX_DROP, check_quality, read_baseline
@@ -25,12 +26,14 @@ __all__ = ["as_json", "as_markdown", "evaluate_search"]
 
 Protocol = Annotated[
     ProtocolName,
-    Field(description="auto, official (meaning only), held-out, or leave-query-out."),
+    options.Described("auto, official (meaning only), held-out, or leave-query-out."),
 ]
-AlphaSweep = Annotated[bool, Field(description="Measure alpha from 0 to 1, and rank fusion.")]
-Predictions = Annotated[str | None, Field(description="File for the leaderboard's lines.")]
-Baseline = Annotated[str | None, Field(description="JSON of an earlier evaluation to hold.")]
-MaxDrop = Annotated[float, Field(ge=0, description="How far a metric may fall below the baseline.")]
+AlphaSweep = Annotated[bool, options.Described("Measure alpha from 0 to 1, and rank fusion.")]
+Predictions = Annotated[str | None, options.Described("File for the leaderboard's lines.")]
+Baseline = Annotated[str | None, options.Described("JSON of an earlier evaluation to hold.")]
+MaxDrop = Annotated[
+    float, Field(ge=0), options.Described("How far a metric may fall below the baseline.")
+]
 
 
 @flow(name="evaluate_search", flow_run_name="evaluate {dataset}", persist_result=False)
@@ -42,6 +45,7 @@ def evaluate_search(
     predictions: Predictions = None,
     baseline: Baseline = None,
     max_drop: MaxDrop = MAX_DROP,
+    filter: options.Filter = None,
     store: options.Store = None,
     collection: options.Collection = None,
     work_dir: options.WorkDir = None,
@@ -55,8 +59,9 @@ def evaluate_search(
     settings = load_settings(
         alpha=alpha, store=store, collection=collection, work_dir=work_dir, device=device
     )
+    prepare_store(settings.store_uri)
     then = None if baseline is None else read_baseline(baseline)
-    what = EvaluationOptions(protocol, alpha_sweep, predictions)
+    what = EvaluationOptions(protocol, alpha_sweep, predictions, filter)
     measured: Evaluation = run_once(prefect_tasks.evaluate, dataset, quote(settings), what)
     create_markdown_artifact(as_markdown(measured), key="metrics", description="Search metrics")
     create_table_artifact(_table(measured), key="metrics-table", description="Search metrics")
@@ -90,6 +95,8 @@ def as_markdown(measured: Evaluation) -> str:
         *origin.commands,
         "```",
     ]
+    if measured.filter is not None:
+        lines.append(f"\nThe gallery is what the filter `{measured.filter}` takes.")
     if not measured.protocol.honest_hybrid:
         lines.append(
             f"\n{measured.protocol.leaks} of the queries are in the documents' own text: sparse "

@@ -45,6 +45,11 @@ def protocol_words(measured: Evaluation) -> tuple[str, str]:
         chinese, english = "official：只报告语义检索", "official: search by meaning alone"
     leaks = f"{measured.protocol.leaks:,}"
     said = (chinese.format(leaks=leaks), english.format(leaks=leaks))
+    if measured.filter is not None:
+        said = (
+            f"{said[0]}。图库只含过滤条件 {measured.filter} 选中的文档",
+            f"{said[1]}. The gallery is what the filter {measured.filter} takes",
+        )
     if not measured.without_positive:
         return said
     count = f"{measured.without_positive:,}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -11,19 +12,23 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
-from pydantic import Field
 
 from flows import options
-from flows.dashvector_credentials import load_credentials
-from flows.stage_runs import StageTimes, run_once, run_over
+from flows.filling import build_sparse, encode, upsert
+from flows.remote_store import prepare_store
+from flows.run_states import with_rejects
+from flows.stage_runs import StageTimes, run_once
 from tasks import prefect_tasks
 from tasks.dataset.shards import Plan
 from tasks.encode.stages import Encoded
-from tasks.index_run import IndexRun, check_request
+from tasks.index_run import Filling, IndexRun, as_recorded, check_request
 from tasks.index_stages import Upserted, complete_record
-from tasks.settings import load_settings
-from tasks.sparse.pool import working
+from tasks.records import ModelInfo
+from tasks.settings import Settings, load_settings
+from tasks.work.aliases import following
 from tasks.work.collections import CollectionRecord
+from tasks.work.folder import Folder
+from tasks.work.lock import run_lock
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,10 @@ def index_dataset(
     device: options.Device = None,
     shard_images: options.ShardImages = None,
     workers: options.Workers = None,
+    runner: options.Runner = None,
+    wait: options.Wait = None,
     replace: Annotated[
-        bool, Field(description="Drop the collection first if it was made of something else.")
+        bool, options.Described("Drop the collection first if it was made of something else.")
     ] = False,
 ) -> IndexReport:
     """Shard, encode, build BM25, upsert and verify; what is done already is not done again."""
@@ -88,83 +95,36 @@ def index_dataset(
         device=device,
         shard_images=shard_images,
         workers=workers,
+        runner=runner,
+        wait=wait,
     )
-    load_credentials(settings.store_uri)
+    prepare_store(settings.store_uri)
+    settings = following(settings)
     model_info = check_request(dataset, settings)
+    with run_lock(Folder(settings.work_url), f"muge index {dataset}", settings.wait):
+        return _index(dataset, settings, model_info, replace)
+
+
+def _index(dataset: str, settings: Settings, model: ModelInfo, anew: bool) -> IndexReport:
     times = StageTimes()
     with times.stage("plan") as made:
         plan: Plan = run_once(prefect_tasks.plan, dataset, quote(settings))
         made(plan.counts.rows)
-    run = IndexRun(settings, plan, model_info)
-    record: CollectionRecord = run_once(prefect_tasks.open_collection, quote(run), replace)
-    images = _encode(run, times)
-    bm25 = _build_sparse(run, times)
-    upserts = _upsert(run, record, times)
+    run = as_recorded(IndexRun(settings, plan, model))
+    record: CollectionRecord = run_once(prefect_tasks.open_collection, quote(run), anew)
+    filling = Filling(run, record)
+    images, _ = encode(run, times)
+    bm25 = build_sparse(run, times)
+    upserts = upsert(filling, times)
     with times.stage("verify", None):
         documents = sum(done.documents for done in upserts)
-        run_once(prefect_tasks.verify, quote(run), record, documents)
+        run_once(prefect_tasks.verify, quote(filling), documents)
     report = _report(run, images, upserts, times)
     counts = {"images": report.images, "documents": report.documents, "queries": report.queries}
-    complete_record(run, record, bm25, counts)
+    complete_record(filling, bm25, counts)
     run.folder.write_json("run.json", asdict(report))
     create_markdown_artifact(as_markdown(report), key="index-run", description="Index run")
-    return report
-
-
-def _encode(run: IndexRun, times: StageTimes) -> list[Encoded]:
-    plan, workers = run.plan, run.settings.workers
-    with times.stage("encode_images", plan.counts.images) as made:
-        images: list[Encoded] = run_over(
-            prefect_tasks.encode_images,
-            run,
-            plan.shards,
-            len(plan.shards),
-            workers,
-            "encode images",
-        )
-        made(sum(done.fresh for done in images))
-    parts = range(plan.query_parts)
-    with times.stage("encode_texts", plan.counts.queries) as made:
-        texts: list[Encoded] = run_over(
-            prefect_tasks.encode_texts, run, parts, len(parts), workers, "encode texts"
-        )
-        made(sum(done.fresh for done in texts))
-    return images
-
-
-def _build_sparse(run: IndexRun, times: StageTimes) -> str:
-    with working(run.plan.counts.pairs, run.settings.sparse_workers) as processes:
-        return _count_and_encode(run, times, processes)
-
-
-def _count_and_encode(run: IndexRun, times: StageTimes, processes: int) -> str:
-    with times.stage("train_bm25", None) as made:
-        bm25: str = run_once(prefect_tasks.train_sparse, quote(run))
-        made(run.plan.counts.images)
-    shards = run.plan.shards
-    with times.stage("encode_sparse", run.plan.counts.images) as made:
-        fresh: list[int] = run_over(
-            prefect_tasks.encode_sparse, run, shards, len(shards), processes, "encode sparse"
-        )
-        made(sum(fresh))
-    return bm25
-
-
-def _upsert(run: IndexRun, record: CollectionRecord, times: StageTimes) -> list[Upserted]:
-    shards, total = run.plan.shards, run.plan.counts.images
-    if run.settings.document == "pair":
-        total = run.plan.counts.pairs
-    with times.stage("upsert", total) as made:
-        done: list[Upserted] = run_over(
-            prefect_tasks.upsert,
-            (run, record),
-            shards,
-            len(shards),
-            run.settings.workers,
-            "upsert",
-        )
-        made(sum(shard.fresh for shard in done))
-    return done
+    return with_rejects(report, report.rejects, f"{report.run_dir}/rejects")
 
 
 def _report(
@@ -219,4 +179,19 @@ def as_markdown(report: IndexReport) -> str:
         f"| {name} | {stage['seconds']:.2f} | {stage['per_second']:.0f} |"
         for name, stage in report.stages.items()
     ]
+    lines += ["", "Busy and waiting, as shares of a stage's time (1 is one thread):", ""]
+    lines += [f"- {name}: {said}" for name, said in step_shares(report.stages).items()]
     return "\n".join(lines)
+
+
+def step_shares(stages: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+    """What the steps of each stage did, in words; stages without such figures are left out."""
+    said = {
+        name: ", ".join(
+            f"{step} {share:.2f}"
+            for step, share in stage.items()
+            if step.endswith(("_busy", "_wait"))
+        )
+        for name, stage in stages.items()
+    }
+    return {name: text for name, text in said.items() if text}

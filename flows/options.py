@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 
 from tasks.dataset.reader import FORMS
 from tasks.settings import option_help
 
 
-def _described(name: str) -> object:
-    return Field(description=option_help(name))
+@dataclass(frozen=True)
+class Described:
+    """What a parameter means, in an `Annotated`: Prefect's form loses the text of a `Field`."""
+
+    meaning: str
+
+    def __get_pydantic_json_schema__(
+        self, schema: Any, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "description": self.meaning}
 
 
-Dataset = Annotated[str, Field(description=FORMS)]
+def _described(name: str) -> Described:
+    return Described(option_help(name))
+
+
+Dataset = Annotated[str, Described(FORMS)]
 Store = Annotated[str | None, _described("store")]
 Collection = Annotated[str | None, _described("collection")]
 Model = Annotated[str | None, _described("model")]
@@ -25,6 +39,9 @@ Picture = Annotated[Literal["jpeg", "png", "uri", "none"] | None, _described("pi
 Device = Annotated[str | None, _described("device")]
 ShardImages = Annotated[int | None, _described("shard_images")]
 Workers = Annotated[int | None, _described("workers")]
+Runner = Annotated[Literal["threads", "ray"] | None, _described("runner")]
 Alpha = Annotated[float | None, _described("alpha")]
 TopK = Annotated[int | None, _described("topk")]
-Filter = Annotated[str | None, Field(description="For example: image_id < 1000")]
+Filter = Annotated[str | None, Described("For example: image_id < 1000")]
+Wait = Annotated[float | None, _described("wait")]
+MaxDrop = Annotated[float | None, _described("max_drop")]

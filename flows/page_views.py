@@ -10,6 +10,7 @@ from tasks.sparse.tokens import tokenize
 
 if TYPE_CHECKING:  # `muge search` must not wait for Prefect and torch
     from flows.index_dataset import IndexReport
+    from flows.reindex_dataset import ReindexReport
 
 
 def search_view(answer: Answer) -> SearchView:
@@ -37,6 +38,24 @@ def index_view(report: IndexReport) -> IndexView:
         model=report.model,
         dimension=report.dimension,
         collection=report.collection,
+        store=report.store,
+        rows=report.rows,
+        images=report.images,
+        queries=report.queries,
+        documents=report.documents,
+        rejects=report.rejects,
+        stages=report.stages,
+    )
+
+
+def reindex_view(report: ReindexReport) -> IndexView:
+    """A reindex as a summary."""
+    live = report.collection
+    return IndexView(
+        dataset=report.dataset,
+        model=report.model,
+        dimension=report.dimension,
+        collection=live if live == report.name else f"{report.name} -> {live}",
         store=report.store,
         rows=report.rows,
         images=report.images,

@@ -11,7 +11,8 @@ from prefect.utilities.annotations import quote
 from pydantic import Field
 
 from flows import options
-from flows.dashvector_credentials import load_credentials
+from flows.remote_store import prepare_store
+from flows.run_states import with_rejects
 from flows.stage_runs import StageTimes, run_once
 from tasks import prefect_tasks
 from tasks.search.batches import BatchReport
@@ -24,9 +25,9 @@ SHOWN_QUESTIONS, SHOWN_HITS = 20, 5
 
 @flow(name="search_images", flow_run_name="search", persist_result=False)
 def search_images(
-    texts: Annotated[list[str] | None, Field(description="Chinese queries.")] = None,
+    texts: Annotated[list[str] | None, options.Described("Chinese queries.")] = None,
     images: Annotated[
-        list[str] | None, Field(description="Picture files or URLs; the n-th goes with text n.")
+        list[str] | None, options.Described("Picture files or URLs; the n-th goes with text n.")
     ] = None,
     alpha: options.Alpha = None,
     topk: options.TopK = None,
@@ -45,7 +46,7 @@ def search_images(
         alpha=alpha,
         topk=topk,
     )
-    load_credentials(settings.store_uri)
+    prepare_store(settings.store_uri)
     questions = pair_up(texts or [], images or [], settings.alpha, settings.topk, filter)
     answers: list[Answer] = run_once(prefect_tasks.search, quote(settings), quote(questions))
     create_markdown_artifact(as_markdown(answers), key="search", description="Search results")
@@ -54,13 +55,13 @@ def search_images(
 
 @flow(name="search_file", flow_run_name="search {queries}", persist_result=False)
 def search_file(
-    queries: Annotated[str, Field(description="JSONL file, one question a line.")],
-    out: Annotated[str, Field(description="JSONL file to write, one answer a line.")],
+    queries: Annotated[str, options.Described("JSONL file, one question a line.")],
+    out: Annotated[str, options.Described("JSONL file to write, one answer a line.")],
     alpha: options.Alpha = None,
     topk: options.TopK = None,
     filter: options.Filter = None,
-    group_by: Annotated[str | None, Field(description="Field to group hits by.")] = None,
-    per_group: Annotated[int, Field(ge=1, description="Hits a group.")] = 3,
+    group_by: Annotated[str | None, options.Described("Field to group hits by.")] = None,
+    per_group: Annotated[int, Field(ge=1), options.Described("Hits a group.")] = 3,
     store: options.Store = None,
     collection: options.Collection = None,
     model: options.Model = None,
@@ -76,7 +77,7 @@ def search_file(
         alpha=alpha,
         topk=topk,
     )
-    load_credentials(settings.store_uri)
+    prepare_store(settings.store_uri)
     defaults = Question(
         alpha=settings.alpha,
         topk=settings.topk,
@@ -88,7 +89,7 @@ def search_file(
         report: BatchReport = run_once(
             prefect_tasks.search_file, quote(settings), queries, out, quote(defaults), model
         )
-    return report
+    return with_rejects(report, report.failed, report.out)
 
 
 def as_markdown(answers: list[Answer]) -> str:

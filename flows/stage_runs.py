@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -16,6 +17,7 @@ from prefect.futures import PrefectFuture
 from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
+from tasks.encode.clock import shares
 from tasks.errors import MugeError
 from tasks.work import progress
 
@@ -51,10 +53,46 @@ class StageTimes:
             "per_second": round(made / seconds, 1) if seconds else 0.0,
         }
 
+    def add_shares(self, name: str, seconds: Iterable[Mapping[str, float]]) -> None:
+        """Say what the steps of a stage did, as shares of its wall time: 1 is one thread's whole
+        time; `_wait` is time without work."""
+        self.stages[name] |= shares(seconds, self.stages[name]["seconds"])
+
 
 def run_once(task: Task[..., Any], *arguments: Any) -> Any:
     """Run a task that is a whole stage, here and now."""
     return task(*arguments)
+
+
+class Place(Protocol):
+    """Where the tasks of a stage run."""
+
+    @property
+    def at_once(self) -> int:
+        """Most tasks under way."""
+
+    @property
+    def distant(self) -> bool:
+        """Whether tasks run in processes that cannot show their progress here."""
+
+    def sending(
+        self, task: Task[..., Any], carried: object
+    ) -> Callable[[object], PrefectFuture[Any]]:
+        """A function that starts the task for one item."""
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads of this process, at most `at_once`."""
+
+    at_once: int
+    distant: bool = False
+
+    def sending(
+        self, task: Task[..., Any], carried: object
+    ) -> Callable[[object], PrefectFuture[Any]]:
+        """As `Place.sending`; `carried` goes as it is, without Prefect looking into it."""
+        return lambda item: task.submit(quote(carried), item)
 
 
 def run_over(
@@ -62,36 +100,49 @@ def run_over(
     carried: object,
     items: Iterable[Any],
     total: int,
-    workers: int,
-    artifact: str,
+    place: Place,
+    stage: str,
 ) -> list[Any]:
-    """Run a task for every item, at most `workers` at a time; results in the order of items.
+    """Run a task for every item, at most `place.at_once` at a time; results in the order of items.
 
-    All items are tried even if one fails; then the first failure is raised, with the number of the
-    others. `carried` goes to each task as it is, without Prefect looking into it.
+    The next item starts when any of them is done, so that a slow one holds nobody up. All are
+    tried even if one fails; then the first failure is raised, with the number of the others.
     """
-    with _progress_artifact(artifact, total) as report:
-        running: deque[PrefectFuture[Any]] = deque()
-        results: list[Any] = []
-        failures: list[BaseException] = []
+    send = place.sending(task, carried)
+    show = progress.advancing(stage) if place.distant else _nothing
+    ended: SimpleQueue[int] = SimpleQueue()
+    running: dict[int, PrefectFuture[Any]] = {}
+    results: dict[int, Any] = {}
+    failures: dict[int, BaseException] = {}
+    with _progress_artifact(stage.replace("_", " "), total) as report:
 
         def settle() -> None:
-            future = running.popleft()
+            number = ended.get()
             try:
-                results.append(future.result())
+                results[number] = running.pop(number).result()
+                show(getattr(results[number], "rows", 0))
             except Exception as error:
-                failures.append(error)
+                failures[number] = error
             report(len(results) + len(failures))
 
-        for item in items:
-            if len(running) >= workers:
+        for number, item in enumerate(items):
+            if len(running) >= place.at_once:
                 settle()
-            running.append(task.submit(quote(carried), item))
+            running[number] = send(item)
+            running[number].add_done_callback(partial(_tell, ended, number))
         while running:
             settle()
     if failures:
-        _raise(failures, total)
-    return results
+        _raise([failures[number] for number in sorted(failures)], total)
+    return [results[number] for number in sorted(results)]
+
+
+def _nothing(_: int) -> None:
+    pass
+
+
+def _tell(ended: SimpleQueue[int], number: int, _: PrefectFuture[Any]) -> None:
+    ended.put(number)
 
 
 def _raise(failures: list[BaseException], total: int) -> None:

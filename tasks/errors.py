@@ -55,6 +55,18 @@ class WorkFolderError(MugeError):
         self.may_pass = may_pass
 
 
+class FileMissingError(WorkFolderError):
+    """A file that should be in the work folder is not there."""
+
+
+class StorageError(MugeError):
+    """Object storage cannot be reached, or does not know who asks."""
+
+    def __init__(self, message: str, may_pass: bool = True) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+
+
 class CollectionRecordError(UsageError):
     """A collection's record is missing, unfinished, or contradicts what was asked."""
 

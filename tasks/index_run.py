@@ -5,31 +5,42 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 from tasks.dataset.reader import open_reader
 from tasks.dataset.shards import Plan
 from tasks.encode.describe import describe_model
+from tasks.encode.reuse import Encodings
 from tasks.encode.stages import ImageStage
-from tasks.errors import CollectionRecordError
+from tasks.encode.workers import decoders_at_once
+from tasks.errors import CollectionRecordError, UsageError
 from tasks.records import CollectionInfo, ModelInfo
 from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
 from tasks.sparse.options import SparseOptions, sparse_options
 from tasks.store.documents import DocumentParts, collection_fields
 from tasks.store.open import check_address
-from tasks.work.collections import CollectionRecord, check_name
+from tasks.work.collections import CollectionRecord, check_name, find_record
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
 
 
 @dataclass(frozen=True)
 class IndexRun:
-    """A planned data set, a model and the options: all that an output's name depends on."""
+    """A planned data set, a model and the options: all that an output's name depends on.
+
+    `kept` is the hash of BM25 statistics to go on with, "" to count them over this data. `reuse` is
+    the folder that says where pictures and queries were encoded before, "" if nowhere;
+    `retry_rejects`: pictures that could not be decoded before are tried again.
+    """
 
     settings: Settings
     plan: Plan
     model: ModelInfo
+    kept: str = ""
+    reuse: str = ""
+    retry_rejects: bool = False
 
     @property
     def work(self) -> Folder:
@@ -47,7 +58,7 @@ class IndexRun:
         options = self.settings
         kind = options.picture if options.picture in ("jpeg", "png") else None
         side = options.thumbnail_pixels if kind == "jpeg" else None
-        made_of = {"kind": kind, "side": side, "limits": self._limits, "version": 1}
+        made_of = {**self._picture_options, "limits": self._limits, "version": 2}
         return ImageStage(
             images=f"images-{self._images}",
             pictures=f"pictures-{fingerprint(**made_of)}" if kind else "",
@@ -55,8 +66,22 @@ class IndexRun:
             longest=side,
             max_pixels=options.max_image_pixels,
             batch=options.batch_images,
-            decoders=options.workers,
+            decoders=decoders_at_once(options.decoders),
+            memory=options.batch_memory_mb << 20,
+            draft=options.jpeg_draft,
+            checkpoint=options.checkpoint_seconds,
         )
+
+    @property
+    def _picture_options(self) -> dict[str, Any]:
+        kind = self.settings.picture
+        side = self.settings.thumbnail_pixels if kind == "jpeg" else None
+        return {"kind": kind, "side": side, **self._draft}
+
+    @property
+    def _picture_form(self) -> str:
+        """Equal means that the pictures kept for people are the same."""
+        return fingerprint(**self._picture_options, version=2)
 
     @property
     def _images(self) -> str:
@@ -73,7 +98,13 @@ class IndexRun:
             "weights": self.model.weights,
             "dimension": self.model.dimension,
             "preprocessing": self.model.preprocessing,
+            **({} if self.settings.precision == "auto" else {"precision": self.settings.precision}),
+            **self._draft,
         }
+
+    @property
+    def _draft(self) -> dict[str, bool]:
+        return {"draft": True} if self.settings.jpeg_draft else {}
 
     @property
     def texts(self) -> str:
@@ -82,13 +113,18 @@ class IndexRun:
 
     @property
     def _sparse(self) -> str:
-        return fingerprint(
-            tokens=tokens.VERSION,
-            k1=bm25.K1,
-            b=bm25.B,
-            document=self.settings.document,
+        kept = {"kept": self.kept} if self.kept else {}
+        return fingerprint(**self._sparse_form, **kept)
+
+    @property
+    def _sparse_form(self) -> dict[str, Any]:
+        return {
+            "tokens": tokens.VERSION,
+            "k1": bm25.K1,
+            "b": bm25.B,
+            "document": self.settings.document,
             **self.sparse_options.fingerprint(),
-        )
+        }
 
     @cached_property
     def sparse_options(self) -> SparseOptions:
@@ -131,18 +167,51 @@ class IndexRun:
         )
 
     @property
+    def form(self) -> str:
+        """Fingerprint of model and document options: documents of two runs fit into one collection
+        if it is equal, and are equal if their rows are."""
+        options = self.settings
+        return fingerprint(
+            images=self._model_identity,
+            picture=self._picture_form,
+            sparse=self._sparse_form,
+            document=options.document,
+            partition=options.partition,
+        )
+
+    @property
     def stages(self) -> dict[str, str]:
         """What a search or evaluation needs of this run's folder."""
         return {
             "images": self.image_stage.images,
+            "pictures": self.image_stage.pictures,
+            "picture_form": self._picture_form,
             "texts": self.texts,
             "bm25": self.bm25,
             "sparse": self.sparse,
         }
 
-    def upserts(self, record: CollectionRecord) -> str:
-        """Folder of the upsert markers: anew for each collection and each time it is created."""
-        return f"upserts-{fingerprint(made_of=self.made_of, incarnation=record.incarnation)}"
+    @property
+    def own_encodings(self) -> Encodings:
+        """Where this run keeps what it encodes."""
+        stage = self.image_stage
+        return Encodings(self.plan.folder, stage.images, stage.pictures, self.texts)
+
+    def encodings(self, record: CollectionRecord) -> Encodings | None:
+        """What this run need not encode again of what a collection was made of; None if that was
+        another model, or has no pictures like those kept here."""
+        then, stages = record.model, record.stages
+        same = (then.weights, then.preprocessing) == (self.model.weights, self.model.preprocessing)
+        pictures = stages.get("pictures", "")
+        if self.image_stage.pictures and stages.get("picture_form") != self._picture_form:
+            return None
+        return Encodings(record.run, stages["images"], pictures, stages["texts"]) if same else None
+
+    def upserts(self, record: CollectionRecord, changes: str = "") -> str:
+        """Folder that says what the store holds: anew for each collection, each time it is created,
+        and each list of changes that is made to it."""
+        made = {"made_of": self.made_of, "incarnation": record.incarnation, "changes": changes}
+        return f"upserts-{fingerprint(**made)}"
 
     def new_record(self) -> CollectionRecord:
         """The record of a collection that this run starts to fill."""
@@ -163,11 +232,31 @@ class IndexRun:
             document=options.document,
             picture=options.picture,
             counts={},
+            form=self.form,
+            kept=self.kept,
         )
 
 
+@dataclass(frozen=True)
+class Filling:
+    """A collection that a run fills: with all its documents, or with the `changes` that a folder of
+    the run's lists."""
+
+    run: IndexRun
+    record: CollectionRecord
+    changes: str = ""
+
+    @property
+    def held(self) -> str:
+        """Folder of the ledgers: what the store holds of each shard."""
+        if self.record.made_of == self.run.made_of and self.record.held and not self.changes:
+            return self.record.held
+        return self.run.upserts(self.record, self.changes)
+
+
 def check_request(dataset: str, settings: Settings) -> ModelInfo:
-    """Refuse at once what cannot work: data set, names, store's address, work folder, model.
+    """Refuse at once what cannot work: data set, names, store's address, work folder, model,
+    device.
 
     Raises `UsageError` (a child) or `WorkFolderError`; returns the model's description.
     """
@@ -177,7 +266,29 @@ def check_request(dataset: str, settings: Settings) -> ModelInfo:
     check_address(settings.store_uri)
     Folder(settings.work_url).check_writable()
     sparse_options(settings)
+    check_runner(settings.runner)
+    # auto and cpu are always there, and torch is slow to load; Ray's nodes have their own devices
+    if settings.runner == "threads" and settings.device not in ("auto", "cpu"):
+        from tasks.encode.device import choose_devices
+
+        choose_devices(settings.device)
     return describe_model(settings.model)
+
+
+def check_runner(runner: str) -> None:
+    """Raise `UsageError` if the extra that a runner needs is not installed."""
+    if runner == "ray" and not (find_spec("ray") and find_spec("prefect_ray")):
+        raise UsageError("--runner ray needs the extra [ray]: pip install 'muge-search[ray]'")
+
+
+def as_recorded(run: IndexRun) -> IndexRun:
+    """The run as the record of its collection has it: of the same data that is indexed already, it
+    goes on with the BM25 statistics that were kept when the data changed."""
+    options = run.settings
+    record = find_record(run.work, options.store_uri, options.collection)
+    if record is None or record.data_fingerprint != run.plan.fingerprint:
+        return run
+    return replace(run, kept=record.kept)
 
 
 def agree(
@@ -207,12 +318,13 @@ def agree(
             stages=run.stages,
         )
     raise CollectionRecordError(
-        f"collection {name!r} was made with {_differences(run, record)}; use --replace to build "
+        f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
         f"it anew, or another --collection"
     )
 
 
-def _differences(run: IndexRun, record: CollectionRecord) -> str:
+def differences(run: IndexRun, record: CollectionRecord) -> str:
+    """What a collection was made with where it differs from what the run makes, for people."""
     now = run.new_record()
     pairs = {
         "model": (record.model.name, now.model.name),

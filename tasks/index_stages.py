@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tasks.dataset.reader import open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries, read_images, read_queries
+from tasks.encode.known import KnownImage
+from tasks.encode.reuse import known_images, known_of_part, known_texts, plan_reuse
 from tasks.encode.stages import (
     Encoded,
     encode_image_shard,
     encode_query_part,
     image_shard_done,
 )
-from tasks.index_run import IndexRun, agree
-from tasks.records import Document, Shard
+from tasks.errors import WorkFolderError
+from tasks.index_checks import verify_filled
+from tasks.index_run import Filling, IndexRun, agree
+from tasks.records import Document, Shard, UpsertResult
+from tasks.reindex.changes import read_deleted, read_sent
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25, load_bm25
 from tasks.sparse.stages import encode_sparse_shard, train_statistics
-from tasks.store.documents import collection_spec, read_documents
+from tasks.store.documents import collection_spec, document_digests, read_documents
+from tasks.store.ledger import ledger_of, read_ledger, write_ledger
 from tasks.store.open import shared_store
-from tasks.store.verify import verify_count, verify_documents
 from tasks.work.collections import (
     CollectionRecord,
     find_record,
@@ -31,14 +35,12 @@ from tasks.work.collections import (
     save_record,
 )
 from tasks.work.folder import Folder
-from tasks.work.markers import completed, mark_complete
+from tasks.work.markers import completed
 from tasks.work.progress import advancing
 from tasks.work.rejects import write_rejects
 
 if TYPE_CHECKING:
     from tasks.encode.encoder import Encoder
-
-SAMPLED_SHARDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +64,34 @@ def plan(dataset: str, settings: Settings) -> Plan:
     )
 
 
+def find_encoded(run: IndexRun, records: Sequence[CollectionRecord]) -> IndexRun:
+    """The run, knowing what of its data was encoded for these collections."""
+    sources = [found for record in records if (found := run.encodings(record)) is not None]
+    parts = run.plan.query_parts
+    reuse = plan_reuse(run.work, run.own_encodings, run.plan.shards, parts, sources)
+    return replace(run, reuse=reuse)
+
+
 def encode_images(run: IndexRun, shard: Shard) -> Encoded:
     """Encode the pictures of a shard, unless that is done."""
-    progress = advancing("encode_images")
-    if image_shard_done(run.folder, shard, run.image_stage) is None:
-        entries = list(read_entries(run.folder, shard))
-        pictures = read_images(open_reader(run.plan.dataset), entries)
-    else:
-        pictures = iter(())
+    done = image_shard_done(run.folder, shard, run.image_stage) if run.retry_rejects else None
+    again = done is not None and bool(done.counts["rejects"])
+
+    def known() -> dict[str, KnownImage]:
+        if again:
+            return known_of_part(run.work, run.own_encodings, shard.part)
+        return known_images(run.work, run.plan.folder, run.reuse, shard)
+
     return encode_image_shard(
-        run.folder, shard, pictures, run.image_stage, lambda: _encoder(run), progress
+        run.folder,
+        shard,
+        lambda: list(read_entries(run.folder, shard)),
+        lambda entries: read_images(open_reader(run.plan.dataset), entries),
+        run.image_stage,
+        lambda: _encoder(run, shard.index),
+        advancing("encode_images"),
+        known,
+        again,
     )
 
 
@@ -82,19 +102,35 @@ def encode_texts(run: IndexRun, part: int) -> Encoded:
         f"part-{part:05d}",
         read_queries(run.folder, part),
         run.texts,
-        lambda: _encoder(run),
+        lambda: _encoder(run, part),
         advancing("encode_texts"),
+        lambda: known_texts(run.work, run.plan.folder, run.reuse, part),
+        run.settings.checkpoint_seconds,
     )
 
 
-def _encoder(run: IndexRun) -> Encoder:
-    from tasks.encode.encoder import load_encoder  # torch: a run with nothing to do needs none
+def _encoder(run: IndexRun, part: int) -> Encoder:
+    """The encoder of a part: devices take turns, each part always on the same one."""
+    from tasks.encode.device import choose_devices  # torch: a run with nothing to do needs none
+    from tasks.encode.encoder import load_encoder
 
-    return load_encoder(run.model.name, run.settings.device)
+    options = run.settings
+    devices = choose_devices(options.device)
+    device = str(devices[part % len(devices)])
+    return load_encoder(run.model.name, device, options.precision, options.kernels)
 
 
 def train_sparse(run: IndexRun) -> str:
-    """Make the BM25 statistics of the data set, unless they are there; returns their hash."""
+    """Make the BM25 statistics of the data set, unless they are there; returns their hash.
+
+    Raises `WorkFolderError` if those that the run must go on with are gone.
+    """
+    if run.kept and completed(run.folder, run.bm25) is None:
+        raise WorkFolderError(
+            f"{run.folder.url}/{run.bm25}, the BM25 statistics that the collection was made with, "
+            f"is missing or altered; build a new collection: muge reindex --strategy blue-green",
+            may_pass=False,
+        )
     return train_statistics(
         run.folder, run.plan, run.settings.document, run.bm25, run.sparse_options
     ).hash
@@ -138,26 +174,59 @@ def open_collection(run: IndexRun, anew: bool) -> CollectionRecord:
     return known
 
 
-def upsert(filling: tuple[IndexRun, CollectionRecord], shard: Shard) -> Upserted:
-    """Send the documents of a shard to the store, unless that is done."""
-    run, record = filling
-    marker = f"{run.upserts(record)}/{shard.part}.json"
-    progress = advancing("upsert")
-    if completed(run.folder, marker) is not None:
-        said = run.folder.read_json(marker)
-        if not said["rejects"]:  # what the store refused is missing, so it is offered again
-            progress(shard.images)
-            return Upserted(said["documents"], 0, 0)
-    result = shared_store(run.settings.store_uri).upsert(
-        record.collection,
-        _counted(read_documents(run.folder, shard, run.parts), progress),
-        record.partition,
-    )
-    write_rejects(run.folder, f"{run.upserts(record)}-{shard.part}", result.rejects)
-    said = {"documents": result.upserted, "rejects": len(result.rejects)}
-    run.folder.write_json(marker, said)
-    mark_complete(run.folder, marker, **said)
-    return Upserted(result.upserted, len(result.rejects), result.upserted)
+def upsert(filling: Filling, shard: Shard) -> Upserted:
+    """Send those documents of a shard that the store does not hold yet, and note what it holds."""
+    run, progress = filling.run, advancing("upsert")
+    ledger = f"{filling.held}/{shard.part}.parquet"
+    embeddings = _embeddings(run, shard)
+    done = ledger_of(run.folder, ledger, embeddings)
+    if done is not None and not done.counts["rejects"]:
+        progress(shard.images)
+        return Upserted(done.counts["documents"], 0, 0)
+    digests = document_digests(run.folder, shard, run.parts)
+    # what the store refused before is missing in the ledger, so it is offered again
+    held = read_ledger(run.folder, ledger)
+    wanted = {i for i, digest in digests.items() if held.get(i) != digest}
+    if filling.changes and done is None:
+        wanted &= read_sent(run.folder, filling.changes, shard.part)
+    result = _send(filling, shard, wanted, progress) if wanted else UpsertResult(0)
+    refused = {reject.id for reject in result.rejects}
+    # an older version must not stay in the place of a refused one
+    gone = (held.keys() - digests.keys()) | (refused if filling.changes else set())
+    if gone:
+        store = shared_store(run.settings.store_uri)
+        store.delete(filling.record.collection, sorted(gone), filling.record.partition)
+    write_rejects(run.folder, f"{filling.held}-{shard.part}", result.rejects)
+    held = {i: digest for i, digest in digests.items() if i not in refused}
+    write_ledger(run.folder, ledger, held, embeddings, len(refused))
+    return Upserted(len(held), len(refused), result.upserted)
+
+
+def _embeddings(run: IndexRun, shard: Shard) -> str:
+    """The checksum of a shard's embeddings; raises `WorkFolderError` if they are torn."""
+    output = f"{run.image_stage.images}/{shard.part}.parquet"
+    marker = completed(run.folder, output)
+    if marker is None:
+        raise WorkFolderError(f"{run.folder.url}/{output} is missing or altered; run again")
+    return marker.checksum
+
+
+def _send(
+    filling: Filling, shard: Shard, wanted: set[str], progress: Callable[[int], None]
+) -> UpsertResult:
+    run, record = filling.run, filling.record
+    documents = (d for d in read_documents(run.folder, shard, run.parts) if d.id in wanted)
+    store = shared_store(run.settings.store_uri)
+    return store.upsert(record.collection, _counted(documents, progress), record.partition)
+
+
+def delete_removed(filling: Filling) -> int:
+    """Delete the documents that are gone from the data; returns how many were asked for."""
+    store, asked = shared_store(filling.run.settings.store_uri), 0
+    for ids in read_deleted(filling.run.folder, filling.changes):
+        store.delete(filling.record.collection, ids, filling.record.partition)
+        asked += len(ids)
+    return asked
 
 
 def _counted(documents: Iterator[Document], progress: Callable[[int], None]) -> Iterator[Document]:
@@ -166,31 +235,31 @@ def _counted(documents: Iterator[Document], progress: Callable[[int], None]) -> 
         yield document
 
 
-def verify(run: IndexRun, record: CollectionRecord, documents: int) -> None:
+def verify(filling: Filling, documents: int) -> None:
     """Compare the store with the run: the count, and a sample of documents re-read.
 
     Raises `VerificationError`.
     """
-    store = shared_store(run.settings.store_uri)
-    store.finish(record.collection)
-    verify_count(store, record.collection, documents, record.partition)
-    verify_documents(store, record.collection, list(_sampled(run)), record.partition)
+    verify_filled(filling, documents)
 
 
-def _sampled(run: IndexRun) -> Iterator[Document]:
-    """Documents evenly from up to `SAMPLED_SHARDS` shards."""
-    shards = run.plan.shards[:: max(1, len(run.plan.shards) // SAMPLED_SHARDS)]
-    each = max(1, run.settings.verify_samples // len(shards))
-    for shard in shards:
-        step = max(1, shard.images // each)
-        documents = read_documents(run.folder, shard, run.parts)
-        yield from itertools.islice(itertools.islice(documents, 0, None, step), each)
-
-
-def complete_record(
-    run: IndexRun, record: CollectionRecord, bm25: str, counts: dict[str, int]
-) -> CollectionRecord:
-    """Write that the collection is ready."""
-    ready = replace(record, status="ready", bm25=bm25, counts=counts)
+def complete_record(filling: Filling, bm25: str, counts: dict[str, int]) -> CollectionRecord:
+    """Write that the collection is ready and holds what the run made."""
+    run = filling.run
+    ready = replace(
+        filling.record,
+        status="ready",
+        model=run.model,
+        dataset=run.plan.dataset,
+        data_fingerprint=run.plan.fingerprint,
+        made_of=run.made_of,
+        run=run.plan.folder,
+        stages=run.stages,
+        bm25=bm25,
+        counts=counts,
+        kept=run.kept,
+        held=filling.held,
+        updates=(),
+    )
     save_record(run.work, ready)
     return ready

@@ -21,11 +21,11 @@ from prefect.tasks import Task
 from tasks import index_stages
 from tasks.errors import MugeError
 from tasks.evaluate import stages as evaluate_stages
-from tasks.index_run import IndexRun
+from tasks.index_run import Filling
 from tasks.records import Shard
+from tasks.reindex import blue_green, changes, checks, update
 from tasks.search import stages as search_stages
 from tasks.store.quota import share_quota
-from tasks.work.collections import CollectionRecord
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,11 +75,9 @@ encode_sparse = _stage("encode sparse", "encode sparse {shard.part}")(index_stag
 open_collection = _stage("open collection", "open collection")(index_stages.open_collection)
 
 
-def _upsert_within_quota(
-    filling: tuple[IndexRun, CollectionRecord], shard: Shard
-) -> index_stages.Upserted:
+def _upsert_within_quota(filling: Filling, shard: Shard) -> index_stages.Upserted:
     """Upsert a shard inside the quota that all runs on this server share, if there is one."""
-    remote = filling[0].settings.store_uri.startswith("dashvector:")
+    remote = filling.run.settings.store_uri.startswith("dashvector:")
     share_quota(_quota_slot if remote and _quota_exists() else None)
     return index_stages.upsert(filling, shard)
 
@@ -101,6 +99,12 @@ def _quota_slot() -> Iterator[None]:
 
 upsert = _stage("upsert", "upsert {shard.part}", tags=["upsert"])(_upsert_within_quota)
 verify = _stage("verify", "verify")(index_stages.verify)
+find_encoded = _stage("find encoded", "find what is encoded")(index_stages.find_encoded)
+keep_statistics = _stage("keep BM25", "keep BM25 statistics")(update.keep_statistics)
+find_changes = _stage("find changes", "find changes")(changes.find_changes)
+delete_removed = _stage("delete removed", "delete removed")(index_stages.delete_removed)
+choose_collection = _stage("choose collection", "choose collection")(blue_green.choose_collection)
+check_switch = _stage("check", "check before the switch")(checks.check_switch)
 search = _stage("search", "search")(search_stages.search)
 search_file = _stage("search file", "search file")(search_stages.search_file)
 evaluate = _stage("evaluate", "evaluate {dataset}")(evaluate_stages.evaluate)

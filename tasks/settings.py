@@ -46,8 +46,35 @@ class Settings(BaseSettings):
         64 * 1024 * 1024, ge=1, description="Larger image files are rejected unread, bytes."
     )
     shard_images: int = Field(1000, ge=1, description="Images a shard.")
-    batch_images: int = Field(64, ge=1, le=4096, description="Images a model call.")
+    batch_images: int = Field(
+        0, ge=0, le=4096, description="Images a model call; 0: as many as fit batch_memory_mb."
+    )
+    batch_memory_mb: int = Field(
+        4096, ge=64, description="GPU memory for the work on one batch, MiB."
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp8"] = Field(
+        "auto", description="Number format of the model; auto: the fastest the machine has."
+    )
+    kernels: Literal["eager", "compile", "graphs"] = Field(
+        "eager", description="The picture tower as it is, compiled, or as CUDA graphs."
+    )
+    jpeg_draft: bool = Field(
+        False, description="Decode large JPEGs at a fraction of their size: faster, not the same."
+    )
+    decoders: int = Field(
+        0, ge=0, le=256, description="Threads that decode pictures; 0: one a core."
+    )
+    checkpoint_seconds: float = Field(
+        10.0, ge=0.0, description="A killed run loses at most so much encoding of a shard, seconds."
+    )
     workers: int = Field(2, ge=1, le=256, description="Shards worked on at the same time.")
+    runner: Literal["threads", "ray"] = Field(
+        "threads", description="Encode in threads of this process, or on a Ray cluster."
+    )
+    ray_cpus: float = Field(1.0, gt=0, description="CPUs of the Ray cluster that one shard takes.")
+    ray_gpus: float | None = Field(
+        None, ge=0, description="GPUs that one shard takes. Default: 1 if the Ray cluster has any."
+    )
     user_dictionary: str | None = Field(
         None, description="File of words that BM25 never cuts apart, one a line."
     )
@@ -68,6 +95,15 @@ class Settings(BaseSettings):
     )
     topk: int = Field(10, ge=1, le=1024, description="Number of results.")
     verify_samples: int = Field(64, ge=1, description="Documents re-read after an index run.")
+    wait: float = Field(
+        0.0, ge=0.0, description="Wait for another run on the work folder to end, seconds."
+    )
+    max_drop: float = Field(
+        0.01, ge=0.0, le=1.0, description="R@10 that a new collection may be below the live one."
+    )
+    max_bm25_drift: float = Field(
+        0.1, ge=0.0, description="BM25 drift from which a reindex in place advises counting anew."
+    )
 
     @property
     def work_url(self) -> str:
@@ -134,6 +170,35 @@ class WebSettings(BaseSettings):
     examples: str = Field("", description="Example queries, by |. Default: texts of the data.")
 
 
+class DeploySettings(BaseSettings):
+    """Options of deployments on a Prefect server (`muge deploy`, `muge serve`)."""
+
+    model_config = SettingsConfigDict(env_prefix="MUGE_DEPLOY_", frozen=True, extra="ignore")
+
+    dataset: str = Field("sample:", description="Data set that the deployments index.")
+    queries: str | None = Field(
+        None,
+        description="Data set whose queries measure it. Default: itself; sample: its held-out part.",
+    )
+    source: str | None = Field(
+        None,
+        description="Where runs find the code: a folder that all workers have, or a git address. "
+        "Default: this installation.",
+    )
+    branch: str = Field("main", description="Branch of a git address.")
+    port: int = Field(
+        4200, ge=1, le=65535, description="Port of the Prefect server that `muge serve` starts."
+    )
+
+
+def load_deploy_settings(**given: Any) -> DeploySettings:
+    """As `load_settings`, for deployments."""
+    try:
+        return DeploySettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(_describe(error, "MUGE_DEPLOY_")) from None
+
+
 def load_web_settings(**given: Any) -> WebSettings:
     """As `load_settings`, for the server."""
     try:
@@ -161,6 +226,11 @@ def option_help(name: str) -> str:
 def web_option_help(name: str) -> str:
     """As `option_help`, for the server's options."""
     return WebSettings.model_fields[name].description or ""
+
+
+def deploy_option_help(name: str) -> str:
+    """As `option_help`, for the deployments' options."""
+    return DeploySettings.model_fields[name].description or ""
 
 
 def _describe(error: ValidationError, prefix: str = "MUGE_") -> str:

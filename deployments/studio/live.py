@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 
-from tasks.errors import CollectionRecordError
+from tasks.errors import CollectionRecordError, StoreError
 from tasks.search.questions import Question
 from tasks.search.searcher import Searcher, open_searcher
 from tasks.settings import Settings
 from tasks.store.contract import VectorStore
 from tasks.store.open import open_store
+from tasks.work.aliases import following
 from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
 
@@ -60,7 +61,7 @@ class LiveCollection:
         """Whether searches can be answered; asks the record only, never the store."""
         try:
             self._record_in_force()
-        except CollectionRecordError:
+        except (CollectionRecordError, StoreError):
             return False
         return self._searcher is not None
 
@@ -90,8 +91,13 @@ class LiveCollection:
         self._checked = time.monotonic()
 
     def _record_in_force(self) -> CollectionRecord:
-        """The record that the configured name means; an alias will be resolved here."""
-        settings = self._settings
+        """The record that the configured name, or its alias, means now."""
+        try:
+            settings = following(self._settings)
+        except StoreError:  # whoever keeps the aliases is away: the collection is still there
+            if self._searcher is None:
+                raise
+            return self._searcher.record
         return require_record(self._work, settings.store_uri, settings.collection)
 
     def _let_go(self) -> None:

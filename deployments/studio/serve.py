@@ -10,6 +10,7 @@ import uvicorn
 from deployments.studio.app import make_app
 from deployments.studio.guard import LOOPBACK
 from flows.outcomes import explained
+from flows.remote_store import prepare_store
 from tasks.settings import Settings, WebSettings, load_settings, load_web_settings
 
 CONNECTIONS = 512
@@ -19,6 +20,7 @@ CONNECTIONS = 512
 def serve(settings: Settings, web: WebSettings) -> None:
     """Listen until interrupted."""
     logging.basicConfig(level=logging.WARNING, format="muge web: %(message)s", stream=sys.stderr)
+    prepare_store(settings.store_uri)
     app = make_app(settings, web)
     if web.host not in LOOPBACK and web.token is None:
         print(

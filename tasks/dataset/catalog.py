@@ -87,7 +87,8 @@ class Catalog:
             read = 0
             for number, row in enumerate(reader.read(span)):
                 read += 1
-                row = replace(row, position=storable(row.position))
+                position = storable(row.position)
+                row = row if position == row.position else replace(row, position=position)
                 yield from self._add(row, span_number, number)
             self._rows += read
             advance(read)

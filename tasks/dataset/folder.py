@@ -9,11 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import fsspec
-
 from tasks.dataset.reader import DatasetName, integer_id, stable_id
 from tasks.errors import DatasetError
 from tasks.records import Row, Span
+from tasks.work.filesystems import open_filesystem, storage_errors
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 QUERY_FILES = ("queries.jsonl", "queries.csv")
@@ -33,11 +32,14 @@ class FolderReader:
         self.name = name.slug
         self._url = name.path
         try:
-            self._filesystem, root = fsspec.core.url_to_fs(name.path)
-            self._root = str(root).rstrip("/")
-            if not self._filesystem.isdir(self._root):
-                raise DatasetError(f"data set folder {name.path!r} is not there, or not a folder")
-            found = sorted(self._filesystem.find(self._root))
+            self._filesystem, root = open_filesystem(name.path)
+            self._root = root.rstrip("/")
+            with storage_errors(f"cannot read data set {name.path}"):
+                if not self._filesystem.isdir(self._root):
+                    raise DatasetError(
+                        f"data set folder {name.path!r} is not there, or not a folder"
+                    )
+                found = sorted(self._filesystem.find(self._root))
         except (OSError, ImportError, ValueError) as error:
             raise DatasetError(f"data set folder {name.path!r}: {error}") from None
         inside = [path[len(self._root) + 1 :] for path in found]
@@ -66,12 +68,21 @@ class FolderReader:
         for path in self._pictures[span.start : span.stop]:
             image_id = ids.get(path, stable_id(path))
             try:
-                image = self._filesystem.cat_file(f"{self._root}/{path}")
+                with storage_errors(f"cannot read {self._url}/{path}"):
+                    image = self._filesystem.cat_file(f"{self._root}/{path}")
             except OSError as error:
                 yield Row(path, image_id, defect=("unreadable_file", str(error)))
                 continue
             text = None if self._query_file else _text_of(path)
             yield Row(path, image_id, image, query=text)
+
+    def read_queries(self, span: Span) -> Iterator[Row]:
+        """The lines of the query file; without one the pictures' names, no file opened."""
+        if span.source:
+            yield from self._read_queries(span.source)
+        elif not self._query_file:
+            for path in self._pictures[span.start : span.stop]:
+                yield Row(path, stable_id(path), query=_text_of(path))
 
     def _picture_ids(self) -> dict[str, int]:
         """Ids that the query file gives to pictures; the first line that names a picture wins."""
@@ -102,6 +113,7 @@ class FolderReader:
         lines = _csv_lines if self._query_file.endswith(".csv") else _json_lines
         try:
             with (
+                storage_errors(f"cannot read {self._url}/{self._query_file}"),
                 self._filesystem.open(f"{self._root}/{self._query_file}", "rb") as raw,
                 # bytes that are no UTF-8 become lone surrogates, which the catalog rejects
                 io.TextIOWrapper(raw, "utf-8-sig", "surrogateescape", newline="") as text,

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.work.filesystems import AHEAD_BYTES, storage_errors
+
 PIECE_BYTES = 1 << 20
 
 
@@ -27,8 +29,13 @@ class Line:
 
 @contextmanager
 def open_lines(filesystem: Any, path: str) -> Iterator[io.BufferedIOBase]:
-    """A file of an fsspec file system, unpacked if its name ends with .gz; raises `OSError`."""
-    with filesystem.open(path, "rb") as raw, io.BufferedReader(raw, PIECE_BYTES) as handle:
+    """A file of an fsspec file system, unpacked if its name ends with .gz; raises `OSError` or
+    `StorageError`."""
+    with (
+        storage_errors(f"cannot read {path}"),
+        filesystem.open(path, "rb", block_size=AHEAD_BYTES) as raw,
+        io.BufferedReader(raw, PIECE_BYTES) as handle,
+    ):
         if path.endswith(".gz"):
             if not handle.peek(1):
                 raise OSError("the file is empty, expected gzip")

@@ -57,6 +57,10 @@ class ModelscopeReader:
         """The rows of a span; errors as those readers'."""
         return self._files.read(span)
 
+    def read_queries(self, span: Span) -> Iterator[Row]:
+        """As those readers do."""
+        return self._files.read_queries(span)
+
 
 def _fetch_once(name: str, revision: str, split: str) -> Path:
     """The snapshot's folder, looked for once a process: stages open the data set for each shard."""

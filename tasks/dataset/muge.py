@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
-
 from tasks.dataset.lines import Line, open_lines, read_lines
 from tasks.dataset.reader import DatasetName, integer_id
 from tasks.errors import DatasetError
 from tasks.records import Row, Span
+from tasks.work.filesystems import open_filesystem, storage_errors
 
 SPAN_BYTES = 8 << 20
 LONGEST_PICTURE_LINE = 96 << 20  # bytes; base64 of 64 MiB, the default --max-image-bytes, fits
@@ -39,11 +38,14 @@ class MugeReader:
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug
         try:
-            self._filesystem, root = fsspec.core.url_to_fs(name.path)
-            root = str(root).rstrip("/")
-            if not self._filesystem.isdir(root):
-                raise DatasetError(f"data set folder {name.path!r} is not there, or not a folder")
-            entries = self._filesystem.ls(root, detail=True)
+            self._filesystem, root = open_filesystem(name.path)
+            root = root.rstrip("/")
+            with storage_errors(f"cannot read data set {name.path}"):
+                if not self._filesystem.isdir(root):
+                    raise DatasetError(
+                        f"data set folder {name.path!r} is not there, or not a folder"
+                    )
+                entries = self._filesystem.ls(root, detail=True)
             files = {e["name"].rsplit("/", 1)[-1]: e for e in entries if e["type"] == "file"}
             self._files = _choose(name, set(files))
             self._sizes = {file: _size(files[file]) for file in self._files}
@@ -80,6 +82,10 @@ class MugeReader:
             raise DatasetError(f"{self._root}/{span.source} cannot be read: {error}") from None
         if number is not None:
             self._numbers[span.source, span.stop] = number
+
+    def read_queries(self, span: Span) -> Iterator[Row]:
+        """The pairs of a span; pictures have no query."""
+        return iter(()) if PICTURES.fullmatch(span.source) else self.read(span)
 
 
 @dataclass(frozen=True, slots=True)

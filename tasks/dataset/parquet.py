@@ -5,11 +5,10 @@ An image is its bytes, a struct of bytes and path, or the path of a file beside 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
@@ -17,6 +16,7 @@ import pyarrow.types as kinds
 from tasks.dataset.reader import DatasetName, integer_id
 from tasks.errors import DatasetError
 from tasks.records import Row, Span
+from tasks.work.filesystems import AHEAD_BYTES, open_filesystem, storage_errors
 
 ROWS_A_SPAN = 512
 ROWS_AT_ONCE = 64
@@ -31,8 +31,9 @@ class ParquetReader:
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug
         try:
-            self._filesystem, root = fsspec.core.url_to_fs(name.path)
-            self._paths = self._find(str(root), name.options.get("split", ""))
+            self._filesystem, root = open_filesystem(name.path)
+            with storage_errors(f"cannot read data set {name.path}"):
+                self._paths = self._find(root, name.options.get("split", ""))
         except (OSError, ImportError, ValueError) as error:
             raise DatasetError(f"data set {name.path!r} cannot be read: {error}") from None
         if not self._paths:
@@ -62,17 +63,30 @@ class ParquetReader:
 
     def read(self, span: Span) -> Iterator[Row]:
         """The rows of a span, `ROWS_AT_ONCE` in memory."""
+        for position, line, paths in self._lines(span, WANTED):
+            yield self._row(position, line, span.source, paths)
+
+    def read_queries(self, span: Span) -> Iterator[Row]:
+        """The rows of a span; the column of pictures is not read."""
+        wanted = [name for name in WANTED if name != "image"]
+        for position, line, _ in self._lines(span, wanted):
+            yield _as_row(position, {**line, "image": None})
+
+    def _lines(
+        self, span: Span, wanted: Sequence[str]
+    ) -> Iterator[tuple[str, dict[str, Any], bool]]:
+        """Position and wanted columns of each row, and whether images are paths there."""
         short = span.source.rsplit("/", 1)[-1]
         groups = range(span.start, span.stop)
         with self._open(span.source) as file:
             if span.stop > file.num_row_groups:
                 return  # cut short since; who wanted its rows will miss them
             number = sum(file.metadata.row_group(n).num_rows for n in range(span.start))
-            columns = [name for name in WANTED if name in file.schema_arrow.names]
+            columns = [name for name in wanted if name in file.schema_arrow.names]
             paths = "image" in columns and _is_text(_plain(file.schema_arrow.field("image").type))
             for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns):
                 for line in _raw_text(batch).to_pylist():
-                    yield self._row(f"{short}:{number}", line, span.source, paths)
+                    yield f"{short}:{number}", line, paths
                     number += 1
 
     def _row(self, position: str, line: dict[str, Any], source: str, paths: bool) -> Row:
@@ -97,7 +111,8 @@ class ParquetReader:
             raise ValueError("only files beside the Parquet file are read")
         folder = source.rsplit("/", 1)[0]
         try:
-            content: bytes = self._filesystem.cat_file(f"{folder}/{path}")
+            with storage_errors(f"cannot read {folder}/{path}"):
+                content: bytes = self._filesystem.cat_file(f"{folder}/{path}")
         except FileNotFoundError:
             raise ValueError("it is not there, and its bytes are not in the row") from None
         return content
@@ -107,7 +122,10 @@ class ParquetReader:
         """The file, read page by page and not a row group's whole column at a time; whatever is
         wrong with it is a `DatasetError`."""
         try:
-            with self._filesystem.open(path, "rb") as handle:
+            with (
+                storage_errors(f"cannot read {path}"),
+                self._filesystem.open(path, "rb", block_size=AHEAD_BYTES) as handle,
+            ):
                 file = pq.ParquetFile(handle, buffer_size=BUFFER_BYTES, pre_buffer=False)
                 _check_columns(path, file.schema_arrow)
                 yield file

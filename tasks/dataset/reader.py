@@ -40,6 +40,9 @@ class Reader(Protocol):
         A line that makes no sense comes as a row with a `defect`, never as an exception.
         """
 
+    def read_queries(self, span: Span) -> Iterator[Row]:
+        """As `read`, without the pictures' bytes: only rows that have a query must come."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetName:

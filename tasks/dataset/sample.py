@@ -45,5 +45,9 @@ class SampleReader:
                 for image_id in line["image_ids"]:
                     yield Row(position, image_id, None, line["query_id"], line["query"])
 
+    def read_queries(self, span: Span) -> Iterator[Row]:
+        """The queries of a span; pictures have none."""
+        return iter(()) if span.source == "images.parquet" else self.read(span)
+
     def _open(self, name: str) -> pq.ParquetFile:
         return pq.ParquetFile(str(self._data / name))

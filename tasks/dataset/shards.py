@@ -75,7 +75,7 @@ def plan_shards(
             rejects=[(r.position, r.code, r.payload_hash) for r in rejects],
         )
         where = f"{reader.name}/{full}"
-        known = _read_plan(work.sub(where), name)
+        known = find_plan(work.sub(where), name)
         if known is not None:
             return known
         plan = _write_parts(catalog, work.sub(where), shard_images)
@@ -130,7 +130,9 @@ def _write(folder: Folder, name: str, rows: list[dict[str, Any]], schema: pa.Sch
     mark_complete(folder, name, rows=len(rows))
 
 
-def _read_plan(folder: Folder, name: str) -> Plan | None:
+def find_plan(folder: Folder, name: str = "") -> Plan | None:
+    """The plan of a run's folder, of the data set `name`; None if any part of it is missing, torn
+    or altered."""
     if completed(folder, "shards.json") is None:
         return None
     plan = _as_plan(folder.read_json("shards.json"), name)

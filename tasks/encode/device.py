@@ -1,4 +1,4 @@
-"""Which device a model runs on, and in which number format."""
+"""Which devices a model runs on."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ import torch
 from tasks.errors import DeviceError
 
 
-def choose_device(device: str) -> torch.device:
-    """The device meant by auto, cpu, cuda, cuda:N or mps; auto takes CUDA, else MPS, else the CPU.
+def choose_devices(device: str) -> list[torch.device]:
+    """The devices meant by auto, cpu, cuda, cuda:N or mps, the best first.
 
-    Raises `DeviceError` saying what was asked for and what is there.
+    auto takes CUDA, else MPS, else the CPU; auto and cuda take every GPU of the machine. Raises
+    `DeviceError` saying what was asked for and what is there.
     """
     there = available_devices()
-    if device == "auto":
-        return torch.device(there[0])
-    wanted = "cuda:0" if device == "cuda" else device
-    if wanted not in there:
+    gpus = [name for name in there if name.startswith("cuda")]
+    wanted = {"auto": gpus or there[:1], "cuda": gpus}.get(device, [device])
+    if not wanted or wanted[0] not in there:
         raise DeviceError(
             f"device {device!r} was asked for, but this machine has: {', '.join(there)}; "
             "use one of these, or auto"
         )
-    return torch.device(wanted)
+    return [torch.device(name) for name in wanted]
+
+
+def choose_device(device: str) -> torch.device:
+    """The first of `choose_devices`."""
+    return choose_devices(device)[0]
 
 
 def available_devices() -> list[str]:
@@ -29,12 +34,3 @@ def available_devices() -> list[str]:
     cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return [*cuda, *mps, "cpu"]
-
-
-def working_type(device: torch.device) -> torch.dtype:
-    """float32, but on CUDA bfloat16, or float16 where bfloat16 is only emulated."""
-    if device.type != "cuda":
-        return torch.float32
-    with torch.cuda.device(device):
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if native else torch.float16

@@ -52,10 +52,17 @@ class DecodedPicture:
 
 
 def decode_picture(
-    data: bytes, resolution: int, max_pixels: int, thumbnail: int | None = None
+    data: bytes,
+    resolution: int,
+    max_pixels: int,
+    thumbnail: int | None = None,
+    draft: bool = False,
 ) -> DecodedPicture:
     """Decode a picture once, for the model and, if `thumbnail` (longest side, pixels) is given,
-    for people.
+    for people: a JPEG, never enlarged, upright, transparency on white, without metadata.
+
+    `draft` decodes a JPEG at a half, quarter or eighth of its size where that is still as large as
+    what is made of it: faster for large ones, and not the same pixels.
 
     The size in the header is checked against `max_pixels` (width x height) before anything is
     decoded. Raises `ImageError` with code empty, not_an_image, too_large, truncated or unreadable.
@@ -66,12 +73,16 @@ def decode_picture(
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_size(image, max_pixels)
+            width, height = image.size
+            if draft:
+                side = max(resolution, thumbnail or 0)
+                image.draft(None, (side, side))
             image.load()
             return DecodedPicture(
                 pixels=np.array(_squash(image, resolution)),
                 thumbnail=None if thumbnail is None else _jpeg_for_people(image, thumbnail),
-                width=image.width,
-                height=image.height,
+                width=width,
+                height=height,
                 format=image.format or "",
             )
     except ImageError:
@@ -85,14 +96,6 @@ def decode_picture(
 def decode_image(data: bytes, resolution: int, max_pixels: int) -> Uint8:
     """The (resolution, resolution, 3) uint8 RGB pixels a model sees; errors as `decode_picture`."""
     return decode_picture(data, resolution, max_pixels).pixels
-
-
-def thumbnail_jpeg(data: bytes, longest: int, max_pixels: int) -> bytes:
-    """A JPEG for people, at most `longest` pixels a side, never enlarged, upright, transparency on
-    white, without metadata; errors as `decode_picture`."""
-    thumbnail = decode_picture(data, 1, max_pixels, longest).thumbnail
-    assert thumbnail is not None
-    return thumbnail
 
 
 def picture_png(data: bytes, max_pixels: int) -> bytes:
@@ -129,7 +132,8 @@ def _jpeg_for_people(image: Image.Image, longest: int) -> bytes:
     picture = _displayable(image)
     scale = min(1.0, longest / max(picture.size))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    picture = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    # as sharp as bicubic when it shrinks, in two thirds of the time
+    picture = picture.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
     if picture.mode == "RGBA":
         white = Image.new("RGB", size, "white")
         white.paste(picture, mask=picture.getchannel("A"))

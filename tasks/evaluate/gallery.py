@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from tasks.dataset.shards import read_entries, read_shards
 from tasks.encode.embeddings import read_embeddings
-from tasks.errors import CollectionRecordError
+from tasks.errors import CollectionRecordError, QueryError
 from tasks.evaluate.exact import Chunk, read_chunks
-from tasks.records import Float32, Shard
+from tasks.evaluate.filters import read_filter
+from tasks.records import Float32, Query, Shard
 from tasks.search.searcher import check_model, open_searcher
 from tasks.settings import Settings
 from tasks.sparse.stages import document_texts
 from tasks.store.contract import VectorStore
-from tasks.store.documents import DocumentParts
+from tasks.store.documents import DocumentParts, read_fields
 from tasks.store.open import shared_store
 from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
@@ -22,16 +24,23 @@ from tasks.work.folder import Folder
 
 @dataclass(frozen=True)
 class Gallery:
-    """A collection with what it was made of."""
+    """A collection with what it was made of.
+
+    With a `filter` the gallery is the documents that it takes, `allowed` ids, as read from the run:
+    whether the store takes the same is what an evaluation finds out.
+    """
 
     record: CollectionRecord
     store: VectorStore
     run: Folder
     shards: tuple[Shard, ...]
     parts: DocumentParts
+    filter: str | None = None
+    allowed: frozenset[str] | None = None
 
     def texts(self) -> Iterator[str]:
-        """Every query that some document carries, as often as it is carried."""
+        """Every query that some document carries, as often as it is carried, whatever the filter:
+        BM25 statistics know them all."""
         for shard in self.shards:
             for entry in read_entries(self.run, shard):
                 yield from entry.queries
@@ -52,21 +61,32 @@ class Gallery:
         for shard in self.shards:
             name = f"{self.parts.images}/{shard.part}.parquet"
             for ids, _, vectors in read_embeddings(self.run, name):
-                yield ids, vectors
+                kept = self._kept(ids, self._allowed_images)
+                yield [ids[n] for n in kept], vectors[kept]
 
     def chunks(self) -> Iterator[Chunk]:
         """All documents in the gallery: ids, vectors and stored BM25 vectors."""
-        return read_chunks(self.run, self.shards, self.parts)
+        for ids, vectors, sparse in read_chunks(self.run, self.shards, self.parts):
+            kept = self._kept(ids, self.allowed)
+            yield [ids[n] for n in kept], vectors[kept], [sparse[n] for n in kept]
+
+    @cached_property
+    def _allowed_images(self) -> frozenset[str] | None:
+        return None if self.allowed is None else frozenset(map(image_of, self.allowed))
+
+    def _kept(self, ids: Sequence[str], allowed: frozenset[str] | None) -> list[int]:
+        return [n for n, each in enumerate(ids) if allowed is None or each in allowed]
 
     def image_ids(self) -> set[str]:
         """The ids of all pictures that are in the gallery."""
         return {image for ids, _ in self.pictures() for image in ids}
 
 
-def open_gallery(settings: Settings) -> Gallery:
+def open_gallery(settings: Settings, filter: str | None = None) -> Gallery:
     """The collection that the settings name, checked against its record.
 
-    Raises `CollectionRecordError` as `open_searcher` does, or if documents are missing.
+    Raises `CollectionRecordError` as `open_searcher` does, or if documents are missing, and
+    `QueryError` for a filter that the store or exact search cannot use, or that takes nothing.
     """
     store = shared_store(settings.store_uri)
     record = open_searcher(settings, store).record
@@ -85,7 +105,29 @@ def open_gallery(settings: Settings) -> Gallery:
         pictures=None,
         picture_is_position=False,
     )
-    return Gallery(record, store, run, read_shards(run), parts)
+    gallery = Gallery(record, store, run, tuple(read_shards(run)), parts)
+    return gallery if filter is None else _filtered(gallery, filter)
+
+
+def _filtered(gallery: Gallery, filter: str) -> Gallery:
+    takes = read_filter(filter)
+    record = gallery.record
+    # what the store cannot use is better known now than after the exact search
+    probe = Query(None, {0: 1.0}, 0.0, 1, filter, (), record.partition)
+    gallery.store.query(record.collection, probe)
+    allowed = frozenset(
+        document
+        for shard in gallery.shards
+        for document, fields in read_fields(gallery.run, shard, gallery.parts.form)
+        if takes(fields)
+    )
+    found = replace(gallery, filter=filter, allowed=allowed)
+    if not found.image_ids():
+        raise QueryError(
+            f"filter {filter!r} takes none of the {record.counts['documents']} documents of "
+            f"collection {record.collection!r}: nothing to measure"
+        )
+    return found
 
 
 def image_of(document: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from tasks.errors import MugeError, UsageError
 from tasks.evaluate.metrics import METRICS
 
-SAME = ("protocol", "queries", "queries_fingerprint", "alpha")
+SAME = ("protocol", "queries", "queries_fingerprint", "alpha", "filter")
 """What must be equal for two evaluations to be comparable (where both say it)."""
 
 WHERE = ("metrics", "through_store")
@@ -60,12 +60,14 @@ def changes(
 ) -> list[Change]:
     """Every number of the baseline beside the one of now; both as `muge evaluate --json` prints.
 
-    Raises `UsageError` if they are not of the same queries, protocol and alpha.
+    Raises `UsageError` if they are not of the same queries, protocol, alpha and filter.
     """
     for name in SAME:
-        if name in baseline and name in measured and baseline[name] != measured[name]:
+        # evaluations before there were filters say nothing of one
+        then = baseline.get(name, None if name == "filter" else measured.get(name))
+        if name in measured and then != measured[name]:
             raise UsageError(
-                f"the baseline cannot be compared: its {name} is {baseline[name]}, here it is "
+                f"the baseline cannot be compared: its {name} is {then}, here it is "
                 f"{measured[name]}; measure a new baseline with `muge evaluate --json`"
             )
     return list(_changes(baseline, measured, max_drop))

@@ -72,7 +72,7 @@ def read_judgements(reader: Reader, name: str, unanswered: bool = False) -> list
 
 def _pairs(reader: Reader) -> Iterator[tuple[int, str, int | None]]:
     for span in reader.spans():
-        for row in reader.read(span):
+        for row in reader.read_queries(span):
             if row.query is None or row.defect is not None:
                 continue
             try:

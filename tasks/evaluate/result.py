@@ -43,7 +43,7 @@ class Evaluation:
     `without_positive` counts queries whose relevant images are not in the gallery: they score 0.
     `unanswered` counts queries for which the data names no image at all: they have no score.
     `intervals` are of `metrics`; `gains` are paired differences of hybrid from dense and sparse.
-    `curves` are R@1 to R@100 by mode.
+    `curves` are R@1 to R@100 by mode. With a `filter` the gallery is what it takes, everywhere.
     """
 
     dataset: str
@@ -67,6 +67,7 @@ class Evaluation:
     breakdown: dict[str, list[Group]] = field(default_factory=dict)
     worst: tuple[Worst, ...] = ()
     sweep: Sweep | None = None
+    filter: str | None = None
 
 
 def as_json(measured: Evaluation) -> dict[str, Any]:
@@ -77,6 +78,7 @@ def as_json(measured: Evaluation) -> dict[str, Any]:
         "dataset": measured.dataset,
         "collection": measured.collection,
         "model": measured.model,
+        "filter": measured.filter,
         "queries": measured.queries,
         "gallery": measured.gallery,
         "queries_without_positive": measured.without_positive,

@@ -10,9 +10,10 @@ import numpy as np
 
 from tasks.dataset.reader import open_reader
 from tasks.errors import DatasetError, UsageError
+from tasks.evaluate.asked import Asked, Ranked, by_mode, encode_queries, filled, modes_of
 from tasks.evaluate.breakdown import Group, by_frequency, by_length
 from tasks.evaluate.directions import Direction, picture_to_picture, picture_to_text
-from tasks.evaluate.exact import QueryVectors, rank_exactly, weighted
+from tasks.evaluate.exact import rank_exactly, weighted
 from tasks.evaluate.fusion import (
     ALPHAS,
     Keywords,
@@ -32,14 +33,12 @@ from tasks.evaluate.judgements import (
 )
 from tasks.evaluate.keywords import keyword_scores
 from tasks.evaluate.live import ask_store
-from tasks.evaluate.metrics import METRICS, Float64, overlap_at, recall_curve, score_queries
+from tasks.evaluate.metrics import METRICS, Float64, overlap_at, recall_curve
 from tasks.evaluate.origin import origin_of
 from tasks.evaluate.predictions import write_predictions
-from tasks.evaluate.result import Evaluation, Table
+from tasks.evaluate.result import Evaluation, Table, Worst
 from tasks.evaluate.worst import worst_queries
-from tasks.search.searcher import load_statistics
 from tasks.settings import Settings
-from tasks.sparse.bm25 import Bm25
 from tasks.work.progress import finish, start
 
 __all__ = ["DEPTH", "Evaluation", "EvaluationOptions", "evaluate"]
@@ -47,39 +46,16 @@ __all__ = ["DEPTH", "Evaluation", "EvaluationOptions", "evaluate"]
 DEPTH = 100
 """Documents ranked a query; a first positive below that counts 0 in MRR."""
 
-Rankings = list[list[str]]
-
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOptions:
-    """What to measure beyond the standard; `predictions` is a file for the leaderboard's lines."""
+    """What to measure beyond the standard; `predictions` is a file for the leaderboard's lines,
+    `filter` restricts the gallery to the documents that it takes."""
 
     protocol: ProtocolName = "auto"
     alpha_sweep: bool = False
     predictions: str | None = None
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """The queries of an evaluation; `judged` are the places of those with an answer."""
-
-    judgements: list[Judgement]
-    judged: list[int]
-    vectors: QueryVectors
-    bm25: Bm25
-
-    @property
-    def answered(self) -> list[Judgement]:
-        return [self.judgements[place] for place in self.judged]
-
-    @property
-    def relevant(self) -> list[frozenset[str]]:
-        return [judgement.relevant for judgement in self.answered]
-
-    def score(self, rankings: Sequence[list[str]]) -> Float64:
-        """(judged queries, len(METRICS)) of document rankings of all queries."""
-        images = [images_of(rankings[place]) for place in self.judged]
-        return score_queries(images, self.relevant)
+    filter: str | None = None
 
 
 def evaluate(
@@ -88,44 +64,36 @@ def evaluate(
     """Measure a collection with the queries of a data set.
 
     Raises `DatasetError` without a usable query, `UsageError` for a protocol or a sweep that would
-    measure hybrid search on its own answers, `CollectionRecordError` as `open_searcher` does.
+    measure hybrid search on its own answers, `QueryError` for a filter that cannot be used,
+    `CollectionRecordError` as `open_searcher` does.
     """
     clock = _Clock()
-    gallery = open_gallery(settings)
+    gallery = open_gallery(settings, options.filter)
     judgements = read_judgements(open_reader(dataset), dataset, unanswered=True)
     protocol = choose_protocol(judgements, gallery.texts(), options.protocol)
     _check(dataset, judgements, protocol, options)
     start("search_exact", None)
-    asked = _encode(gallery, judgements, settings)
+    asked = encode_queries(gallery, judgements, settings)
     keywords = keyword_scores(gallery, asked.bm25, judgements, protocol)
-    modes = _modes(protocol, settings.alpha)
     clock.lap("encode")
-    exact = rank_exactly(
-        gallery.chunks,
-        asked.vectors,
-        keywords,
-        {alpha: weighted(alpha) for alpha in sorted(set(modes.values()))},
-        DEPTH,
-    )
+    exact = _exactly(gallery, asked, keywords, modes_of(protocol.honest_hybrid, settings.alpha))
     finish("search_exact")
     clock.lap("exact")
-    main = exact[modes.get("hybrid", modes["dense"])]
     if options.predictions is not None:
-        images = [images_of(ranking) for ranking in _filled(main, exact[1.0])]
+        images = [images_of(ranking) for ranking in filled(exact)]
         write_predictions(options.predictions, judgements, images)
-    live_modes = modes if protocol.honest_store else {"dense": 1.0}
-    live = {a: ask_store(gallery, asked.vectors, a, DEPTH) for a in sorted({*live_modes.values()})}
+    live = _live(gallery, asked, modes_of(protocol.honest_store, settings.alpha))
     clock.lap("store")
-    live_main = live_modes.get("hybrid", live_modes["dense"])
-    known = gallery.image_ids()
-    scores = {mode: asked.score(exact[alpha]) for mode, alpha in modes.items()}
-    intervals = intervals_of({**scores, **_differences(scores)}, METRICS)
     sweep = _sweep(gallery, asked, keywords, settings.alpha) if options.alpha_sweep else None
     clock.lap("sweep")
+    origin = origin_of(dataset, settings, _as_arguments(options), gallery.record, judgements)
+    known, scores = gallery.image_ids(), exact.scores(asked)
+    intervals = intervals_of({**scores, **_differences(scores)}, METRICS)
     return Evaluation(
         dataset=dataset,
         collection=gallery.record.collection,
         model=gallery.record.model.name,
+        filter=options.filter,
         protocol=protocol,
         queries=len(asked.judged),
         gallery=len(known),
@@ -135,14 +103,14 @@ def evaluate(
         metrics=_means(scores),
         intervals={mode: intervals[mode] for mode in scores if mode in intervals},
         gains={name: found for name, found in intervals.items() if name not in scores},
-        through_store=_means({m: asked.score(live[a]) for m, a in live_modes.items()}),
-        ann_recall=_mean_overlap(live[live_main], exact[live_main]),
-        curves=_curves(asked, {mode: exact[alpha] for mode, alpha in modes.items()}),
+        through_store=_means(live.scores(asked)),
+        ann_recall=_ann_recall(live, exact),
+        curves=_curves(asked, exact),
         directions=_directions(gallery, asked),
         breakdown=_breakdown(asked, scores),
-        worst=worst_queries(gallery, asked.answered, [main[n] for n in asked.judged], known),
+        worst=_worst(gallery, asked, exact, known),
         sweep=sweep,
-        origin=origin_of(dataset, settings, _as_arguments(options), gallery.record, judgements),
+        origin=origin,
         seconds=clock.done("report"),
     )
 
@@ -179,31 +147,18 @@ def _check(
         )
 
 
-def _encode(gallery: Gallery, judgements: list[Judgement], settings: Settings) -> _Asked:
-    from tasks.encode.encoder import load_encoder
-
-    record = gallery.record
-    bm25 = load_statistics(record, gallery.run)
-    texts = [judgement.text for judgement in judgements]
-    vectors = QueryVectors(
-        ids=tuple(judgement.query_id for judgement in judgements),
-        dense=load_encoder(record.model.name, settings.device).encode_texts(texts),
-        sparse=tuple(bm25.encode_query(text) for text in texts),
-    )
-    judged = [place for place, judgement in enumerate(judgements) if judgement.relevant]
-    return _Asked(judgements, judged, vectors, bm25)
+def _exactly(
+    gallery: Gallery, asked: Asked, keywords: Keywords, modes: Mapping[str, float]
+) -> Ranked:
+    fusions = {alpha: weighted(alpha) for alpha in sorted(set(modes.values()))}
+    found = rank_exactly(gallery.chunks, asked.vectors, keywords, fusions, DEPTH)
+    return by_mode(modes, found)
 
 
-def _modes(protocol: Protocol, alpha: float) -> dict[str, float]:
-    """The modes that may be measured, and the alpha of each."""
-    if not protocol.honest_hybrid:
-        return {"dense": 1.0}
-    return {"dense": 1.0, "sparse": 0.0, "hybrid": alpha}
-
-
-def _filled(main: Rankings, dense: Rankings) -> Rankings:
-    """Rankings that go on with those by meaning, where keywords alone found too few."""
-    return [[*ranking, *rest] for ranking, rest in zip(main, dense, strict=True)]
+def _live(gallery: Gallery, asked: Asked, modes: Mapping[str, float]) -> Ranked:
+    alphas = sorted(set(modes.values()))
+    found = {alpha: ask_store(gallery, asked.vectors, alpha, DEPTH) for alpha in alphas}
+    return by_mode(modes, found)
 
 
 def _means(scores: Mapping[str, Float64]) -> Table:
@@ -222,14 +177,14 @@ def _differences(scores: Mapping[str, Float64]) -> dict[str, Float64]:
     return {f"hybrid_minus_{mode}": scores["hybrid"] - scores[mode] for mode in others}
 
 
-def _curves(asked: _Asked, rankings: Mapping[str, Rankings]) -> dict[str, list[float]]:
+def _curves(asked: Asked, ranked: Ranked) -> dict[str, list[float]]:
     if not asked.judged:
         return {}
-    images = {m: [images_of(found[n]) for n in asked.judged] for m, found in rankings.items()}
+    images = {mode: asked.images(rankings) for mode, rankings in ranked.by_mode.items()}
     return {mode: recall_curve(found, asked.relevant, DEPTH) for mode, found in images.items()}
 
 
-def _directions(gallery: Gallery, asked: _Asked) -> dict[str, Direction]:
+def _directions(gallery: Gallery, asked: Asked) -> dict[str, Direction]:
     texts = asked.vectors.dense[asked.judged]
     found = {
         "image_to_text": picture_to_text(gallery, asked.answered, texts, DEPTH),
@@ -238,7 +193,7 @@ def _directions(gallery: Gallery, asked: _Asked) -> dict[str, Direction]:
     return {name: direction for name, direction in found.items() if direction is not None}
 
 
-def _breakdown(asked: _Asked, scores: Mapping[str, Float64]) -> dict[str, list[Group]]:
+def _breakdown(asked: Asked, scores: Mapping[str, Float64]) -> dict[str, list[Group]]:
     if not asked.judged:
         return {}
     texts = [judgement.text for judgement in asked.answered]
@@ -248,7 +203,7 @@ def _breakdown(asked: _Asked, scores: Mapping[str, Float64]) -> dict[str, list[G
     }
 
 
-def _sweep(gallery: Gallery, asked: _Asked, keywords: Keywords, alpha: float) -> Sweep:
+def _sweep(gallery: Gallery, asked: Asked, keywords: Keywords, alpha: float) -> Sweep:
     alphas = sorted({*ALPHAS, alpha})
     ranked, scales = rank_sweep(gallery.chunks, asked.vectors, keywords, alphas, DEPTH)
     pairs = zip(ranked["weighted", 1.0], ranked["weighted", 0.0], strict=True)
@@ -258,11 +213,19 @@ def _sweep(gallery: Gallery, asked: _Asked, keywords: Keywords, alpha: float) ->
     return judge_sweep(ids, scores, asked.score(fused), scales)
 
 
+def _worst(gallery: Gallery, asked: Asked, exact: Ranked, known: set[str]) -> tuple[Worst, ...]:
+    rankings = [exact.main[place] for place in asked.judged]
+    return worst_queries(gallery, asked.answered, rankings, known)
+
+
 def _as_arguments(options: EvaluationOptions) -> list[str]:
     protocol = [] if options.protocol == "auto" else ["--protocol", options.protocol]
-    return [*protocol, *(["--alpha-sweep"] if options.alpha_sweep else [])]
+    kept = [] if options.filter is None else ["--filter", options.filter]
+    return [*protocol, *kept, *(["--alpha-sweep"] if options.alpha_sweep else [])]
 
 
-def _mean_overlap(live: Sequence[Sequence[str]], exact: Sequence[Sequence[str]]) -> float:
-    overlaps = [overlap_at(a, b, 10) for a, b in zip(live, exact, strict=True)]
-    return float(np.mean(overlaps))
+def _ann_recall(live: Ranked, exact: Ranked) -> float:
+    """The share of the exact top 10 that the store found, for the live store's main mode."""
+    mode = "hybrid" if "hybrid" in live.by_mode else "dense"
+    pairs = zip(live.by_mode[mode], exact.by_mode[mode], strict=True)
+    return float(np.mean([overlap_at(found, right, 10) for found, right in pairs]))

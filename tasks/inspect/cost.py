@@ -3,13 +3,13 @@ fits a free cluster."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.encode.workers import decoders_at_once
 from tasks.inspect.pictures import CheckedPictures
 from tasks.records import ModelInfo
 from tasks.settings import Settings
@@ -65,11 +65,11 @@ def estimate_cost(
         return None
     from tasks.encode.encoder import load_encoder
 
-    encoder = load_encoder(settings.model, settings.device)
+    encoder = load_encoder(settings.model, settings.device, settings.precision, settings.kernels)
     pixels = np.stack(checked.pixels)
     encoded = _rate(lambda n: encoder.encode_images(pixels[:n]), len(pixels))
     read = _rate(lambda n: encoder.encode_texts(texts[:n]), len(texts))
-    decoders = min(settings.workers**2, os.cpu_count() or 1)
+    decoders = decoders_at_once(settings.decoders)
     parts = (work.images * checked.seconds / checked.count / decoders, work.images / encoded)
     seconds = sum(parts) if encoder.device == "cpu" else max(parts)
     seconds += work.read_seconds + (work.queries / read if read else 0.0)

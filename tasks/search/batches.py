@@ -6,14 +6,16 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import QueryError, UsageError, WorkFolderError
+from tasks.search.answers import Answer, as_json
 from tasks.search.questions import Question, checked
-from tasks.search.searcher import Asked, Searcher, as_json, open_searcher
+from tasks.search.searcher import Asked, Encoded, Searcher, open_searcher
 from tasks.settings import Settings
 from tasks.store.documents import FIELDS
 from tasks.store.open import shared_store
@@ -43,6 +45,9 @@ class Line:
     number: int
     query_id: Any
     question: Question
+
+
+Batch = list[tuple[Line, Encoded | QueryError]]
 
 
 def read_lines(path: Path, defaults: Question) -> Iterator[Line]:
@@ -107,15 +112,16 @@ def search_file(
     searcher = open_searcher(settings, shared_store(settings.store_uri), model)
     start, counts = time.perf_counter(), {"queries": 0, "failed": 0}
     progress, partial = advancing("search"), Path(f"{out}.partial")
+    batches = (_ready(searcher, batch) for batch in _batches(read_lines(source, defaults)))
     try:
         with partial.open("w", encoding="utf-8") as file:
-            lines = read_lines(source, defaults)
-            while batch := list(islice(lines, BATCH)):
-                for answer in _answers(searcher, batch):
-                    counts["failed"] += "error" in answer
-                    file.write(json.dumps(answer, ensure_ascii=False) + "\n")
-                counts["queries"] += len(batch)
-                progress(len(batch))
+            for batch in _one_ahead(batches):
+                answers = list(_answers(searcher, batch))
+                for line, answer in answers:
+                    file.write(json.dumps(_named(line, answer), ensure_ascii=False) + "\n")
+                counts["failed"] += sum("error" in answer for _, answer in answers)
+                counts["queries"] += len(answers)
+                progress(len(answers))
         os.replace(partial, out)
     except OSError as error:
         raise WorkFolderError(f"cannot write {out}: {error.strerror}") from None
@@ -126,25 +132,52 @@ def search_file(
     return BatchReport(**counts, seconds=round(seconds, 3), per_second=rate, out=out)
 
 
-def _answers(searcher: Searcher, batch: list[Line]) -> list[dict[str, Any]]:
-    """One object a line: the answer as `muge search --json` says it, or an error."""
-    said: dict[int, dict[str, Any]] = {}
-    ready: list[tuple[Line, Asked]] = []
+def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
+    while batch := list(islice(lines, BATCH)):
+        yield batch
+
+
+def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches; while one is worked on, the next is made in another thread."""
+    with ThreadPoolExecutor(1, thread_name_prefix="encode") as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
+
+
+def _ready(searcher: Searcher, batch: list[Line]) -> Batch:
+    """The lines with their questions encoded, or with why they cannot be asked."""
+    asked: list[Asked | QueryError] = []
     for line in batch:
         try:
-            ready.append((line, searcher.prepare(line.question)))
+            asked.append(searcher.prepare(line.question))
         except QueryError as error:
-            said[line.number] = {"error": str(error)}
+            asked.append(error)
+    encoded = iter(searcher.encode([each for each in asked if isinstance(each, Asked)]))
+    found = [each if isinstance(each, QueryError) else next(encoded) for each in asked]
+    return list(zip(batch, found, strict=True))
+
+
+def _answers(searcher: Searcher, batch: Batch) -> Iterator[tuple[Line, dict[str, Any]]]:
+    """The answer to each line as `muge search --json` says it, or an error."""
+    encoded = [each for _, each in batch if isinstance(each, Encoded)]
+    found = iter(_found(searcher, encoded))
+    for line, each in batch:
+        answer = each if isinstance(each, QueryError) else next(found)
+        yield line, {"error": str(answer)} if isinstance(answer, QueryError) else as_json(answer)
+
+
+def _found(searcher: Searcher, batch: list[Encoded]) -> list[Answer | QueryError]:
+    """Answers in order; the halves of a batch with questions that cannot be asked are asked apart,
+    down to each of those."""
     try:
-        answers = searcher.answer([asked for _, asked in ready], FIELDS_KEPT)
-        said |= {line.number: as_json(a) for (line, _), a in zip(ready, answers, strict=True)}
-    except QueryError:  # one of them: find out which
-        for line, asked in ready:
-            try:
-                said[line.number] = as_json(searcher.answer([asked], FIELDS_KEPT)[0])
-            except QueryError as error:
-                said[line.number] = {"error": str(error)}
-    return [_named(line, said[line.number]) for line in batch]
+        return list(searcher.find(batch, FIELDS_KEPT))
+    except QueryError as error:
+        if len(batch) == 1:
+            return [error]
+        half = len(batch) // 2
+        return _found(searcher, batch[:half]) + _found(searcher, batch[half:])
 
 
 def _named(line: Line, answer: dict[str, Any]) -> dict[str, Any]:

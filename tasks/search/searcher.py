@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +14,14 @@ from tasks.encode.describe import describe_model
 from tasks.encode.pixels import decode_image
 from tasks.errors import CollectionRecordError, ImageError, QueryError
 from tasks.records import Document, Float32, Hit, HitGroup, ModelInfo, Query, SparseVector, Uint8
+from tasks.search.answers import Answer, answers, as_json, stored_picture, took
 from tasks.search.pictures import read_picture
 from tasks.search.questions import Question, checked
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25, load_bm25
 from tasks.store.checks import MAX_TOPK
 from tasks.store.contract import VectorStore
+from tasks.work.aliases import following
 from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
 
@@ -28,26 +29,42 @@ if TYPE_CHECKING:
     from tasks.encode.encoder import Encoder
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Hits, best first, the bytes of the picture that was asked with, and the milliseconds spent
-    in the model (with BM25) and in the store; `hits` are those of `groups` if it was grouped."""
+__all__ = [
+    "Answer",
+    "Asked",
+    "Searcher",
+    "answers",
+    "as_json",
+    "check_model",
+    "load_statistics",
+    "open_searcher",
+    "stored_picture",
+]
 
-    question: Question
-    picture: bytes | None
-    hits: list[Hit]
-    took_ms: dict[str, float]
-    groups: list[HitGroup] = field(default_factory=list)
+PICTURES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question fit to be answered: checked, its picture read and decoded (R, R, 3) uint8."""
+    """A question fit to be answered: checked, with its keywords, its picture read and decoded
+    (R, R, 3) uint8; `seconds` were spent on it."""
 
     question: Question
+    words: SparseVector | None = None
     picture: bytes | None = None
     pixels: Uint8 | None = None
-    decoding: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A question fit to be asked of the store, with its dense vector (D,) if it has one."""
+
+    question: Question
+    words: SparseVector | None
+    picture: bytes | None
+    dense: Float32 | None
+    seconds: float
 
 
 class Searcher:
@@ -71,73 +88,98 @@ class Searcher:
         Raises `QueryError` for what cannot be asked.
         """
         question = checked(question)
-        if question.image is None:
-            return Asked(question)
-        if picture is None:
+        if question.image is not None and picture is None:
             picture = read_picture(question.image, self._settings.max_image_bytes)
+        bm25 = self._bm25 if question.needs_words else None
         start = time.perf_counter()
-        resolution, limit = self.record.model.resolution, self._settings.max_image_pixels
-        try:
-            pixels = decode_image(picture, resolution, limit)
-        except ImageError as error:
-            raise QueryError(f"picture {question.image!r} cannot be used: {error}") from None
-        return Asked(question, picture, pixels, time.perf_counter() - start)
+        pixels = None if question.image is None else self._decoded(question.image, picture or b"")
+        words = None if bm25 is None else _words(question, bm25)
+        return Asked(question, words, picture, pixels, time.perf_counter() - start)
 
     def answer(self, batch: Sequence[Asked], fields: tuple[str, ...] | None = None) -> list[Answer]:
-        """Hits for each, in order; all texts and all pictures are encoded in one call each.
+        """Hits for each, in order, with these fields (None: all); `find` after `encode`."""
+        return self.find(self.encode(batch), fields)
 
-        Hits carry these fields (None: all). The model's time is shared out evenly. Raises
-        `QueryError` for what cannot be asked.
-        """
-        self._load([asked.question for asked in batch])
+    def encode(self, batch: Sequence[Asked]) -> list[Encoded]:
+        """The questions with their dense vectors; all texts and all pictures in one call each,
+        whose time is shared out evenly."""
+        if any(asked.question.needs_model for asked in batch):
+            _ = self._encoder  # loaded now, so that times are the search's alone
         start = time.perf_counter()
         dense = self._encode(batch)
-        sparse = [self._sparse(asked.question) for asked in batch]
         each = (time.perf_counter() - start) / max(1, len(batch))
         return [
-            self._ask(asked, vector, words, each + asked.decoding, fields)
-            for asked, vector, words in zip(batch, dense, sparse, strict=True)
+            Encoded(asked.question, asked.words, asked.picture, vector, asked.seconds + each)
+            for asked, vector in zip(batch, dense, strict=True)
+        ]
+
+    def find(self, batch: Sequence[Encoded], fields: tuple[str, ...] | None = None) -> list[Answer]:
+        """Hits for each, in order, with these fields (None: all); the store's time is shared out
+        evenly. Raises `QueryError` if one of them cannot be asked."""
+        start = time.perf_counter()
+        batch = self._with_vectors_of_others(batch)
+        queries = [self._query(encoded, fields) for encoded in batch]
+        plain = [n for n, encoded in enumerate(batch) if encoded.question.group_by is None]
+        found = self._store.query_batch(self.record.collection, [queries[n] for n in plain])
+        hits = dict(zip(plain, found, strict=True))
+        answered = [
+            self._hits(encoded.question, hits[n])
+            if n in hits
+            else self._groups(encoded.question, queries[n])
+            for n, encoded in enumerate(batch)
+        ]
+        store = (time.perf_counter() - start) / max(1, len(batch))
+        return [
+            Answer(e.question, e.picture, wanted, took(e.seconds, store), groups)
+            for e, (wanted, groups) in zip(batch, answered, strict=True)
         ]
 
     def document(self, id: str) -> Document:
         """A document of the collection; raises `QueryError` if there is none of that id."""
-        found = self._store.fetch(self.record.collection, [id], self.record.partition)
-        if id not in found:
-            raise QueryError(f"no document {id!r} in collection {self.record.collection!r}")
-        return found[id]
+        return self._documents([id])[id]
 
-    def _ask(
-        self,
-        asked: Asked,
-        dense: Float32 | None,
-        sparse: SparseVector | None,
-        model: float,
-        fields: tuple[str, ...] | None,
-    ) -> Answer:
-        question, picture, start = asked.question, asked.picture, time.perf_counter()
-        if question.like is not None:
-            same = self.document(question.like)
-            dense, picture = same.vector, stored_picture(same)
-        query = Query(
-            dense=dense if question.needs_dense else None,
-            sparse=sparse,
+    def _decoded(self, name: str, picture: bytes) -> Uint8:
+        resolution, limit = self.record.model.resolution, self._settings.max_image_pixels
+        try:
+            return decode_image(picture, resolution, limit)
+        except ImageError as error:
+            raise QueryError(f"picture {name!r} cannot be used: {error}") from None
+
+    def _with_vectors_of_others(self, batch: Sequence[Encoded]) -> list[Encoded]:
+        """Questions to be like a document get its vector and picture."""
+        ids = [e.question.like for e in batch if e.question.like is not None]
+        found = self._documents(list(dict.fromkeys(ids)))
+        return [
+            replace(e, dense=found[like].vector, picture=stored_picture(found[like]))
+            if (like := e.question.like) is not None
+            else e
+            for e in batch
+        ]
+
+    def _documents(self, ids: list[str]) -> dict[str, Document]:
+        name = self.record.collection
+        found = self._store.fetch(name, ids, self.record.partition) if ids else {}
+        for id in ids:
+            if id not in found:
+                raise QueryError(f"no document {id!r} in collection {name!r}")
+        return found
+
+    def _query(self, encoded: Encoded, fields: tuple[str, ...] | None) -> Query:
+        question = encoded.question
+        return Query(
+            dense=encoded.dense if question.needs_dense else None,
+            sparse=encoded.words,
             alpha=question.alpha,
             topk=min(question.topk + (question.like is not None), MAX_TOPK),
             filter=question.filter,
             output_fields=fields,
             partition=self.record.partition,
         )
-        groups = self._groups(question, query) if question.group_by else []
-        hits = [hit for group in groups for hit in group.hits]
-        if not question.group_by:
-            found = self._store.query(self.record.collection, query)
-            hits = [hit for hit in found if _wanted(hit, question)][: question.topk]
-        store = time.perf_counter() - start
-        took = {"model": model, "store": store, "total": model + store}
-        rounded = {stage: round(seconds * 1000, 3) for stage, seconds in took.items()}
-        return Answer(question, picture, hits, rounded, groups)
 
-    def _groups(self, question: Question, query: Query) -> list[HitGroup]:
+    def _hits(self, question: Question, found: list[Hit]) -> tuple[list[Hit], list[HitGroup]]:
+        return [hit for hit in found if _wanted(hit, question)][: question.topk], []
+
+    def _groups(self, question: Question, query: Query) -> tuple[list[Hit], list[HitGroup]]:
         groups = self._store.query_groups(
             self.record.collection,
             query,
@@ -149,14 +191,7 @@ class Searcher:
             HitGroup(group.value, tuple(hit for hit in group.hits if _wanted(hit, question)))
             for group in groups
         ]
-        return [group for group in kept if group.hits]
-
-    def _load(self, questions: Sequence[Question]) -> None:
-        """Load what the questions need, so that times are the search's alone."""
-        if any(question.needs_model for question in questions):
-            _ = self._encoder
-        if any(question.needs_words for question in questions):
-            self._bm25.encode_query("预热")
+        return [hit for group in kept for hit in group.hits], [g for g in kept if g.hits]
 
     def _encode(self, batch: Sequence[Asked]) -> list[Float32 | None]:
         """The dense vector (D,) of every question that needs the model, else None."""
@@ -167,34 +202,28 @@ class Searcher:
         if texts:
             encoded = self._encoder.encode_texts(list(texts.values()))
             vectors = _placed(vectors, texts, encoded)
-        places, step = list(pictures), self._settings.batch_images
+        places, step = list(pictures), self._settings.batch_images or PICTURES_AT_ONCE
         for start in range(0, len(places), step):
             some = places[start : start + step]
             encoded = self._encoder.encode_images(np.stack([pictures[n] for n in some]))
             vectors = _placed(vectors, some, encoded)
         return vectors
 
-    def _sparse(self, question: Question) -> SparseVector | None:
-        if not question.needs_words:
-            return None
-        words = self._bm25.encode_query(question.text or "")
-        if not words and question.alpha == 0:
-            raise QueryError(
-                f"{question.text!r} has no keyword (only stop words or punctuation); "
-                f"search by meaning with --alpha above 0"
-            )
-        return words
-
     @cached_property
     def _encoder(self) -> Encoder:
         from tasks.encode.encoder import load_encoder
 
         check_model(self.record)
-        return load_encoder(self.record.model.name, self._settings.device)
+        options = self._settings
+        return load_encoder(
+            self.record.model.name, options.device, options.precision, options.kernels
+        )
 
     @cached_property
     def _bm25(self) -> Bm25:
-        return load_statistics(self.record, self._run)
+        bm25 = load_statistics(self.record, self._run)
+        bm25.encode_query("预热")  # loads what cuts Chinese, so that times are the search's alone
+        return bm25
 
 
 def _placed(
@@ -205,32 +234,27 @@ def _placed(
     return [rows.get(number, vector) for number, vector in enumerate(vectors)]
 
 
-def stored_picture(document: Document) -> bytes | None:
-    """The picture that a document carries, decoded from base64; None if it is an address."""
-    value = document.fields.get("picture")
-    try:
-        return base64.b64decode(value, validate=True) if isinstance(value, str) and value else None
-    except ValueError:
-        return None
+def _words(question: Question, bm25: Bm25) -> SparseVector:
+    words = bm25.encode_query(question.text or "")
+    if not words and question.alpha == 0:
+        raise QueryError(
+            f"{question.text!r} has no keyword (only stop words or punctuation); "
+            f"search by meaning with --alpha above 0"
+        )
+    return words
 
 
 def _wanted(hit: Hit, question: Question) -> bool:
     return hit.id != question.like and answers(hit, question.alpha)
 
 
-def answers(hit: Hit, alpha: float) -> bool:
-    """Whether a hit answers at all: by keywords alone a document without any of them does not,
-    though stores fill up with such to topk."""
-    return alpha > 0 or hit.score > 0
-
-
 def open_searcher(settings: Settings, store: VectorStore, model: str | None = None) -> Searcher:
-    """The collection that the settings name, ready to be searched.
+    """The collection that the settings name, or that their alias means now, ready to be searched.
 
     Raises `CollectionRecordError` if it has no record, is not complete, is not in the store, or was
     made with another model than `model` (None: the one it was made with).
     """
-    work = Folder(settings.work_url)
+    settings, work = following(settings), Folder(settings.work_url)
     record = require_record(work, settings.store_uri, settings.collection)
     if model is not None and _identity(describe_model(model)) != _identity(record.model):
         raise CollectionRecordError(
@@ -275,20 +299,3 @@ def load_statistics(record: CollectionRecord, run: Folder) -> Bm25:
             f"{run.url} holds {bm25.hash}; index again with --replace"
         )
     return bm25
-
-
-def as_json(answer: Answer) -> dict[str, Any]:
-    """The stable JSON of one answer."""
-    question = answer.question
-    asked = {name: getattr(question, name) for name in ("text", "image", "alpha", "topk", "filter")}
-    for name in ("like", "group_by"):
-        if (value := getattr(question, name)) is not None:
-            asked[name] = value
-    said = {
-        "query": asked,
-        "hits": [asdict(hit) for hit in answer.hits],
-        "took_ms": answer.took_ms,
-    }
-    if question.group_by is not None:
-        said["groups"] = [asdict(group) for group in answer.groups]
-    return said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
@@ -33,8 +33,14 @@ def tokenize(text: str, lexicon: Lexicon = DEFAULT) -> list[str]:
     """
     dropped = stop_words() if lexicon.stop_words is None else lexicon.stop_words
     spelled = normalise(text)
-    words = _with_known_words(spelled, lexicon) if lexicon.words else _pieces(spelled)
-    return [word for word in words if word not in dropped]
+    words: Iterable[str]
+    if lexicon.words:
+        words = _with_known_words(spelled, lexicon)
+    elif _NO_LATIN(spelled):
+        words = map(_WORDS.__getitem__, _segmenter()(spelled)) if spelled else ()
+    else:
+        words = _pieces(spelled)
+    return [word for word in words if word and word not in dropped]
 
 
 def _with_known_words(text: str, lexicon: Lexicon) -> list[str]:

@@ -40,8 +40,7 @@ def receive(stream: IO[bytes]) -> Any:
 def count(texts: Sequence[str], lexicon: Lexicon) -> TermCounts:
     """What BM25 counts in some texts."""
     counts = TermCounts()
-    for text in texts:
-        counts.add(text, lexicon)
+    counts.add(texts, lexicon)
     return counts
 
 

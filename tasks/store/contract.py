@@ -22,6 +22,8 @@ class VectorStore(Protocol):
     database's own; a collection that is not there is a `StoreError` that names it."""
 
     uri: str
+    reads_may_lag: bool
+    """Whether what was just written may be missing from reads for a while."""
 
     def create(self, spec: CollectionSpec) -> None:
         """Make the collection, or do nothing if it exists with the same schema.
@@ -65,6 +67,12 @@ class VectorStore(Protocol):
         """The `topk` best documents by exact hybrid score, best first, ties by id.
 
         Raises `QueryError` for a filter, topk or vector that cannot be used.
+        """
+
+    def query_batch(self, name: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        """What `query` answers to each, in order, faster than one after another.
+
+        Raises `QueryError` if one of them cannot be used.
         """
 
     def query_groups(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -37,11 +38,12 @@ from tasks.store.dashvector_upsert import Upsert
 class DashVectorStore:
     """A `VectorStore` on a DashVector cluster; it may be used from several threads.
 
-    Reads may lag writes (the service is eventually consistent): who counts right after an upsert
-    must be ready to count again.
+    The service is eventually consistent: who counts right after an upsert must be ready to count
+    again.
     """
 
     uri = "dashvector:"
+    reads_may_lag = True
 
     def __init__(
         self, api_key: SecretStr, endpoint: SecretStr, options: DashVectorOptions | None = None
@@ -49,11 +51,6 @@ class DashVectorStore:
         self._options = options or DashVectorOptions()
         self._connection = Connection(api_key, endpoint, self._options)
         self._collections = Collections(self._connection)
-
-    @classmethod
-    def from_environment(cls, options: DashVectorOptions | None = None) -> DashVectorStore:
-        """A store for DASHVECTOR_API_KEY and DASHVECTOR_ENDPOINT; see `from_settings`."""
-        return cls.from_settings(DashVectorSettings(), options)
 
     @classmethod
     def from_settings(
@@ -145,6 +142,11 @@ class DashVectorStore:
             lambda target: target.query(topk=query.topk, include_vector=True, **arguments),
         )
         return queries.hits(answer.output, query, weighted, self._fetcher(name, query))
+
+    def query_batch(self, name: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        """What `query` answers to each, in order; `requests_in_flight` requests at a time."""
+        with ThreadPoolExecutor(self._options.requests_in_flight) as threads:
+            return list(threads.map(lambda query: self.query(name, query), queries))
 
     def query_groups(
         self, name: str, query: Query, group_by: str, groups: int, per_group: int

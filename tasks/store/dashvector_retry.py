@@ -23,6 +23,7 @@ class RefusedError(StoreError):
     def __init__(self, what: str, failure: Failure) -> None:
         super().__init__(f"{what}: {failure}")
         self.failure = failure
+        self.may_pass = failure.remedy is Remedy.RETRY_FEW
 
 
 class Attempts:

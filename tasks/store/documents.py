@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from tasks.records import (
 )
 from tasks.sparse.stages import DocumentForm, document_texts, read_sparse
 from tasks.work.folder import Folder
+from tasks.work.rejects import payload_hash
 
 FIELDS: dict[str, FieldType] = {
     "image_id": "int",
@@ -85,6 +87,34 @@ def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterat
             )
 
 
+def document_digests(folder: Folder, shard: Shard, parts: DocumentParts) -> dict[str, str]:
+    """(document id, digest) of a shard's documents in order: the digest covers the row that the
+    document is made of; model and options are the affair of `IndexRun.form`."""
+    with folder.reading(f"{parts.images}/{shard.part}.parquet") as handle:
+        images = set(pq.read_table(handle, columns=["image_id"]).column(0).to_pylist())
+    return {
+        document_id: digest
+        for entry in read_entries(folder, shard)
+        if str(entry.image_id) in images
+        for document_id, digest in _digests(entry, parts)
+    }
+
+
+def possible_documents(folder: Folder, shard: Shard, form: DocumentForm) -> Iterator[str]:
+    """The ids of all documents that the rows of a shard can become, rejected pictures too."""
+    for entry in read_entries(folder, shard):
+        for document_id, _ in document_texts(entry, form):
+            yield document_id
+
+
+def _digests(entry: CatalogEntry, parts: DocumentParts) -> Iterator[tuple[str, str]]:
+    position = entry.position if parts.picture_is_position else ""
+    for number, (document_id, text) in enumerate(document_texts(entry, parts.form)):
+        ids = entry.query_ids if parts.form == "image" else entry.query_ids[number : number + 1]
+        row = json.dumps([entry.hash, ids, text, position], ensure_ascii=False)
+        yield document_id, payload_hash(row.encode())
+
+
 def read_scored_parts(
     folder: Folder, shard: Shard, parts: DocumentParts, size: int
 ) -> Iterator[tuple[list[str], Float32, list[SparseVector]]]:
@@ -100,6 +130,17 @@ def read_scored_parts(
     while piece := list(itertools.islice(documents, size)):
         ids = [document_id for document_id, _ in piece]
         yield ids, np.stack([vector for _, vector in piece]), [sparse[i] for i in ids]
+
+
+def read_fields(
+    folder: Folder, shard: Shard, form: DocumentForm
+) -> Iterator[tuple[str, dict[str, FieldValue]]]:
+    """(document id, its fields without the picture) of all that the rows of a shard can become,
+    rejected pictures too."""
+    for entry in read_entries(folder, shard):
+        for number, (document_id, text) in enumerate(document_texts(entry, form)):
+            fields = _fields(entry, number, text, "", form)
+            yield document_id, {name: v for name, v in fields.items() if name != "picture"}
 
 
 def _fields(

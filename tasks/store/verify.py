@@ -25,10 +25,11 @@ def verify_count(
     partition: str = DEFAULT_PARTITION,
     wait: float = WAIT_SECONDS,
 ) -> None:
-    """Wait until the store counts `expected` documents (reads may lag writes).
+    """Wait until the store counts `expected` documents, if its reads may lag writes.
 
     Raises `VerificationError` after `wait` seconds, or at once if there are too many.
     """
+    wait = wait if store.reads_may_lag else 0.0
     found = _until(lambda: store.count(name, partition), lambda n: n >= expected, wait)
     if found != expected:
         raise VerificationError(
@@ -46,8 +47,10 @@ def verify_documents(
 ) -> None:
     """Re-read a sample of documents and compare vector, sparse vector and fields.
 
-    Raises `VerificationError` naming the ids that are missing or differ after `wait` seconds.
+    Raises `VerificationError` naming the ids that are missing or differ, after `wait` seconds if
+    the store's reads may lag writes.
     """
+    wait = wait if store.reads_may_lag else 0.0
     ids = [document.id for document in expected]
 
     def wrong() -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,12 +28,8 @@ from tasks.store.zvec_folders import (
     make_partition,
 )
 from tasks.store.zvec_groups import best_groups
-from tasks.store.zvec_partition import (
-    Partition,
-    release_partitions,
-    shared_partition,
-)
-from tasks.store.zvec_query import Scored, best_documents
+from tasks.store.zvec_partition import Partition
+from tasks.store.zvec_query import FETCH_AT_ONCE, best_documents
 from tasks.store.zvec_schema import (
     DENSE,
     SCHEMA_FILE,
@@ -40,11 +38,16 @@ from tasks.store.zvec_schema import (
     read_schema,
     schema_differences,
 )
+from tasks.store.zvec_scores import Scored
+from tasks.store.zvec_shared import release_partitions, shared_partition
 from tasks.store.zvec_write import write_stream
 
 # Flat takes 34 to 67 ms at 100,000 x 1024 on two busy cores. A graph took 2.6 minutes to build at
 # 30,000 and saved 5 ms of 15. Up to here, which is every split of MUGE, answers stay exact.
 GRAPH_FROM = 200_000
+# Reading all documents into memory takes as long as 20 to 50 queries, whatever their number.
+TOGETHER_FROM = 64
+READERS = min(os.cpu_count() or 1, 8)
 
 
 class ZvecStore:
@@ -55,6 +58,8 @@ class ZvecStore:
     From `graph_from` documents a partition on, `finish` builds an HNSW graph for the dense side;
     below, every answer is exact.
     """
+
+    reads_may_lag = False
 
     def __init__(self, root: str | Path, graph_from: int = GRAPH_FROM) -> None:
         self.root = Path(root).expanduser().resolve()
@@ -141,9 +146,40 @@ class ZvecStore:
         spec = self._spec(name)
         sides = check_query(query, spec)
         source = self._partition(name, query.partition)
-        with source.lock:
+        with source.lock.reading():
             best = best_documents(source, sides, query.topk, _filter(query))
             return _hits(source, best, query.output_fields)
+
+    def query_batch(self, name: str, queries: Sequence[Query]) -> list[list[Hit]]:
+        """What `query` answers to each, in order.
+
+        `TOGETHER_FROM` queries and more are answered together if vectors and alpha are all that
+        they differ in.
+        """
+        answers: list[list[Hit]] = [[] for _ in queries]
+        for numbers in _alike(queries):
+            found = self._batch_alike(name, [queries[number] for number in numbers])
+            for number, hits in zip(numbers, found, strict=True):
+                answers[number] = hits
+        return answers
+
+    def _batch_alike(self, name: str, queries: Sequence[Query]) -> Iterable[list[Hit]]:
+        if len(queries) >= TOGETHER_FROM:
+            spec, first = self._spec(name), queries[0]
+            sides = [check_query(query, spec) for query in queries]
+            source = self._partition(name, first.partition)
+            with source.lock.reading():
+                if (matrix := source.matrix(spec.dimension)) is not None:
+                    where = _filter(first)
+                    allowed = None if where is None else source.ids(where)
+                    best = matrix.best(sides, first.topk, allowed)
+                    names = first.output_fields
+                    known = {} if names is None else source.remembered(names)
+                    return _hits_of_each(source, best, names, known)
+        if len(queries) == 1:
+            return [self.query(name, queries[0])]
+        with ThreadPoolExecutor(READERS) as threads:
+            return list(threads.map(lambda query: self.query(name, query), queries))
 
     def query_groups(
         self, name: str, query: Query, group_by: str, groups: int, per_group: int
@@ -164,10 +200,10 @@ class ZvecStore:
 
         def rank(topk: int, where: str | None) -> list[tuple[Scored, FieldValue | None]]:
             best = best_documents(source, sides, topk, where)
-            docs = _fields_of(source, best, (group_by,))
-            return [(scored, docs[scored.id].fields.get(group_by)) for scored in best]
+            hits = _hits(source, best, (group_by,))
+            return [(s, hit.fields.get(group_by)) for s, hit in zip(best, hits, strict=True)]
 
-        with source.lock:
+        with source.lock.reading():
             found = best_groups(rank, source.count(), _filter(query), group_by, groups, per_group)
             return [
                 HitGroup(
@@ -217,18 +253,34 @@ def _filter(query: Query) -> str | None:
     return query.filter if query.filter and query.filter.strip() else None
 
 
-def _fields_of(
-    source: Partition, best: list[Scored], names: tuple[str, ...] | None
-) -> dict[str, Entry]:
-    if not best:
-        return {}
-    return source.fetch([scored.id for scored in best], names, vectors=False)
+def _alike(queries: Sequence[Query]) -> Iterable[list[int]]:
+    """The places of queries that differ in their vectors and alpha alone."""
+    places: dict[Hashable, list[int]] = {}
+    for place, query in enumerate(queries):
+        key = query.partition, _filter(query), query.topk, query.output_fields
+        places.setdefault(key, []).append(place)
+    return places.values()
+
+
+def _hits_of_each(
+    source: Partition,
+    best: Sequence[list[Scored]],
+    names: tuple[str, ...] | None,
+    known: dict[str, Entry],
+) -> list[list[Hit]]:
+    """Hits with these fields; documents that are not `known` yet are read."""
+    if names == ():
+        return [[_hit(scored, {}) for scored in found] for found in best]
+    wanted = dict.fromkeys(scored.id for found in best for scored in found)
+    ids = [each for each in wanted if each not in known]
+    for start in range(0, len(ids), FETCH_AT_ONCE):
+        known |= source.fetch(ids[start : start + FETCH_AT_ONCE], names, vectors=False)
+    return [[_hit(scored, known[scored.id].fields) for scored in found] for found in best]
 
 
 def _hits(source: Partition, best: list[Scored], names: tuple[str, ...] | None) -> list[Hit]:
-    docs = _fields_of(source, best, names)
-    hits = []
-    for scored in best:
-        fields = docs[scored.id].fields
-        hits.append(Hit(scored.id, scored.score, scored.dense, scored.sparse, fields))
-    return hits
+    return _hits_of_each(source, [best], names, {})[0]
+
+
+def _hit(scored: Scored, fields: Mapping[str, FieldValue]) -> Hit:
+    return Hit(scored.id, scored.score, scored.dense, scored.sparse, fields)

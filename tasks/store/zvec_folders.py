@@ -52,7 +52,7 @@ def delete_collection(place: Path, partitions: Sequence[Partition]) -> None:
     root = place.parent
     with contextlib.ExitStack() as held, disk_errors(f"delete {place}"):
         for partition in partitions:
-            held.enter_context(partition.lock)
+            held.enter_context(partition.lock.writing())
             _hold(partition)
         place.rename(tempfile.mkdtemp(prefix=".dropped-", dir=root))
         for partition in partitions:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tasks.records import FieldValue
-from tasks.store.zvec_query import Scored
+from tasks.store.zvec_scores import Scored
 
 Rank = Callable[[int, str | None], list[tuple[Scored, FieldValue | None]]]
 """(topk, filter) -> the best documents with their value of the field, best first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import time
@@ -15,6 +14,8 @@ from typing import Any
 import zvec
 
 from tasks.errors import QueryError, StoreBusyError, StoreError
+from tasks.store.zvec_lock import SharedLock
+from tasks.store.zvec_matrix import Matrix, read_matrix
 from tasks.store.zvec_schema import DENSE, Entry, from_zvec
 
 # Everything pybind11 turns a C++ exception or a refused argument into.
@@ -22,6 +23,8 @@ ZVEC_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, OSError)
 LOCK_PATIENCE_S = 1.0
 GRAPH_EF = 200
 GRAPH_DEPTH = 2048
+MATRIX_BYTES = 512 << 20
+MOST_REMEMBERED = 20_000
 
 # zvec logs to standard output and error, which carry people's JSON: one line a document after a
 # crash. What goes wrong reaches us as an exception anyway. init() can run once a process, so a host
@@ -48,27 +51,32 @@ class Partition:
     """A zvec collection at `path`.
 
     Opened read-only for reading, so that many processes can search at once; opened for writing at
-    the first write and kept so until `close`. `lock` may be held around several calls. While it is
-    open for writing a marker file lies beside it: zvec opened read-only after a crash silently
-    shows none of the documents in its log, so a reader that finds a marker recovers first.
+    the first write and kept so until `close`. `lock` may be held around several calls; threads read
+    at the same time. While it is open for writing a marker file lies beside it: zvec opened
+    read-only after a crash silently shows none of the documents in its log, so a reader that finds
+    a marker recovers first.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lock = RLock()
+        self.lock = SharedLock()
+        self._opening = RLock()
         self.users: set[int] = set()
         self._collection: Any = None
+        self._matrix: Matrix | None = None
+        self._too_large = False
+        self._remembered: dict[tuple[str, ...], dict[str, Entry]] = {}
         self._writable = False
         self._marker = path.with_name(f"{path.name}.writing-{uuid.uuid4().hex}")
 
     def count(self) -> int:
         """Number of documents."""
-        with self.lock, translated("count", self.path):
+        with self.lock.reading(), translated("count", self.path):
             return int(self._for_reading().stats.doc_count)
 
     def deepest_quick_search(self) -> int:
         """How many documents `search` can list before it has to scan them all."""
-        with self.lock, translated("read", self.path):
+        with self.lock.reading(), translated("read", self.path):
             collection = self._for_reading()
             return GRAPH_DEPTH if self._has_graph(collection) else int(collection.stats.doc_count)
 
@@ -80,7 +88,7 @@ class Partition:
         Shorter only if fewer documents match `where`. With an HNSW graph the dense side is
         approximate up to `GRAPH_DEPTH`, and exact beyond.
         """
-        with self.lock:
+        with self.lock.reading():
             collection = self._for_reading()
             if side == DENSE and self._has_graph(collection):
                 return self._search_graph(collection, vector, depth, where)
@@ -88,7 +96,7 @@ class Partition:
 
     def ids(self, where: str | None) -> list[str]:
         """Every id that matches `where`, in no order."""
-        with self.lock:
+        with self.lock.reading():
             collection = self._for_reading()
             total = int(collection.stats.doc_count)
             return [each for each, _ in self._ask(collection, None, max(1, total), where)]
@@ -97,22 +105,45 @@ class Partition:
         self, ids: Sequence[str], fields: Sequence[str] | None, vectors: bool
     ) -> dict[str, Entry]:
         """Documents by id with the named fields (None: all) and, if asked, their vectors."""
-        with self.lock, translated("read", self.path):
+        with self.lock.reading(), translated("read", self.path):
             wanted = None if fields is None else list(fields)
             found = self._for_reading().fetch(
                 list(ids), output_fields=wanted, include_vector=vectors
             )
             return {identifier: from_zvec(doc) for identifier, doc in found.items()}
 
+    def matrix(self, dimension: int) -> Matrix | None:
+        """Every document in memory, kept until `close`; None if they would take more than
+        `MATRIX_BYTES`, if there is a graph to search, or while the partition is written."""
+        with self.lock.reading(), self._opening, translated("read", self.path):
+            collection = self._for_reading()
+            if self._writable or self._too_large or self._has_graph(collection):
+                return None
+            if self._matrix is None:
+                count = int(collection.stats.doc_count)
+                with collection.iter_docs(output_fields=[]) as docs:
+                    entries = map(from_zvec, docs)
+                    self._matrix = read_matrix(entries, count, dimension, MATRIX_BYTES)
+                self._too_large = self._matrix is None
+            return self._matrix
+
+    def remembered(self, names: tuple[str, ...]) -> dict[str, Entry]:
+        """Documents with these fields that were read for batches, to be added to; new with
+        `close`, and when there are more than `MOST_REMEMBERED`."""
+        known = self._remembered.setdefault(names, {})
+        if len(known) > MOST_REMEMBERED:
+            known = self._remembered[names] = {}
+        return known
+
     def upsert(self, documents: list[zvec.Doc]) -> list[zvec.Status]:
         """Insert or replace, one status a document; raises ValueError or TypeError as zvec does."""
-        with self.lock:
+        with self.lock.writing():
             statuses: list[zvec.Status] = self._for_writing().upsert(documents)
             return statuses
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove documents by id; ids that are not there do not matter."""
-        with self.lock, translated("delete from", self.path):
+        with self.lock.writing(), translated("delete from", self.path):
             statuses = self._for_writing().delete(list(ids)) if ids else []
         for status in statuses:
             if status.code() not in (zvec.StatusCode.OK, zvec.StatusCode.NOT_FOUND):
@@ -120,7 +151,7 @@ class Partition:
 
     def finish(self, graph_from: int) -> None:
         """Merge what was written, build an HNSW graph from `graph_from` documents on, and close."""
-        with self.lock, translated("finish", self.path):
+        with self.lock.writing(), translated("finish", self.path):
             collection = self._for_writing()
             if collection.stats.doc_count >= graph_from and not self._has_graph(collection):
                 collection.create_index(
@@ -132,23 +163,29 @@ class Partition:
 
     def hold(self) -> None:
         """Open for writing now, so that no other process has it open."""
-        with self.lock:
+        with self.lock.writing():
             self._for_writing()
 
     def close(self) -> None:
         """Flush and release; the next call opens it again."""
-        with self.lock:
+        with self.lock.writing():
             collection, self._collection = self._collection, None
-            if collection is not None:
-                with translated("close", self.path):
-                    collection.close()
-            if self._writable:
-                self._writable = False
-                self._marker.unlink(missing_ok=True)
+            self._matrix, self._too_large, self._remembered = None, False, {}
+            self._close(collection)
+
+    def _close(self, collection: Any) -> None:
+        if collection is not None:
+            with translated("close", self.path):
+                collection.close()
+        if self._writable:
+            self._writable = False
+            self._marker.unlink(missing_ok=True)
 
     def _for_reading(self) -> Any:
         if self._collection is None:
-            self._collection = _patiently(self._open_to_read, self.path)
+            with self._opening:
+                if self._collection is None:
+                    self._collection = _patiently(self._open_to_read, self.path)
         return self._collection
 
     def _for_writing(self) -> Any:
@@ -159,8 +196,7 @@ class Partition:
 
     def _open_to_read(self) -> Any:
         if self._old_markers():
-            self._collection = self._open_to_write()
-            self.close()
+            self._close(self._open_to_write())
         self._check_manifest()
         return zvec.open(str(self.path), zvec.CollectionOption(read_only=True))
 
@@ -239,32 +275,3 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
                 "until it ends (or stop it), or use another collection"
             )
         time.sleep(0.05)
-
-
-_open_partitions: dict[Path, Partition] = {}
-_open_lock = RLock()
-
-
-def shared_partition(path: Path, user: int) -> Partition:
-    """The process's one `Partition` for a path: zvec's lock would refuse a second one even here."""
-    with _open_lock:
-        partition = _open_partitions.setdefault(path, Partition(path))
-        partition.users.add(user)
-        return partition
-
-
-def release_partitions(user: int) -> None:
-    """Close every partition that only this user had."""
-    with _open_lock:
-        for path, partition in list(_open_partitions.items()):
-            partition.users.discard(user)
-            if not partition.users:
-                partition.close()
-                del _open_partitions[path]
-
-
-@atexit.register
-def _close_all() -> None:
-    for partition in list(_open_partitions.values()):
-        with contextlib.suppress(StoreError):
-            partition.close()

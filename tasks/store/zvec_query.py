@@ -13,6 +13,7 @@ import numpy as np
 from tasks.store.checks import QuerySides
 from tasks.store.zvec_partition import Partition
 from tasks.store.zvec_schema import DENSE, SPARSE, Entry
+from tasks.store.zvec_scores import ROUNDING, Scored
 
 # One list entry in 40 documents adds a fifth to the time of the scan, and often saves another.
 FIRST_MARGIN = 200
@@ -21,27 +22,6 @@ FIRST_SHARE = 40
 READ_MARGIN = 100
 GROWTH = 4
 FETCH_AT_ONCE = 512
-# Twice float32's unit roundoff.
-ROUNDING = 2.0**-23
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A document and the weighted parts of its exact score, float64."""
-
-    id: str
-    dense: float
-    sparse: float
-
-    @property
-    def score(self) -> float:
-        """The sum that ranks it."""
-        return self.dense + self.sparse
-
-    @property
-    def rank(self) -> tuple[float, str]:
-        """Sorts best first, ties by id."""
-        return (-self.score, self.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -13,8 +12,18 @@ from tasks.errors import CollectionRecordError, UsageError
 from tasks.records import ModelInfo
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
+from tasks.work.names import NAME_RULE, can_be_name
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,31}")
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A change of a live collection that was begun: `run` is the run's folder, `changes` the
+    folder in it that lists every document which may have been sent or deleted, `made_of` what the
+    collection holds when it is done."""
+
+    run: str
+    changes: str
+    made_of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,10 @@ class CollectionRecord:
 
     `run` is the folder of the run that made it, relative to the work folder; `bm25` the hash of
     its BM25 statistics, which lie there; `made_of` the fingerprint of data, model and document
-    options together; `status` is "building" until the store was verified.
+    options together, `form` that of model and options alone; `status` is "building" until the store
+    was verified. `kept` is the hash of BM25 statistics that are older than the data ("" if they
+    were counted over it), `held` the folder in `run` that lists the documents in the store,
+    `updates` what was begun since and did not end.
     """
 
     collection: str
@@ -41,6 +53,10 @@ class CollectionRecord:
     document: Literal["image", "pair"]
     picture: str
     counts: dict[str, int]
+    form: str = ""
+    kept: str = ""
+    held: str = ""
+    updates: tuple[Update, ...] = ()
 
 
 _FORM = TypeAdapter(CollectionRecord)
@@ -49,10 +65,8 @@ STAGES = frozenset({"images", "texts", "bm25", "sparse"})
 
 def check_name(name: str, what: str = "collection") -> str:
     """The name itself, or `UsageError` if DashVector would refuse it."""
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"{what} name {name!r} is not allowed: 3 to 32 of a-z A-Z 0-9 _ -, first a letter"
-        )
+    if not can_be_name(name):
+        raise UsageError(f"{what} name {name!r} is not allowed: {NAME_RULE}")
     return name
 
 
@@ -106,23 +120,17 @@ def require_record(work: Folder, store: str, collection: str) -> CollectionRecor
     return record
 
 
-def list_records(work: Folder, store: str) -> list[CollectionRecord]:
-    """All records of a store, by collection name."""
-    names = [n.removesuffix(".json") for n in work.names(f"collections/{_slug(work, store)}")]
-    found = [find_record(work, store, name) for name in names if NAME.fullmatch(name)]
-    return [record for record in found if record is not None]
-
-
 def remove_record(work: Folder, store: str, collection: str) -> None:
     """Forget a collection that was dropped."""
     work.remove(_path(work, store, collection))
 
 
 def _path(work: Folder, store: str, collection: str) -> str:
-    return f"collections/{_slug(work, store)}/{check_name(collection)}.json"
+    return f"collections/{store_slug(work, store)}/{check_name(collection)}.json"
 
 
-def _slug(work: Folder, store: str) -> str:
+def store_slug(work: Folder, store: str) -> str:
+    """A short name of a store, fit for folders and keys."""
     return f"{store.split(':', 1)[0]}-{fingerprint(store=_place(work, store))}"
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, Any
 
-import fsspec
-
-from tasks.errors import WorkFolderError
+from tasks.errors import FileMissingError, WorkFolderError
+from tasks.work.filesystems import open_filesystem, storage_errors
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,18 @@ class Folder:
     @cached_property
     def _resolved(self) -> tuple[Any, str]:
         with explained(self.url, "open"):
-            filesystem, root = fsspec.core.url_to_fs(self.url)
-        return filesystem, str(root).rstrip("/")
+            filesystem, root = open_filesystem(self.url)
+        return filesystem, root.rstrip("/")
 
     @property
     def is_local(self) -> bool:
         """Whether the folder lies on this machine's own file system."""
+        return "file" in self._protocols
+
+    @property
+    def _protocols(self) -> tuple[str, ...]:
         protocol = self._resolved[0].protocol
-        return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+        return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
     def path(self, name: str) -> str:
         """The file system's own path of a file of this folder."""
@@ -60,7 +63,6 @@ class Folder:
         """Names of the files directly under a folder, sorted; [] if there is no such folder."""
         filesystem = self._resolved[0]
         with explained(self.url, "list"):
-            filesystem.invalidate_cache()
             if not filesystem.isdir(self.path(under)):
                 return []
             entries = filesystem.ls(self.path(under), detail=True)
@@ -70,7 +72,7 @@ class Folder:
         """Delete a file; nothing happens if it is not there."""
         with explained(self.url, "delete from"):
             if self._resolved[0].exists(self.path(name)):
-                self._resolved[0].rm(self.path(name), recursive=True)
+                self._resolved[0].rm_file(self.path(name))
 
     @contextmanager
     def reading(self, name: str) -> Iterator[IO[bytes]]:
@@ -109,10 +111,51 @@ class Folder:
                 if os.path.exists(partial):
                     os.unlink(partial)
 
+    def create_exclusive(self, name: str, content: bytes) -> bool:
+        """Write a small file unless it exists; whether it was written.
+
+        Of several callers on any machines one gets True: locally by O_EXCL, on object storage by a
+        conditional upload that the storage itself decides. A reader can meet a local file empty.
+        """
+        try:
+            with explained(f"{self.url}/{name}", "write"):
+                self._create(self.path(name), content)
+        except WorkFolderError as error:
+            if _exists_already(error.__cause__):
+                return False
+            raise
+        return True
+
+    def _create(self, target: str, content: bytes) -> None:
+        if "oss" in self._protocols:
+            no_overwrite = {"x-oss-forbid-overwrite": "true"}
+            self._resolved[0].pipe_file(target, content, headers=no_overwrite)
+        elif not self.is_local:
+            self._resolved[0].pipe_file(target, content, mode="create")
+        else:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "xb") as handle:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+            _sync_folder(os.path.dirname(target))
+
+    def version(self, name: str) -> tuple[int, str]:
+        """Size in bytes, and a text that is another one when the content is: the entity tag of
+        object storage; "" where there is none. `FileMissingError` if there is no such file."""
+        with explained(f"{self.url}/{name}", "read"):
+            said = self._resolved[0].info(self.path(name))
+        return int(said["size"]), str(said.get("ETag", "")).strip('"')
+
+    def read_bytes(self, name: str) -> bytes:
+        """The content of a small file; `FileMissingError` if it is not there."""
+        with explained(f"{self.url}/{name}", "read"):
+            content: bytes = self._resolved[0].cat_file(self.path(name))
+        return content
+
     def read_json(self, name: str) -> Any:
         """The content of a JSON file; `WorkFolderError` if it is not JSON."""
-        with self.reading(name) as handle:
-            content = handle.read()
+        content = self.read_bytes(name)
         try:
             return json.loads(content)
         except (ValueError, RecursionError):
@@ -135,14 +178,26 @@ def explained(
 ) -> Iterator[None]:
     """Turn an operating system's or storage library's error into one line to act on."""
     try:
-        yield
+        with storage_errors(f"cannot {doing} {place}"):
+            yield
     except errors as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise WorkFolderError(
+        missing = isinstance(error, FileNotFoundError)
+        lasting = missing or isinstance(error, PermissionError)
+        said = " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or (f"not there: {said}" if missing else said)
+        reason = reason or type(error).__name__
+        kind = FileMissingError if missing else WorkFolderError
+        raise kind(
             f"cannot {doing} {place}: {reason}; choose another place with --work-dir, "
             "or make room and run again",
-            may_pass=getattr(error, "errno", None) not in _LASTING,
+            may_pass=not lasting and getattr(error, "errno", None) not in _LASTING,
         ) from error
+
+
+def _exists_already(error: BaseException | None) -> bool:
+    # Alibaba's client has no FileExistsError: its own error, with HTTP status 409, is the cause
+    answer = getattr(error, "__cause__", None)
+    return isinstance(error, FileExistsError) or getattr(answer, "status", None) == 409
 
 
 _LASTING = {

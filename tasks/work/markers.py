@@ -7,17 +7,19 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tasks.errors import WorkFolderError
+from tasks.errors import FileMissingError
 from tasks.work.folder import Folder
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What a marker says of its output: size in bytes, BLAKE2b-128 of the bytes, and counts."""
+    """What a marker says of its output: size in bytes, BLAKE2b-128 of the bytes, counts, and on
+    object storage the entity tag."""
 
     bytes: int
     checksum: str
     counts: dict[str, int]
+    tag: str = ""
 
 
 def fingerprint(**made_of: Any) -> str:
@@ -31,25 +33,36 @@ def fingerprint(**made_of: Any) -> str:
 
 def mark_complete(folder: Folder, output: str, **counts: int) -> Marker:
     """Write the marker of an output that is there in full."""
+    _, tag = folder.version(output)
     size, checksum = _measure(folder, output)
-    marker = Marker(bytes=size, checksum=checksum, counts=counts)
-    said = asdict(marker)
+    marker = Marker(bytes=size, checksum=checksum, counts=counts, tag=tag)
+    said = {name: value for name, value in asdict(marker).items() if value != ""}
     folder.write_json(_name(output), {**said, "seal": fingerprint(**said)})
     return marker
 
 
 def completed(folder: Folder, output: str) -> Marker | None:
-    """The marker of an output, or None if it is missing, torn or altered, or its output is."""
-    if not (folder.exists(_name(output)) and folder.exists(output)):
+    """The marker of an output, or None if it is missing, torn or altered, or its output is.
+
+    An output whose entity tag is still the marked one is not read again: object storage takes an
+    upload whole or not at all, and gives other content another tag. Where there is no tag, or
+    another one (a copied folder), the bytes decide.
+    """
+    try:
+        content = folder.read_bytes(_name(output))
+        size, tag = folder.version(output)
+    except FileMissingError:
         return None
     try:
-        said = folder.read_json(_name(output))
+        said = json.loads(content)
         seal = said.pop("seal")
         marker = Marker(**said)
-    except (WorkFolderError, AttributeError, KeyError, TypeError):
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
         return None
-    if seal != fingerprint(**said):
+    if seal != fingerprint(**said) or size != marker.bytes:
         return None
+    if tag and tag == marker.tag:
+        return marker
     return marker if _measure(folder, output) == (marker.bytes, marker.checksum) else None
 
 

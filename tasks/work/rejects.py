@@ -31,10 +31,10 @@ def write_rejects(folder: Folder, name: str, rejects: Sequence[Reject]) -> None:
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), handle)
 
 
-def read_rejects(folder: Folder) -> Iterator[Reject]:
-    """All rejects of a run, file by file."""
+def read_rejects(folder: Folder, begin: tuple[str, ...] = ("",)) -> Iterator[Reject]:
+    """All rejects of a run, file by file; only of files whose names begin with one of `begin`."""
     for name in folder.names("rejects"):
-        if name.endswith(".parquet"):
+        if name.endswith(".parquet") and name.startswith(begin):
             with folder.reading(f"rejects/{name}") as handle:
                 for row in pq.read_table(handle).to_pylist():
                     yield Reject(**row)

@@ -124,7 +124,8 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The name of this machine, its processor and its cores."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -143,7 +144,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.7, help="spread of a cluster")
     parser.add_argument("--no-graph", dest="graph", action="store_false", help="Flat only")
     options = parser.parse_args()
-    print(_machine())
+    print(machine())
     print(HEADER, flush=True)
     for dimension in options.dimensions:
         for size in options.sizes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ class RowsReader:
 
     def read(self, span: Span) -> Iterator[Row]:
         yield from self.rows[span.start : span.stop]
+
+    def read_queries(self, span: Span) -> Iterator[Row]:
+        yield from (replace(row, image=None) for row in self.read(span) if row.query is not None)
 
 
 def row(

@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.report.test_browser import ARGUMENTS, DESKTOP
+from tests.browser import DESKTOP, Watched, browser, needs_browser, new_page
 
-CHROMIUM = shutil.which("chromium")
-
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on PATH (Debian: apt-get install chromium)"
-)
-
-
-@dataclass
-class Watched:
-    """A page in the browser, with everything it asked for and complained about."""
-
-    page: Page
-    asked: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def hits(self) -> list[str]:
-        """The ids of the hits, best first."""
-        expect(self.page.locator("#results")).not_to_have_attribute("aria-busy", "true")
-        found = self.page.locator(".hit .id").all_inner_texts()
-        return [text.split()[-1] for text in found]
-
-    def first_texts(self) -> str:
-        expect(self.page.locator("#results")).not_to_have_attribute("aria-busy", "true")
-        return self.page.locator(".hit").first.inner_text()
-
+__all__ = ["browser", "needs_browser"]
 
 Open = Callable[..., Watched]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -61,22 +27,11 @@ def open_at(browser: Browser, server: str) -> Iterator[Open]:
         scripts: bool = True,
         address: str = server,
     ) -> Watched:
-        context = browser.new_context(
-            viewport=size,
-            color_scheme="dark" if dark else "light",
-            java_script_enabled=scripts,
-            permissions=["clipboard-read", "clipboard-write"],
+        watched = new_page(
+            browser, size, dark, scripts, permissions=["clipboard-read", "clipboard-write"]
         )
-        context.set_default_timeout(20_000)
-        watched = Watched(context.new_page())
+        watched.page.set_default_timeout(20_000)
         opened.append(watched)
-
-        def note(request: Request) -> None:
-            watched.asked.append(request.url)
-
-        watched.page.on("request", note)
-        watched.page.on("console", lambda message: watched.complaints.append(message.text))
-        watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
         watched.page.goto(f"{address}/{query}")
         return watched
 
@@ -90,6 +45,19 @@ def open_at(browser: Browser, server: str) -> Iterator[Open]:
         # the browser itself writes a line for every answer of 400 and above
         own = [line for line in watched.complaints if not line.startswith("Failed to load")]
         assert own == []
+
+
+def hits_on(page: Page) -> list[str]:
+    """The ids of the hits, best first."""
+    expect(page.locator("#results")).not_to_have_attribute("aria-busy", "true")
+    found = page.locator(".hit .id").all_inner_texts()
+    return [text.split()[-1] for text in found]
+
+
+def first_texts(page: Page) -> str:
+    """What is written on the first hit."""
+    expect(page.locator("#results")).not_to_have_attribute("aria-busy", "true")
+    return page.locator(".hit").first.inner_text()
 
 
 def type_and_search(page: Page, text: str) -> None:

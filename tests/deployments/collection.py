@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tasks import index_stages
-from tasks.index_run import IndexRun, check_request
+from tasks.index_run import IndexRun
 from tasks.settings import Settings, load_settings
 from tasks.store.open import close_shared_stores
 from tasks.work.collections import CollectionRecord
+from tests.search.library import build
 
 NAMED = ("熊猫", "雨伞", "生日蛋糕", "猫", "狗", "长颈鹿", "消防车", "帆船", "火车", "香蕉")
 EVERY = 25
@@ -52,17 +52,6 @@ def index_dataset(
     dataset: str, settings: Settings, *, anew: bool = False
 ) -> tuple[IndexRun, CollectionRecord]:
     """Index a data set as the flow does, stage by stage, and let go of the store."""
-    model = check_request(dataset, settings)
-    run = IndexRun(settings, index_stages.plan(dataset, settings), model)
-    record = index_stages.open_collection(run, anew)
-    images = [index_stages.encode_images(run, shard) for shard in run.plan.shards]
-    bm25 = index_stages.train_sparse(run)
-    for shard in run.plan.shards:
-        index_stages.encode_sparse(run, shard)
-    done = [index_stages.upsert((run, record), shard) for shard in run.plan.shards]
-    documents = sum(part.documents for part in done)
-    index_stages.verify(run, record, documents)
-    counts = {"images": sum(part.rows for part in images), "documents": documents}
-    ready = index_stages.complete_record(run, record, bm25, counts)
+    run, record = build(dataset, settings, anew)
     close_shared_stores()
-    return run, ready
+    return run, record

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser import PHONE
 from tests.deployments.browsing import Open, browser, needs_browser, open_at
-from tests.report.test_browser import PHONE
 
 __all__ = ["browser", "open_at"]
 

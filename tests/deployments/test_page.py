@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.deployments.browsing import Open, browser, needs_browser, open_at, type_and_search
+from tests.deployments.browsing import (
+    Open,
+    browser,
+    first_texts,
+    hits_on,
+    needs_browser,
+    open_at,
+    type_and_search,
+)
 from tests.deployments.test_api import panda
 
 __all__ = ["browser", "open_at"]
@@ -29,7 +37,7 @@ def test_words_find_the_right_picture_first(open_at: Open) -> None:
     assert "还没有搜索" in watched.page.locator("#results").inner_text()
     type_and_search(watched.page, "熊猫")
     expect(watched.page.get_by_role("heading", name="熊猫")).to_be_visible()
-    assert "熊猫" in watched.first_texts()
+    assert "熊猫" in first_texts(watched.page)
     assert watched.page.locator(".hit mark").first.inner_text() == "熊猫"
     assert watched.page.locator(".hit").count() == 10
     facts = watched.page.locator(".facts").inner_text()
@@ -42,9 +50,9 @@ def test_the_address_repeats_the_search(open_at: Open) -> None:
     watched = open_at()
     type_and_search(watched.page, "香蕉")
     expect(watched.page.get_by_role("heading", name="香蕉")).to_be_visible()
-    first = watched.hits()
+    first = hits_on(watched.page)
     again = open_at("?" + watched.page.url.partition("?")[2])
-    assert again.hits() == first
+    assert hits_on(again.page) == first
     assert again.page.get_by_label("想找什么？").input_value() == "香蕉"
     again.page.get_by_role("link", name="这次搜索的链接").click()
     expect(again.page.get_by_text("链接已复制").first).to_be_visible()
@@ -68,12 +76,12 @@ def test_upload_then_words_beside_it_then_without_it(open_at: Open, place: Path)
     picture = {"name": "x.webp", "mimeType": "image/webp", "buffer": content}
     page.locator("#file").set_input_files(picture)  # type: ignore[arg-type]
     expect(page.get_by_role("heading", name="以图搜图")).to_be_visible()
-    assert watched.hits()[0] == id
+    assert hits_on(watched.page)[0] == id
     expect(page.get_by_text("正在用：上传的图片")).to_be_visible()
     page.get_by_label("想找什么？").fill("香蕉")
     set_slider(page, 0.1)
     expect(page.get_by_role("heading", name="香蕉")).to_be_visible()
-    assert "香蕉" in watched.first_texts()
+    assert "香蕉" in first_texts(watched.page)
     assert page.locator(".query-picture").count() == 1
     page.get_by_role("link", name="不用这张图片").click()
     expect(page.locator(".query-picture")).to_have_count(0)
@@ -96,7 +104,7 @@ def test_paste_and_drop(kind: str, open_at: Open, place: Path) -> None:
     watched = open_at()
     watched.page.evaluate(DROP, [list(content), kind])
     expect(watched.page.get_by_role("heading", name="以图搜图")).to_be_visible()
-    assert watched.hits()[0] == id
+    assert hits_on(watched.page)[0] == id
 
 
 def test_a_pictures_address(open_at: Open, server: str, place: Path) -> None:
@@ -105,15 +113,15 @@ def test_a_pictures_address(open_at: Open, server: str, place: Path) -> None:
     watched.page.get_by_label("或填图片网址").fill(f"{server}/api/documents/{id}/picture")
     watched.page.keyboard.press("Enter")
     expect(watched.page.get_by_role("heading", name="以图搜图")).to_be_visible()
-    assert watched.hits()[0] == id
+    assert hits_on(watched.page)[0] == id
 
 
 def test_the_slider_changes_the_order_and_says_so(open_at: Open) -> None:
     watched = open_at("?text=猫&alpha=1")
-    meaning = watched.hits()
+    meaning = hits_on(watched.page)
     set_slider(watched.page, 0)
     expect(watched.page.locator(".facts")).to_contain_text("α 0：")
-    assert watched.hits() != meaning
+    assert hits_on(watched.page) != meaning
     expect(watched.page.locator("#alpha-says")).to_contain_text("语义 0%，关键词 100%")
     assert watched.page.locator("#alpha").get_attribute("aria-valuetext") == "语义 0%，关键词 100%"
 
@@ -125,7 +133,7 @@ def test_filter_and_number_of_results(open_at: Open) -> None:
     page.get_by_label("过滤条件").fill("image_id < 100500")
     page.keyboard.press("Enter")
     expect(page.locator(".facts")).to_contain_text("过滤")
-    assert all(int(id) < 100500 for id in watched.hits())
+    assert all(int(id) < 100500 for id in hits_on(watched.page))
     page.get_by_label("过滤条件").fill("")
     page.get_by_label("最多显示").select_option("20")
     expect(page.locator(".hit")).to_have_count(20)
@@ -133,10 +141,10 @@ def test_filter_and_number_of_results(open_at: Open) -> None:
 
 def test_more_like_this(open_at: Open) -> None:
     watched = open_at("?text=熊猫")
-    first = watched.hits()[0]
+    first = hits_on(watched.page)[0]
     watched.page.get_by_role("link", name=f"找相似图片：图片 {first}").click()
     expect(watched.page.get_by_text(f"正在用：图片 {first}")).to_be_visible()
-    assert first not in watched.hits()
+    assert first not in hits_on(watched.page)
     assert "模型 0 ms" in watched.page.locator(".facts").inner_text()
     assert f"like={first}" in watched.page.url
 
@@ -147,7 +155,7 @@ def test_an_example_searches(open_at: Open) -> None:
     words = example.inner_text()
     example.click()
     expect(watched.page.get_by_role("heading", name=words, exact=True)).to_be_visible()
-    assert watched.hits()
+    assert hits_on(watched.page)
 
 
 def test_english_and_back(open_at: Open) -> None:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.deployments.browsing import Open, browser, needs_browser, open_at, type_and_search
+from tests.browser import LOW_CONTRAST, PHONE
+from tests.deployments.browsing import (
+    Open,
+    browser,
+    first_texts,
+    needs_browser,
+    open_at,
+    type_and_search,
+)
 from tests.deployments.conftest import Serve
-from tests.report.test_browser import LOW_CONTRAST, PHONE
 
 __all__ = ["browser", "open_at"]
 
@@ -94,7 +101,7 @@ def test_without_scripts_words_and_addresses_still_search(open_at: Open) -> None
     watched = open_at(scripts=False)
     type_and_search(watched.page, "熊猫")
     watched.page.wait_for_url("**/?*text=*")
-    assert "熊猫" in watched.first_texts()
+    assert "熊猫" in first_texts(watched.page)
     watched.page.locator(".like").first.click()
     assert "以图搜图" in watched.page.locator("#results").inner_text()
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tasks.encode.encoder import PIXEL_DEVIATION, PIXEL_MEAN, load_encoder
+from tasks.encode.encoder import PIXEL_DEVIATION, PIXEL_MEAN, Encoder, load_encoder
 from tasks.records import Float32, Uint8
 from tests.encode.models import FAMILY, TinyModel, read_state, write_json
 
@@ -31,7 +31,7 @@ TEXTS = (
 def test_images(tiny: Tiny, family: str) -> None:
     model = tiny(family)
     pixels = pictures(4, model.resolution)
-    ours = load_encoder(str(model.folder), "cpu").encode_images(pixels)
+    ours = load_fp32(model).encode_images(pixels)
     theirs = original_images(model, pixels)
     assert spread(theirs) > 0.02, "pictures too alike to tell towers apart"
     assert ours.dtype == np.float32
@@ -42,7 +42,7 @@ def test_images(tiny: Tiny, family: str) -> None:
 @pytest.mark.parametrize("family", FAMILY)
 def test_texts(tiny: Tiny, family: str) -> None:
     model = tiny(family)
-    ours = load_encoder(str(model.folder), "cpu").encode_texts(TEXTS)
+    ours = load_fp32(model).encode_texts(TEXTS)
     theirs = original_texts(model, TEXTS)
     assert spread(theirs) > 0.02
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
@@ -57,10 +57,8 @@ def test_every_spelling_of_a_checkpoint(own: Tiny, tiny: Tiny, prefix: str, wrap
     state = {prefix + name: value for name, value in read_state(model.folder).items()}
     content = {"state_dict": state, "epoch": 3} if wrapped else state
     torch.save(content, model.folder / "pytorch_model.bin")
-    ours = load_encoder(str(model.folder), "cpu").encode_texts(["猫"])
-    np.testing.assert_array_equal(
-        ours, load_encoder(str(tiny("vit-b").folder), "cpu").encode_texts(["猫"])
-    )
+    ours = load_fp32(model).encode_texts(["猫"])
+    np.testing.assert_array_equal(ours, load_fp32(tiny("vit-b")).encode_texts(["猫"]))
 
 
 def test_half_precision_weights_are_used_in_full_precision(own: Tiny) -> None:
@@ -72,7 +70,7 @@ def test_half_precision_weights_are_used_in_full_precision(own: Tiny) -> None:
     torch.save(half, model.folder / "pytorch_model.bin")
     model.original.load_state_dict(half)
     pixels = pictures(2, model.resolution)
-    encoder = load_encoder(str(model.folder), "cpu")
+    encoder = load_fp32(model)
     np.testing.assert_allclose(
         encoder.encode_images(pixels), original_images(model, pixels), rtol=0, atol=1e-5
     )
@@ -83,7 +81,7 @@ def test_half_precision_weights_are_used_in_full_precision(own: Tiny) -> None:
 
 def test_what_training_alone_needs_may_be_missing(own: Tiny) -> None:
     model = own("resnet")
-    before = load_encoder(str(model.folder), "cpu").encode_texts(TEXTS)
+    before = load_fp32(model).encode_texts(TEXTS)
     kept = {
         name: value
         for name, value in read_state(model.folder).items()
@@ -93,7 +91,7 @@ def test_what_training_alone_needs_may_be_missing(own: Tiny) -> None:
     }
     kept["bert.embeddings.position_ids"] = torch.arange(64)[None]
     torch.save(kept, model.folder / "pytorch_model.bin")
-    after = load_encoder(str(model.folder), "cpu").encode_texts(TEXTS)
+    after = load_fp32(model).encode_texts(TEXTS)
     np.testing.assert_array_equal(before, after)
 
 
@@ -101,21 +99,21 @@ def test_head_width_is_read_from_the_file(own: Tiny) -> None:
     """Heads of 64 in place of ViT-H's 80 load just as well, and give other vectors."""
     model = own("vit-h")
     pixels = pictures(2, 224)
-    right = load_encoder(str(model.folder), "cpu").encode_images(pixels)
+    right = load_fp32(model).encode_images(pixels)
     file = model.folder / "vision_model_config.json"
     write_json(file, {**json.loads(file.read_text()), "vision_head_width": 40})
-    wrong = load_encoder(str(model.folder), "cpu").encode_images(pixels)
+    wrong = load_fp32(model).encode_images(pixels)
     assert np.abs(right - wrong).max() > 1e-2
 
 
 def test_padding_does_not_change_a_text(tiny: Tiny) -> None:
-    encoder = load_encoder(str(tiny("vit-l").folder), "cpu")
+    encoder = load_fp32(tiny("vit-l"))
     alone = np.concatenate([encoder.encode_texts([text]) for text in TEXTS])
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), alone, rtol=0, atol=5e-7)
 
 
 def test_order_of_texts_is_kept(tiny: Tiny) -> None:
-    encoder = load_encoder(str(tiny("resnet").folder), "cpu")
+    encoder = load_fp32(tiny("resnet"))
     texts = [f"{'猫' * (number * 7 % 23)}{number}" for number in range(150)]
     rows = [0, 17, 64, 149]
     some = encoder.encode_texts([texts[row] for row in rows])
@@ -128,11 +126,15 @@ def test_order_of_texts_is_kept(tiny: Tiny) -> None:
 def test_a_gpu_in_half_precision_gives_nearly_the_same(tiny: Tiny, family: str) -> None:
     folder = str(tiny(family).folder)
     pixels = pictures(4, tiny(family).resolution)
-    cpu, gpu = load_encoder(folder, "cpu"), load_encoder(folder, "cuda")
+    cpu, gpu = load_fp32(tiny(family)), load_encoder(folder, "cuda")
     assert gpu.device == "cuda:0"
     images = (cpu.encode_images(pixels) * gpu.encode_images(pixels)).sum(axis=1)
     texts = (cpu.encode_texts(TEXTS) * gpu.encode_texts(TEXTS)).sum(axis=1)
     assert min(images.min(), texts.min()) > 0.99
+
+
+def load_fp32(model: TinyModel) -> Encoder:
+    return load_encoder(str(model.folder), "cpu", "fp32")
 
 
 def pictures(count: int, side: int) -> Uint8:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import CollectionRecordError, DatasetError
+from tasks.errors import CollectionRecordError, DatasetError, QueryError
 from tasks.evaluate.metrics import METRICS
-from tasks.evaluate.stages import evaluate
+from tasks.evaluate.stages import EvaluationOptions, evaluate
 from tasks.settings import Settings
 from tasks.sparse.bm25 import train_bm25
 from tasks.store.open import close_shared_stores, shared_store
@@ -95,3 +95,44 @@ def test_a_collection_that_contradicts_its_record(
     with pytest.raises(CollectionRecordError, match="holds 11 documents, its record says 12"):
         evaluate(dataset, own)
     assert require_record(Folder(own.work_url), own.store_uri, "muge") == record
+
+
+def test_a_filter_restricts_both_sides(built: Settings, tmp_path: Path) -> None:
+    dataset = questions(tmp_path / "asked", HELD_OUT)
+    text = "image_id < 4 or (query like '%充电%' and image_id != 10)"
+    found = evaluate(dataset, built, EvaluationOptions(filter=text))
+    everything = evaluate(dataset, built)
+    close_shared_stores()
+    assert (found.filter, found.gallery, everything.filter) == (text, 5, None)
+    assert found.through_store == found.metrics
+    assert found.ann_recall == 1.0
+    # the pictures 6 and 10 are filtered out, those of the fourth query were never there
+    assert (found.queries, found.without_positive) == (4, 1)
+    assert found.metrics["dense"] != everything.metrics["dense"]
+    assert found.directions["image_to_text"].asked == 3
+    assert "--filter" in found.origin.commands[1]
+
+
+def test_queries_whose_pictures_are_filtered_out_score_0(built: Settings, tmp_path: Path) -> None:
+    dataset = questions(tmp_path / "asked", HELD_OUT)
+    found = evaluate(dataset, built, EvaluationOptions(filter="image_id = 1"))
+    close_shared_stores()
+    assert (found.queries, found.gallery, found.without_positive) == (4, 1, 3)
+    assert found.metrics["dense"]["R@1"] == found.through_store["dense"]["R@1"] == 0.25
+
+
+BAD_FILTERS = {
+    "image_id < 0": "takes none of the 12 documents",
+    "image_id << 3": "cannot be evaluated exactly",
+    "picture = 'a'": "'picture' is no field",
+    "nowhere = 3": "'nowhere' is no field",
+}
+
+
+@pytest.mark.parametrize("text", BAD_FILTERS)
+def test_a_filter_that_cannot_be_used(text: str, built: Settings, tmp_path: Path) -> None:
+    dataset = questions(tmp_path / "asked", HELD_OUT)
+    with pytest.raises(QueryError) as caught:
+        evaluate(dataset, built, EvaluationOptions(filter=text))
+    close_shared_stores()
+    assert BAD_FILTERS[text] in str(caught.value)

@@ -66,6 +66,13 @@ def test_numbers_become_artifacts_and_hold_the_next_run(
     with pytest.raises(UsageError, match="its protocol is leave-query-out, here it is official"):
         evaluate_search(f"folder:{pictures}", **asked)
 
+    few = "image_id < 5 or query_id = 4"
+    kept = evaluate_search(f"folder:{pictures}", filter=few, **place)
+    assert (kept.filter, kept.gallery, kept.through_store) == (few, 9, kept.metrics)
+    assert any(f"the filter `{few}`" in found.data for found in artifacts("metrics"))
+    with pytest.raises(UsageError, match="its filter is None"):
+        evaluate_search(f"folder:{pictures}", protocol="leave-query-out", filter=few, **asked)
+
 
 def test_the_command_writes_everything_and_ends_with_1(
     muge: Muge, prefect_server: str, model: str, pictures: Path, tmp_path: Path

@@ -1,35 +1,30 @@
 """The pages in a real browser: what people see, click and read aloud."""
 
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, Route, ViewportSize
 
 from tasks.report.demo_page import render_demo_page
 from tasks.report.evaluation_page import render_evaluation_page
 from tasks.report.search_page import render_search_page
+from tests.browser import (
+    DESKTOP,
+    LOW_CONTRAST,
+    PHONE,
+    Watched,
+    browser,
+    needs_browser,
+    new_page,
+)
 from tests.report.examples import demo, drawing, evaluation, hit, hostile_search, search
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-ADDRESS = "http://page.test/"
-PHONE = ViewportSize(width=390, height=844)
-DESKTOP = ViewportSize(width=1280, height=900)
+__all__ = ["browser"]
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on PATH (Debian: apt-get install chromium)"
-)
+ADDRESS = "http://page.test/"
+
+pytestmark = needs_browser
 
 PAGES: dict[str, Callable[[], str]] = {
     "search": lambda: render_search_page(
@@ -41,57 +36,12 @@ PAGES: dict[str, Callable[[], str]] = {
     "evaluation": lambda: render_evaluation_page(evaluation()),
 }
 
-# WCAG contrast of every text that is seen, against the nearest ground that is painted
-LOW_CONTRAST = """() => {
-  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
-  const light = (color) => {
-    const [r, g, b] = numbers(color).slice(0, 3)
-      .map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = getComputedStyle(at).backgroundColor;
-      if ((numbers(color)[3] ?? 1) === 1) return color;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const seen = [...document.body.querySelectorAll("*")].filter((element) =>
-    element.checkVisibility() &&
-    [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
-  const low = [];
-  for (const element of seen) {
-    const pair = [light(getComputedStyle(element).color), light(ground(element))];
-    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-    if (ratio < 4.5) low.push([element.className, element.innerText.slice(0, 20), ratio]);
-  }
-  return seen.length ? low : ["nothing is seen"];
-}"""
-
-
-@dataclass
-class Watched:
-    """A page in the browser, with everything it asked for and complained about."""
-
-    page: Page
-    asked: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-
 Open = Callable[..., Watched]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    contexts = []
+    opened: list[Watched] = []
 
     def open_one(
         html: str,
@@ -101,28 +51,19 @@ def open_page(browser: Browser) -> Iterator[Open]:
         dark: bool = False,
         scripts: bool = True,
     ) -> Watched:
-        context = browser.new_context(
-            viewport=size,
-            color_scheme="dark" if dark else "light",
-            java_script_enabled=scripts,
-        )
-        contexts.append(context)
-        watched = Watched(context.new_page())
+        watched = new_page(browser, size, dark, scripts)
+        opened.append(watched)
 
         def answer(route: Route) -> None:
             route.fulfill(body=html, content_type="text/html; charset=utf-8")
 
-        page = watched.page
-        page.route("**/*", answer)
-        page.on("request", lambda request: watched.asked.append(request.url))
-        page.on("console", lambda message: watched.complaints.append(message.text))
-        page.on("pageerror", lambda error: watched.complaints.append(str(error)))
-        page.goto(ADDRESS + at)
+        watched.page.route("**/*", answer)
+        watched.page.goto(ADDRESS + at)
         return watched
 
     yield open_one
-    for context in contexts:
-        context.close()
+    for watched in opened:
+        watched.page.context.close()
 
 
 def seen(page: Page) -> str:

@@ -5,21 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tasks.settings import Settings, load_settings
 from tasks.store.open import close_shared_stores
+from tests.encode.conftest import one_thread
 from tests.encode.models import make_model
 from tests.search.library import build, make_pictures
 
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads cost tiny models more than they give."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["one_thread"]
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from tasks import index_stages
-from tasks.encode.describe import describe_model
-from tasks.index_run import IndexRun
+from tasks.index_run import Filling, IndexRun, check_request
 from tasks.settings import Settings
 from tasks.work.collections import CollectionRecord
 
@@ -40,17 +39,16 @@ def build(
     dataset: str, settings: Settings, anew: bool = False
 ) -> tuple[IndexRun, CollectionRecord]:
     """Index a data set; returns the run and the record of the collection, ready."""
-    run = IndexRun(settings, index_stages.plan(dataset, settings), describe_model(settings.model))
-    record = index_stages.open_collection(run, anew)
+    model = check_request(dataset, settings)
+    run = IndexRun(settings, index_stages.plan(dataset, settings), model)
     images = [index_stages.encode_images(run, shard) for shard in run.plan.shards]
     for part in range(run.plan.query_parts):
         index_stages.encode_texts(run, part)
     bm25 = index_stages.train_sparse(run)
     for shard in run.plan.shards:
         index_stages.encode_sparse(run, shard)
-    documents = sum(
-        index_stages.upsert((run, record), shard).documents for shard in run.plan.shards
-    )
-    index_stages.verify(run, record, documents)
+    filling = Filling(run, index_stages.open_collection(run, anew))
+    documents = sum(index_stages.upsert(filling, shard).documents for shard in run.plan.shards)
+    index_stages.verify(filling, documents)
     counts = {"images": sum(done.rows for done in images), "documents": documents}
-    return run, index_stages.complete_record(run, record, bm25, counts)
+    return run, index_stages.complete_record(filling, bm25, counts)

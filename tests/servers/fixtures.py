@@ -1,4 +1,4 @@
-"""Pytest fixtures: a DashVector test server, and the project's own store on it by the real SDK."""
+"""Pytest fixtures: a DashVector test server with the project's own store on it, an S3 server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tasks.store.dashvector import DashVectorStore
 from tasks.store.dashvector_options import DashVectorOptions
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.loopback import loopback_allowed
+from tests.servers.s3 import S3Server, s3_server
 
 QUICK = DashVectorOptions(
     timeout_seconds=5.0,
@@ -71,3 +72,10 @@ def dashvector_store(dashvector_server: DashVectorServer) -> Iterator[StoreFacto
     yield make
     for store in made:
         store.close()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server for the whole session, in the environment from its first test on."""
+    with s3_server(str(tmp_path_factory.mktemp("s3") / "requests.log")) as server:
+        yield server

@@ -56,5 +56,6 @@ def library(
     opened = STORES[request.param](tmp_path_factory.mktemp("library"))
     opened.create(SPEC)
     opened.upsert(SPEC.name, DOCUMENTS)
+    opened.finish(SPEC.name)
     yield opened
     opened.close()

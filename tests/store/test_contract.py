@@ -322,6 +322,31 @@ def test_equal_documents_are_ordered_by_id(store: VectorStore, collection: str) 
         assert [hit.id for hit in store.query(collection, query)] == expected
 
 
+def test_a_batch_answers_as_single_queries_do(library: VectorStore) -> None:
+    both = [random_query(seed, alpha=ALPHAS[seed % 11], topk=7) for seed in range(150)]
+    odd = [
+        replace(both[0], dense=None),
+        replace(both[1], sparse=None),
+        replace(both[2], sparse={4_000_000: 1.0}, alpha=0.0),
+        replace(both[3], output_fields=("price",)),
+        replace(both[4], topk=1024, output_fields=()),
+        *(replace(each, filter="image_id < 60") for each in both[5:]),
+        replace(both[6], filter="image_id < 0"),
+    ]
+    asked = [*both, *odd]
+    assert library.query_batch(NAME, asked) == [library.query(NAME, each) for each in asked]
+    assert library.query_batch(NAME, []) == []
+
+
+def test_a_bad_query_in_a_batch_is_refused(library: VectorStore) -> None:
+    fine = [random_query(seed) for seed in range(100)]
+    for bad in (replace(fine[0], filter="nowhere = 3"), replace(fine[0], alpha=2.0)):
+        with pytest.raises(QueryError):
+            library.query_batch(NAME, [*fine, bad])
+    with pytest.raises(QueryError, match="nowhere"):
+        library.query_batch(NAME, [replace(each, filter="nowhere = 3") for each in fine])
+
+
 # --- groups --------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import QueryError, StoreError
-from tasks.records import Document
+from tasks.records import Document, Hit, Query
 from tasks.store.dashvector_retry import Pace
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.dashvector_faults import Fault
@@ -75,6 +75,24 @@ def test_writes_enter_the_slot_and_few_are_in_flight(
     store.upsert(SPEC.name, random_documents(300))
     store.delete(SPEC.name, ["0"])
     assert (entered, inside, most) == (31, 0, 3)
+
+
+def test_queries_of_a_batch_are_in_flight_together(
+    dashvector_store: StoreFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = dashvector_store(requests_in_flight=3)
+    store.create(SPEC)
+    store.upsert(SPEC.name, random_documents(20))
+    together, ask = threading.Barrier(3), store.query
+
+    def meet(name: str, query: Query) -> list[Hit]:
+        together.wait(10)
+        return ask(name, query)
+
+    asked = [random_query(seed) for seed in range(12)]
+    alone = [store.query(SPEC.name, query) for query in asked]
+    monkeypatch.setattr(store, "query", meet)
+    assert store.query_batch(SPEC.name, asked) == alone
 
 
 def test_memory_is_bounded_by_the_requests_in_flight(dashvector_store: StoreFactory) -> None:

@@ -32,7 +32,7 @@ def test_missing_variables_are_named(
     for name in given:
         monkeypatch.setenv(name, KEY)
     with pytest.raises(UsageError) as caught:
-        DashVectorStore.from_environment()
+        open_store("dashvector:")
     for name in BOTH:
         assert (name in str(caught.value)) == (name not in given)
     assert KEY not in str(caught.value)

@@ -14,13 +14,12 @@ import pytest
 from tasks import index_stages
 from tasks.encode.describe import describe_model
 from tasks.errors import MugeError
-from tasks.index_run import IndexRun
+from tasks.index_run import Filling, IndexRun
 from tasks.index_stages import Upserted
 from tasks.records import Document, Shard
 from tasks.settings import load_settings
 from tasks.store import open as opening
 from tasks.store.documents import read_documents
-from tasks.work.collections import CollectionRecord
 from tests.encode.models import make_model
 from tests.flows.conftest import make_pictures
 from tests.servers.dashvector import DashVectorServer
@@ -105,21 +104,21 @@ def test_the_collection_ends_as_without_faults(
 def index(run: IndexRun) -> bool:
     """One run of the upsert and verify stages; whether it ended well and without rejects."""
     try:
-        record = index_stages.open_collection(run, anew=False)
-        done = [_upserted(run, record, shard) for shard in run.plan.shards]
+        filling = Filling(run, index_stages.open_collection(run, anew=False))
+        done = [_upserted(filling, shard) for shard in run.plan.shards]
     except MugeError:
         return False
     if any(shard.rejects for shard in done):
         return False
-    index_stages.verify(run, record, sum(shard.documents for shard in done))
+    index_stages.verify(filling, sum(shard.documents for shard in done))
     return True
 
 
-def _upserted(run: IndexRun, record: CollectionRecord, shard: Shard) -> Upserted:
+def _upserted(filling: Filling, shard: Shard) -> Upserted:
     """One task with the retries that Prefect makes."""
     for left in reversed(range(TRIES)):
         try:
-            return index_stages.upsert((run, record), shard)
+            return index_stages.upsert(filling, shard)
         except MugeError as error:
             if not (error.may_pass and left):
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from tasks.errors import VerificationError
 from tasks.records import Document
 from tasks.store.contract import VectorStore
 from tasks.store.verify import verify_count, verify_documents
+from tasks.store.zvec import ZvecStore
+from tests.store.conftest import SPEC
 from tests.store.samples import random_documents
 
 WAIT = 0.3
@@ -48,12 +51,27 @@ def test_too_few_and_too_many(
 def test_what_is_late_is_waited_for(
     store: VectorStore, collection: str, documents: list[Document]
 ) -> None:
+    if not store.reads_may_lag:
+        pytest.skip("reads of this store do not lag")
     late = replace(documents[0], id="late")
     timer = threading.Timer(0.3, lambda: store.upsert(collection, [late]))
     timer.start()
     verify_count(store, collection, 21, wait=30)
     verify_documents(store, collection, [late], wait=30)
     timer.join()
+
+
+def test_a_store_whose_reads_do_not_lag_is_not_waited_for(tmp_path: Path) -> None:
+    store = ZvecStore(tmp_path)
+    store.create(SPEC)
+    store.upsert(SPEC.name, random_documents(3))
+    start = time.monotonic()
+    with pytest.raises(VerificationError, match="counts 3 documents, expected 4"):
+        verify_count(store, SPEC.name, 4, wait=60)
+    with pytest.raises(VerificationError, match="1 of 1 documents re-read"):
+        verify_documents(store, SPEC.name, random_documents(4)[3:], wait=60)
+    assert time.monotonic() - start < 10
+    store.close()
 
 
 def test_what_is_missing_or_differs_is_named(

@@ -19,8 +19,8 @@ from tasks.errors import SchemaMismatchError, StoreBusyError, StoreError
 from tasks.records import CollectionSpec, Document, Query
 from tasks.store import zvec_partition
 from tasks.store.zvec import ZvecStore
-from tasks.store.zvec_partition import shared_partition
 from tasks.store.zvec_schema import DENSE, SCHEMA_FILE, to_zvec
+from tasks.store.zvec_shared import shared_partition
 from tasks.store.zvec_write import BATCH_BYTES, write_batch
 from tests.store.conftest import SPEC
 from tests.store.reference import exact_hits

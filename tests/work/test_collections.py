@@ -15,7 +15,6 @@ from tasks.work.collections import (
     CollectionRecord,
     check_name,
     find_record,
-    list_records,
     remove_record,
     require_record,
     save_record,
@@ -111,16 +110,6 @@ def test_a_torn_record_is_refused(folder: Folder, content: bytes) -> None:
     with pytest.raises(CollectionRecordError, match="cannot be used") as error:
         find_record(folder, STORE, "muge")
     assert "\n" not in str(error.value)
-
-
-def test_records_are_listed_by_name_and_other_files_passed_over(folder: Folder) -> None:
-    for name in ("muge", "blue", "green"):
-        save_record(folder, replace(RECORD, collection=name))
-    (slug,) = {name.split("/")[-2] for name in record_files(folder)}
-    for name in (".DS_Store", "muge.json.1a2b3c4d.partial", "ab.json"):
-        folder.write_json(f"collections/{slug}/{name}", {})
-    assert [r.collection for r in list_records(folder, STORE)] == ["blue", "green", "muge"]
-    assert list_records(folder, "dashvector:") == []
 
 
 def test_a_removed_record_is_gone(folder: Folder) -> None:

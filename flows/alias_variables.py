@@ -1,0 +1,69 @@
+"""Aliases of the service as Prefect Variables, so that every machine of a team follows the same."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import StoreError
+from tasks.work.aliases import keep_aliases_in
+
+
+def follow_server_aliases(store: str) -> None:
+    """Keep aliases of `dashvector:` stores in Variables if a Prefect server is configured; Prefect
+    is imported only then. Aliases of other stores lie beside the store."""
+    remote = store.startswith("dashvector:") and server_is_configured()
+    keep_aliases_in(VariableBook if remote else None)
+
+
+def server_is_configured() -> bool:
+    """Whether the environment or a Prefect profile names a server."""
+    if os.environ.get("PREFECT_API_URL"):
+        return True
+    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
+    try:
+        return "PREFECT_API_URL" in (home / "profiles.toml").read_text("utf-8")
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class VariableBook:
+    """Aliases as Variables of the configured server, named muge_alias_<key>."""
+
+    def read(self, key: str) -> Any | None:
+        """What was written under a key, or None; raises `StoreError` if the server is away."""
+        from prefect.variables import Variable
+
+        try:
+            return Variable.get(_name(key), default=None)
+        except Exception as error:
+            raise _away(error) from None
+
+    def write(self, key: str, said: dict[str, Any]) -> None:
+        """Replace the Variable's value in one request; raises `StoreError`."""
+        from prefect.variables import Variable
+
+        try:
+            Variable.set(_name(key), said, overwrite=True)
+        except Exception as error:
+            raise _away(error) from None
+
+    def place(self, key: str) -> str:
+        """Where that is, for people."""
+        return f"Prefect Variable {_name(key)}"
+
+
+def _name(key: str) -> str:
+    """Variables are named in lower case, so that capitals of a collection's name are marked."""
+    said = "".join(f"_{c.lower()}_" if c.isupper() else c for c in key)
+    return f"muge_alias_{said}".replace("-", "_")
+
+
+def _away(error: Exception) -> StoreError:
+    return StoreError(
+        f"the Prefect server that keeps the aliases does not answer ({type(error).__name__}: "
+        f"{str(error).splitlines()[0] if str(error) else ''}); start it, or unset PREFECT_API_URL"
+    )

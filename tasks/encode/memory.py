@@ -1,0 +1,83 @@
+"""How much goes through a model at once: within a budget, and less after running out of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from tasks.errors import DeviceError
+
+LARGEST_BATCH = 1024
+CPU_BATCH = 64
+"""On CPUs of 1 to 16 cores larger ones gain nothing and fall out of the caches."""
+
+
+class BatchLimit:
+    """The most rows of one call that fitted into a device's memory, as far as is known."""
+
+    def __init__(self) -> None:
+        self.rows: int | None = None
+
+    def run(self, rows: int, forward: Callable[[int, int], Tensor]) -> Tensor:
+        """`forward(start, stop)` over all rows, in one call if that fits, (rows, D).
+
+        Each time memory runs out the limit is halved, and stays. Raises `DeviceError` if not even
+        one row fits.
+        """
+        done: list[Tensor] = []
+        start = 0
+        while start < rows:
+            stop = min(rows, start + (self.rows or rows))
+            part = _attempt(partial(forward, start, stop))
+            if part is None:
+                self.rows = _half(stop - start)
+            else:
+                done.append(part)
+                start = stop
+        return done[0] if len(done) == 1 else torch.cat(done)
+
+
+def _attempt(forward: Callable[[], Tensor]) -> Tensor | None:
+    # the error is gone, with all that its traceback holds, before memory is asked for again
+    try:
+        return forward()
+    except torch.OutOfMemoryError:
+        return None
+
+
+def _half(rows: int) -> int:
+    if rows == 1:
+        raise DeviceError(
+            "the device's memory does not hold the model's work on one picture or text; "
+            "use another --device, or a smaller model"
+        )
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return rows // 2
+
+
+def batch_within(budget: int, device: torch.device, forward: Callable[[int], object]) -> int:
+    """The largest power of two of pictures whose work takes at most `budget` bytes of a GPU, and at
+    most half of its memory; `forward(n)` works on n. On other devices a fixed number.
+
+    It does not depend on what else the GPU holds: equal machines and options give equal batches.
+    """
+    if device.type != "cuda":
+        return CPU_BATCH
+    budget = min(budget, torch.cuda.get_device_properties(device).total_memory // 2)
+    few, more = (_peak(device, forward, rows) for rows in (8, 16))
+    each = max(1, (more - few) // 8)
+    return max(1, min(LARGEST_BATCH, 1 << (budget // each).bit_length() >> 1))
+
+
+def _peak(device: torch.device, forward: Callable[[int], object], rows: int) -> int:
+    """Bytes that working on so many rows takes beyond what is there already."""
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    forward(rows)
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before

@@ -1,0 +1,93 @@
+"""The queries of an evaluation, encoded as searches encode them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tasks.evaluate.exact import QueryVectors
+from tasks.evaluate.gallery import Gallery, images_of
+from tasks.evaluate.judgements import Judgement
+from tasks.evaluate.metrics import Float64, score_queries
+from tasks.search.searcher import load_statistics
+from tasks.settings import Settings
+from tasks.sparse.bm25 import Bm25
+
+Rankings = list[list[str]]
+"""Document ids of all queries, best first."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The queries; `judged` are the places of those for which the data names an image."""
+
+    judgements: list[Judgement]
+    judged: list[int]
+    vectors: QueryVectors
+    bm25: Bm25
+
+    @property
+    def answered(self) -> list[Judgement]:
+        """The queries that have a score."""
+        return [self.judgements[place] for place in self.judged]
+
+    @property
+    def relevant(self) -> list[frozenset[str]]:
+        """The right images of each of them."""
+        return [judgement.relevant for judgement in self.answered]
+
+    def images(self, rankings: Rankings) -> Rankings:
+        """Image ids of those that have a score."""
+        return [images_of(rankings[place]) for place in self.judged]
+
+    def score(self, rankings: Rankings) -> Float64:
+        """(judged queries, len(METRICS)) of rankings of all queries."""
+        return score_queries(self.images(rankings), self.relevant)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Rankings of all queries by mode (dense, sparse, hybrid)."""
+
+    by_mode: Mapping[str, Rankings]
+
+    @property
+    def main(self) -> Rankings:
+        """Those that people get: hybrid, where that may be measured."""
+        return self.by_mode.get("hybrid", self.by_mode["dense"])
+
+    def scores(self, asked: Asked) -> dict[str, Float64]:
+        """(judged queries, len(METRICS)) of each mode."""
+        return {mode: asked.score(rankings) for mode, rankings in self.by_mode.items()}
+
+
+def encode_queries(gallery: Gallery, judgements: list[Judgement], settings: Settings) -> Asked:
+    """Dense and BM25 vectors of all queries, by the model and statistics of the collection."""
+    from tasks.encode.encoder import load_encoder
+
+    record = gallery.record
+    bm25 = load_statistics(record, gallery.run)
+    texts = [judgement.text for judgement in judgements]
+    vectors = QueryVectors(
+        ids=tuple(judgement.query_id for judgement in judgements),
+        dense=load_encoder(record.model.name, settings.device).encode_texts(texts),
+        sparse=tuple(bm25.encode_query(text) for text in texts),
+    )
+    judged = [place for place, judgement in enumerate(judgements) if judgement.relevant]
+    return Asked(judgements, judged, vectors, bm25)
+
+
+def modes_of(honest_hybrid: bool, alpha: float) -> dict[str, float]:
+    """The modes that may be measured, and the alpha of each."""
+    return {"dense": 1.0, "sparse": 0.0, "hybrid": alpha} if honest_hybrid else {"dense": 1.0}
+
+
+def by_mode(modes: Mapping[str, float], rankings: Mapping[float, Rankings]) -> Ranked:
+    """Rankings by alpha as rankings by mode: two modes may have one alpha."""
+    return Ranked({mode: rankings[alpha] for mode, alpha in modes.items()})
+
+
+def filled(ranked: Ranked) -> Rankings:
+    """The main rankings, going on with those by meaning where keywords found too few."""
+    pairs = zip(ranked.main, ranked.by_mode["dense"], strict=True)
+    return [[*ranking, *rest] for ranking, rest in pairs]

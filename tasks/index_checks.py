@@ -1,0 +1,33 @@
+"""Whether the store holds what a run sent: its count, and a sample of documents re-read."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from tasks.index_run import Filling, IndexRun
+from tasks.records import Document
+from tasks.store.documents import read_documents
+from tasks.store.open import shared_store
+from tasks.store.verify import verify_count, verify_documents
+
+SAMPLED_SHARDS = 8
+
+
+def verify_filled(filling: Filling, documents: int) -> None:
+    """Compare a filled collection with the run; raises `VerificationError`."""
+    record, store = filling.record, shared_store(filling.run.settings.store_uri)
+    store.finish(record.collection)
+    verify_count(store, record.collection, documents, record.partition)
+    sample = list(sampled_documents(filling.run))
+    verify_documents(store, record.collection, sample, record.partition)
+
+
+def sampled_documents(run: IndexRun) -> Iterator[Document]:
+    """Documents evenly from up to `SAMPLED_SHARDS` shards."""
+    shards = run.plan.shards[:: max(1, len(run.plan.shards) // SAMPLED_SHARDS)]
+    each = max(1, run.settings.verify_samples // len(shards))
+    for shard in shards:
+        step = max(1, shard.images // each)
+        documents = read_documents(run.folder, shard, run.parts)
+        yield from itertools.islice(itertools.islice(documents, 0, None, step), each)

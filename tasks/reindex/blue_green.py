@@ -1,0 +1,107 @@
+"""Blue/green: a new collection beside the live one, checked, and then the alias moves.
+
+At most two collections of a name exist at any time, which is what a free DashVector cluster
+allows: the live one, and either the one before it or the one that is being built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tasks.errors import CollectionRecordError, UsageError
+from tasks.index_run import IndexRun
+from tasks.settings import Settings
+from tasks.store.open import shared_store
+from tasks.work.aliases import (
+    LONGEST,
+    Alias,
+    live_alias,
+    previous_collection,
+    promote,
+    save_alias,
+)
+from tasks.work.collections import CollectionRecord, find_record, remove_record
+from tasks.work.folder import Folder
+from tasks.work.lock import run_lock
+
+
+def live_record(settings: Settings) -> CollectionRecord | None:
+    """The record of the collection that searches of the settings' name use now, if there is one."""
+    alias = live_alias(settings)
+    if alias is None:
+        return None
+    return find_record(Folder(settings.work_url), settings.store_uri, alias.live)
+
+
+def holds(live: CollectionRecord, run: IndexRun) -> bool:
+    """Whether the live collection is just what the run would build."""
+    if (live.status, live.made_of, live.updates) != ("ready", run.made_of, ()):
+        return False
+    return shared_store(live.store).describe(live.collection) is not None
+
+
+def choose_collection(run: IndexRun) -> tuple[IndexRun, int]:
+    """The run with the name of the collection to build, and that name's number; makes room.
+
+    A collection that an earlier run of the same data and options left there is gone on with; others
+    that are neither live nor of somebody else are dropped, the one kept for rollback too.
+    """
+    options = run.settings
+    if len(options.collection) > LONGEST:
+        raise UsageError(
+            f"collection {options.collection!r} has {len(options.collection)} characters; "
+            f"--strategy blue-green adds a number, so {LONGEST} at most"
+        )
+    alias = live_alias(options)
+    if alias is not None and alias.previous is not None:
+        drop_previous(options, alias)
+    number = alias.generation + 1 if alias is not None else 1
+    while True:
+        name = f"{options.collection}-{number}"
+        record = find_record(run.work, options.store_uri, name)
+        if record is not None:
+            if record.made_of != run.made_of:
+                forget(options, name)
+            break
+        if shared_store(options.store_uri).describe(name) is None:
+            break
+        number += 1  # somebody else's
+    return replace(run, settings=options.model_copy(update={"collection": name})), number
+
+
+def drop_previous(settings: Settings, alias: Alias) -> Alias:
+    """Drop the collection kept for rollback; the alias forgets it first."""
+    if alias.previous is None:
+        return alias
+    alone = replace(alias, previous=None)
+    save_alias(settings, alone)
+    if alias.previous != alias.live:
+        forget(settings, alias.previous)
+    return alone
+
+
+def forget(settings: Settings, collection: str) -> None:
+    """Drop a collection and its record.
+
+    Raises `CollectionRecordError` if it is the live one.
+    """
+    alias = live_alias(settings)
+    if alias is not None and alias.live == collection:
+        raise CollectionRecordError(f"collection {collection!r} is live and is not dropped")
+    shared_store(settings.store_uri).drop(collection)
+    remove_record(Folder(settings.work_url), settings.store_uri, collection)
+
+
+def move_alias(settings: Settings, collection: str | None) -> Alias:
+    """Let the settings' name mean a complete collection (None: the one before) from now on.
+
+    Raises `CollectionRecordError` if that one is not complete or not in the store, `UsageError` if
+    there is none before.
+    """
+    with run_lock(Folder(settings.work_url), "muge alias", settings.wait):
+        target = collection or previous_collection(settings)
+        if shared_store(settings.store_uri).describe(target) is None:
+            raise CollectionRecordError(
+                f"collection {target!r} is not in {settings.store_uri}; see `muge status`"
+            )
+        return promote(settings, target)

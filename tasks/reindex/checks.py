@@ -1,0 +1,198 @@
+"""The checks that a new collection passes before it replaces the live one."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+
+from tasks.dataset.reader import open_reader
+from tasks.dataset.shards import read_entries, read_queries, read_shards
+from tasks.errors import MugeError, VerificationError
+from tasks.evaluate.gallery import images_of
+from tasks.evaluate.judgements import Judgement, protocol_of, read_judgements
+from tasks.evaluate.metrics import METRICS, score_queries
+from tasks.index_checks import sampled_documents, verify_filled
+from tasks.index_run import Filling, IndexRun
+from tasks.records import Query
+from tasks.search.batches import BATCH
+from tasks.search.questions import Question
+from tasks.search.searcher import Searcher
+from tasks.settings import Settings
+from tasks.store.open import shared_store
+from tasks.work.collections import CollectionRecord
+from tasks.work.folder import Folder
+from tasks.work.rejects import payload_hash
+
+QUERIES = 500
+"""Queries of the data itself that are asked where no held-out set is given."""
+DEPTH = 10
+NEAREST = 5
+TIE = 1e-3
+
+
+class SwitchRefusedError(MugeError):
+    """A new collection did not pass its checks; the live one stays."""
+
+    may_pass = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: `found` and `wanted` are its numbers where it has some (`found` must not be
+    lower), `said` a line for people."""
+
+    name: str
+    passed: bool
+    found: float | None
+    wanted: float | None
+    said: str
+
+
+def check_switch(
+    filling: Filling,
+    documents: int,
+    live: CollectionRecord | None,
+    gate_queries: str | None,
+    max_drop: float,
+) -> list[Check]:
+    """All checks of a new collection against what was sent and against the live one.
+
+    Raises `SwitchRefusedError` naming those that failed and by how much.
+    """
+    checks = [_check_content(filling, documents), _check_self_retrieval(filling)]
+    if all(check.passed for check in checks):
+        checks.append(_check_recall(filling, live, gate_queries, max_drop))
+    failed = [check.said for check in checks if not check.passed]
+    if failed:
+        alias = f"the live one, {live.collection!r}, stays" if live else "there is no live one"
+        raise SwitchRefusedError(
+            f"collection {filling.record.collection!r} is not switched to: {'; '.join(failed)}; "
+            f"{alias}"
+        )
+    return checks
+
+
+def _check_content(filling: Filling, documents: int) -> Check:
+    try:
+        verify_filled(filling, documents)
+    except VerificationError as error:
+        return Check("documents", False, None, documents, f"documents: {error}")
+    return Check("documents", True, documents, documents, f"{documents} documents, sample re-read")
+
+
+def _check_self_retrieval(filling: Filling) -> Check:
+    """Each sampled document's own vector finds the document among the best."""
+    store, record = shared_store(filling.run.settings.store_uri), filling.record
+    asked = found = 0
+    for document in sampled_documents(filling.run):
+        query = Query(
+            dense=document.vector,
+            sparse=None,
+            topk=NEAREST,
+            output_fields=(),
+            partition=record.partition,
+        )
+        hits = store.query(record.collection, query)
+        own = float(document.vector @ document.vector)
+        # equal pictures have equal vectors, of which more than `NEAREST` may be there
+        found += any(hit.id == document.id for hit in hits) or (
+            bool(hits) and hits[-1].score >= own - TIE
+        )
+        asked += 1
+    share = found / asked if asked else 0.0
+    said = f"self-retrieval: {found} of {asked} sampled documents find themselves"
+    return Check("self_retrieval", found == asked, share, 1.0, said)
+
+
+def _check_recall(
+    filling: Filling, live: CollectionRecord | None, gate_queries: str | None, max_drop: float
+) -> Check:
+    if live is None:
+        return Check("R@10", True, None, None, "R@10: no live collection to compare with")
+    settings, work = filling.run.settings, filling.run.work
+    new = _Collection(filling.record, work.sub(filling.record.run))
+    old = _Collection(live, work.sub(live.run))
+    judgements = _given(gate_queries) if gate_queries else _drawn(filling.run)
+    asked = _answerable(judgements, (new, old))
+    if not asked:
+        said = "R@10: no query has all its images in both collections, so nothing was compared"
+        return Check("R@10", True, None, None, said)
+    alpha = settings.alpha if gate_queries and _unseen(asked, (new, old)) else 1.0
+    before = _recall(old, asked, settings, alpha)
+    after = _recall(new, asked, settings, alpha)
+    said = (
+        f"R@10 of {len(asked)} queries (alpha {alpha:g}): {after:.4f}, the live collection "
+        f"{before:.4f}, {after - before:+.4f} where {-max_drop:+g} is allowed"
+    )
+    return Check("R@10", after >= before - max_drop - 1e-12, after, before - max_drop, said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    record: CollectionRecord
+    run: Folder
+
+    def images(self) -> Iterator[str]:
+        for shard in read_shards(self.run):
+            name = f"{self.record.stages['images']}/{shard.part}.parquet"
+            with self.run.reading(name) as handle:
+                table = pq.read_table(handle, columns=["image_id"])
+            yield from table.column(0).to_pylist()
+
+    def texts(self) -> Iterator[str]:
+        for shard in read_shards(self.run):
+            for entry in read_entries(self.run, shard):
+                yield from entry.queries
+
+
+def _given(gate_queries: str) -> list[Judgement]:
+    return read_judgements(open_reader(gate_queries), gate_queries)
+
+
+def _drawn(run: IndexRun) -> list[Judgement]:
+    """The same queries of the same data every time, evenly over all of it."""
+    parts = range(run.plan.query_parts)
+    queries = (query for part in parts for query in read_queries(run.folder, part))
+    chosen = dict(heapq.nsmallest(QUERIES, queries, key=lambda q: payload_hash(q[1].encode())))
+    relevant: dict[int, set[str]] = {query_id: set() for query_id in chosen}
+    for shard in run.plan.shards:
+        for entry in read_entries(run.folder, shard):
+            for query_id in relevant.keys() & set(entry.query_ids):
+                relevant[query_id].add(str(entry.image_id))
+    return [Judgement(str(i), chosen[i], frozenset(relevant[i])) for i in sorted(chosen)]
+
+
+def _answerable(
+    judgements: Sequence[Judgement], collections: Sequence[_Collection]
+) -> list[Judgement]:
+    """Those whose images are all in both collections, so that both can be right."""
+    wanted = {image for judgement in judgements for image in judgement.relevant}
+    for collection in collections:
+        wanted = {image for image in collection.images() if image in wanted}
+    return [j for j in judgements if j.relevant and j.relevant <= wanted]
+
+
+def _unseen(judgements: Sequence[Judgement], collections: Sequence[_Collection]) -> bool:
+    """Whether no query is in the text of a document, so that keywords may be measured too."""
+    return all(protocol_of(judgements, c.texts()).leaks == 0 for c in collections)
+
+
+def _recall(
+    collection: _Collection, judgements: Sequence[Judgement], settings: Settings, alpha: float
+) -> float:
+    """R@10 through the store, as people searching the collection get it."""
+    store = shared_store(settings.store_uri)
+    searcher = Searcher(collection.record, store, collection.run, settings)
+    rankings: list[list[str]] = []
+    for start in range(0, len(judgements), BATCH):
+        questions = [
+            Question(text=judgement.text, alpha=alpha, topk=DEPTH)
+            for judgement in judgements[start : start + BATCH]
+        ]
+        answers = searcher.answer([searcher.prepare(q) for q in questions], ())
+        rankings += [images_of([hit.id for hit in answer.hits]) for answer in answers]
+    scores = score_queries(rankings, [judgement.relevant for judgement in judgements])
+    return float(scores[:, METRICS.index("R@10")].mean())

@@ -1,0 +1,87 @@
+"""Updating a live collection in place: what may be updated, and its record before and after.
+
+BM25 statistics are never counted anew in place: documents made with two versions would stand side
+by side, and a query has one. A new collection is the place for new statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tasks.errors import CollectionRecordError
+from tasks.index_run import IndexRun, differences
+from tasks.records import CollectionInfo
+from tasks.reindex.changes import Changes
+from tasks.search.searcher import load_statistics
+from tasks.sparse.bm25 import Bm25
+from tasks.store.documents import collection_spec
+from tasks.store.open import shared_store
+from tasks.work.collections import CollectionRecord, Update, find_record, save_record
+from tasks.work.markers import completed, mark_complete
+
+ANEW = "build a new one with --strategy blue-green"
+
+
+def find_updatable(run: IndexRun) -> CollectionRecord | None:
+    """The record of the collection that the run's settings name, if it can become what the run
+    makes; None if there is no complete one.
+
+    Raises `CollectionRecordError` if it was made with another model or other options.
+    """
+    options = run.settings
+    record = find_record(run.work, options.store_uri, options.collection)
+    found = shared_store(options.store_uri).describe(options.collection)
+    if record is None and found is not None:
+        raise CollectionRecordError(
+            f"collection {options.collection!r} exists in {options.store_uri} but {run.work.url} "
+            f"has no record of how it was made; {ANEW}, or give the --work-dir it was made with"
+        )
+    if record is None or found is None or record.status != "ready":
+        return None
+    if record.form != run.form:
+        raise CollectionRecordError(
+            f"collection {record.collection!r} was made with {differences(run, record)}, which "
+            f"cannot be changed in place; {ANEW}"
+        )
+    _check_fields(run, found)
+    return record
+
+
+def _check_fields(run: IndexRun, found: CollectionInfo) -> None:
+    largest = run.plan.counts.largest_id
+    wanted = collection_spec(found.spec.name, run.model.dimension, largest).fields
+    for name, kind in wanted.items():
+        has = found.spec.fields.get(name)
+        if has != kind and (has, kind) != ("long", "int"):
+            raise CollectionRecordError(
+                f"collection {found.spec.name!r} has field {name!r} as {has or 'nothing'}, this "
+                f"data needs {kind} (largest id {largest}); {ANEW}"
+            )
+
+
+def continuing(run: IndexRun, record: CollectionRecord) -> IndexRun:
+    """The run with the BM25 statistics of the collection rather than its own."""
+    same = run.plan.fingerprint == record.data_fingerprint
+    return replace(run, kept=record.kept if same else record.bm25)
+
+
+def keep_statistics(run: IndexRun, record: CollectionRecord) -> Bm25:
+    """Take over the statistics that the collection's documents were made with.
+
+    Raises `CollectionRecordError` if they are gone or others.
+    """
+    kept = load_statistics(record, run.work.sub(record.run))
+    if completed(run.folder, run.bm25) is None:
+        kept.save(run.folder, run.bm25)
+        mark_complete(run.folder, run.bm25, documents=kept.documents)
+    return kept
+
+
+def begin_update(run: IndexRun, record: CollectionRecord, changes: Changes) -> CollectionRecord:
+    """Write that the collection is about to change, before anything is sent."""
+    update = Update(run.plan.folder, changes.folder, run.made_of)
+    if update in record.updates or not (changes.upserts or changes.deletes):
+        return record
+    begun = replace(record, updates=(*record.updates, update))
+    save_record(run.work, begun)
+    return begun

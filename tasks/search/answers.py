@@ -1,0 +1,74 @@
+"""What a search says: the hits of a question, as a record and as the stable JSON."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.records import Document, Hit, HitGroup
+from tasks.search.questions import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hits, best first, the bytes of the picture that was asked with, and the milliseconds spent
+    in the model (with BM25) and in the store; `hits` are those of `groups` if it was grouped."""
+
+    question: Question
+    picture: bytes | None
+    hits: list[Hit]
+    took_ms: dict[str, float]
+    groups: list[HitGroup] = field(default_factory=list)
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    """The stable JSON of one answer."""
+    question = answer.question
+    asked = {name: getattr(question, name) for name in ("text", "image", "alpha", "topk", "filter")}
+    for name in ("like", "group_by"):
+        if (value := getattr(question, name)) is not None:
+            asked[name] = value
+    said = {
+        "query": asked,
+        "hits": [_hit(hit) for hit in answer.hits],
+        "took_ms": answer.took_ms,
+    }
+    if question.group_by is not None:
+        said["groups"] = [
+            {"value": group.value, "hits": [_hit(hit) for hit in group.hits]}
+            for group in answer.groups
+        ]
+    return said
+
+
+def _hit(hit: Hit) -> dict[str, Any]:
+    # not asdict: it copies every value, which takes longer than the search
+    return {
+        "id": hit.id,
+        "score": hit.score,
+        "dense": hit.dense,
+        "sparse": hit.sparse,
+        "fields": dict(hit.fields),
+    }
+
+
+def took(model: float, store: float) -> dict[str, float]:
+    """Seconds as an answer says them: milliseconds, by part and in all."""
+    parts = {"model": model, "store": store, "total": model + store}
+    return {part: round(seconds * 1000, 3) for part, seconds in parts.items()}
+
+
+def stored_picture(document: Document) -> bytes | None:
+    """The picture that a document carries, decoded from base64; None if it is an address."""
+    value = document.fields.get("picture")
+    try:
+        return base64.b64decode(value, validate=True) if isinstance(value, str) and value else None
+    except ValueError:
+        return None
+
+
+def answers(hit: Hit, alpha: float) -> bool:
+    """Whether a hit answers at all: by keywords alone a document without any of them does not,
+    though stores fill up with such to topk."""
+    return alpha > 0 or hit.score > 0

@@ -1,0 +1,19 @@
+"""The short form: some seeds of the campaign; the long form is `python -m tests.campaign`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.campaign.__main__ import campaign
+
+QUICK = 8
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_nothing_is_lost_doubled_or_stale(seed: int, tmp_path: Path) -> None:
+    tally = campaign(QUICK, seed, tmp_path, server=None)
+    assert tally.failures == []
+    assert tally.disturbed >= QUICK
+    assert tally.kills.total() > 0

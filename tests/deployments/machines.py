@@ -1,0 +1,147 @@
+"""A Prefect server, workers and commands as processes of their own, as people run them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE = 180.0
+MUGE = "from deployments.command import main; main()"
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """This process's environment without anything that configures Prefect or the project."""
+    dropped = ("PREFECT_", "MUGE_", "DASHVECTOR_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    return {**kept, "HOME": str(folder), "DO_NOT_TRACK": "1"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Machine:
+    """Processes that share a folder and a Prefect server; all of them end with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.api = f"http://127.0.0.1:{self.port}/api"
+        self.environment = {
+            **clean_environment(folder),
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        }
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Machine:
+        (self.folder / "prefect").mkdir(parents=True)
+        self.environment |= {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1"}
+        self.start("server", "server", "start", "--port", str(self.port))
+        self.wait(self.healthy, "the server is healthy")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        for process in reversed(self._running):
+            end_group(process)
+
+    def healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.api}/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start `prefect ARGUMENTS` in a process group of its own; its output goes to NAME.log."""
+        with (self.folder / f"{name}.log").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "prefect", *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._running.append(process)
+        return process
+
+    def prefect(self, *arguments: str) -> str:
+        """Run `prefect ARGUMENTS`, which must succeed; its output."""
+        done = self._run(["-m", "prefect", *arguments])
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def muge(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `muge ARGUMENTS`; never a traceback."""
+        done = self._run(["-c", MUGE, *arguments], environment)
+        assert "Traceback" not in done.stdout + done.stderr, done.stderr
+        return done
+
+    def python(self, code: str) -> str:
+        """Run a few lines of Python, which must succeed; its output."""
+        done = self._run(["-c", code])
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _run(
+        self, arguments: list[str], environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env={**self.environment, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    def ask(self, path: str, **body: Any) -> Any:
+        """What the server's API answers to a POST."""
+        answer = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def get(self, path: str) -> Any:
+        """What the server's API answers to a GET."""
+        answer = httpx.get(f"{self.api}/{path}", timeout=30)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def wait(self, ready: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+        """The first true answer of `ready`."""
+        end = time.monotonic() + seconds
+        while not (answer := ready()):
+            assert time.monotonic() < end, f"not in {seconds:.0f} s: {what}"
+            time.sleep(0.2)
+        return answer
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it started; both were started here."""
+    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,83 @@
+"""`muge serve`: one machine, no worker, and a Prefect server of its own if there is none."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.deployments.machines import MUGE, Machine, clean_environment, end_group, free_port
+
+
+@contextmanager
+def serving(machine: Machine) -> Iterator[subprocess.Popen[bytes]]:
+    """`muge serve`, once its deployments are taken on."""
+    with (machine.folder / "serve.log").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", MUGE, "serve", "--port", str(machine.port)],
+            cwd=machine.folder,
+            env=clean_environment(machine.folder),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        machine.wait(lambda: machine.healthy() and active(machine), "deployments are served")
+        yield process
+    finally:
+        end_group(process)
+
+
+def active(machine: Machine) -> bool:
+    found = machine.ask("deployments/filter")
+    return len(found) == 4 and not any(one["paused"] for one in found)
+
+
+def paused(folder: Path) -> list[Any]:
+    with sqlite3.connect(folder / ".muge" / "prefect" / "prefect.db") as base:
+        return [bool(row[0]) for row in base.execute("select paused from deployment")]
+
+
+def test_it_starts_a_server_serves_and_stops_both(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    with serving(machine) as process:
+        limits = {one["name"] for one in machine.ask("v2/concurrency_limits/filter")}
+        assert {"dashvector-writes", "tag:encode", "tag:upsert"} <= limits
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    said = (tmp_path / "serve.log").read_text("utf-8")
+    assert said.startswith(f"Prefect server {machine.api}\n")
+    assert said.endswith("muge: schedules are paused until the next `muge serve`\n")
+    assert len(said.splitlines()) == 6
+    assert paused(tmp_path) == [True] * 4
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{machine.api}/health")
+
+
+def test_a_port_of_something_else_is_refused(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = str(other.getsockname()[1])
+        done = machine.muge("serve", "--port", port, PREFECT_API_URL="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"port {port} is in use" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_runs_are_started_when_asked_for(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    with serving(machine):
+        machine.prefect("deployment", "run", "index_dataset/index", "--watch")
+        (run,) = machine.ask("flow_runs/filter", flow_runs={"start_time": {"is_null_": False}})
+        assert run["state"]["name"] == "Completed"

@@ -1,0 +1,250 @@
+"""Reindexing on a real Prefect server and a real zvec: only what changed moves, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from flows.index_dataset import index_dataset
+from flows.reindex_dataset import ReindexReport, reindex_dataset
+from flows.search_images import search_images
+from tasks.errors import CollectionRecordError, UsageError
+from tasks.records import Document
+from tasks.reindex.blue_green import move_alias
+from tasks.reindex.checks import SwitchRefusedError
+from tasks.reindex.rejected import summarise_rejects
+from tasks.settings import Settings, load_settings
+from tasks.store.open import close_shared_stores, open_store, shared_store
+from tasks.work.aliases import find_alias
+from tasks.work.collections import find_record, require_record
+from tasks.work.folder import Folder
+from tests.flows.conftest import make_pictures
+
+pytestmark = pytest.mark.usefixtures("flows_run")
+
+COUNT = 25
+
+
+@pytest.fixture
+def place(tmp_path: Path, model: str) -> dict[str, Any]:
+    return {
+        "store": f"zvec:{tmp_path / 'store'}",
+        "work_dir": str(tmp_path / "work"),
+        "model": model,
+        "shard_images": 10,
+    }
+
+
+def settings_of(place: dict[str, Any], **more: Any) -> Settings:
+    return load_settings(**{**place, **more})
+
+
+def stored(place: dict[str, Any], collection: str = "muge") -> dict[str, Document]:
+    close_shared_stores()
+    store = open_store(place["store"])
+    found = store.fetch(collection, [str(n) for n in range(100)])
+    assert store.count(collection) == len(found)
+    store.close()
+    return found
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "queries.jsonl").read_text("utf-8").splitlines()]
+
+
+def write_lines(folder: Path, lines: list[dict[str, Any]]) -> None:
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "queries.jsonl").write_text(text, "utf-8")
+
+
+def change(folder: Path) -> None:
+    """Picture 3 is another one, 7 is gone, 90 is new, and picture 11 has a new query."""
+    Image.new("RGB", (40, 40), "purple").save(folder / "3.png")
+    lines = [line for line in lines_of(folder) if line["image_id"] != 7]
+    (folder / "7.png").unlink()
+    make_pictures(folder, 1, first=90)
+    lines += lines_of(folder)[-2:]
+    extra = {"query_id": 77, "query": "新款连衣裙", "image_id": 11, "image": "11.png"}
+    write_lines(folder, [*lines, extra])
+
+
+def counts(report: ReindexReport) -> tuple[int, int, int]:
+    return report.upserted, report.deleted, report.encoded_images
+
+
+def test_unchanged_data_sends_and_encodes_nothing(pictures: Path, place: dict[str, Any]) -> None:
+    index_dataset(f"folder:{pictures}", **place)
+    again = reindex_dataset(f"folder:{pictures}", **place)
+    assert (counts(again), again.changed, again.documents) == ((0, 0, 0), False, COUNT)
+
+
+def test_only_what_changed_is_encoded_and_sent(
+    pictures: Path, place: dict[str, Any], tmp_path: Path
+) -> None:
+    first = reindex_dataset(f"folder:{pictures}", **place)
+    assert counts(first) == (COUNT, 0, COUNT)
+    before = stored(place)
+    change(pictures)
+    report = reindex_dataset(f"folder:{pictures}", **place)
+
+    assert counts(report) == (3, 1, 2)
+    assert (report.encoded_queries, report.documents, report.rejects) == (1, COUNT, 0)
+    assert report.bm25_drift is not None
+    assert report.bm25_drift > 0
+    after = stored(place)
+    assert before.keys() - after.keys() == {"7"}
+    assert after["11"].fields["query"] == "蓝色帽子\n绿色的包\n新款连衣裙"
+    anew = {**place, "store": f"zvec:{tmp_path / 'other'}", "work_dir": str(tmp_path / "anew")}
+    index_dataset(f"folder:{pictures}", **anew)
+    for key, document in stored(anew).items():
+        assert after[key].fields == document.fields
+        assert after[key].vector == pytest.approx(document.vector, abs=1e-5)
+    again = reindex_dataset(f"folder:{pictures}", **place)
+    assert (counts(again), again.changed) == ((0, 0, 0), False)
+    indexed = index_dataset(f"folder:{pictures}", **place)
+    assert (indexed.upserted, indexed.encoded_images) == (0, 0)
+
+
+def test_statistics_stay_those_of_the_documents(pictures: Path, place: dict[str, Any]) -> None:
+    settings = settings_of(place)
+    reindex_dataset(f"folder:{pictures}", **place)
+    hash_before = require_record(Folder(settings.work_url), settings.store_uri, "muge").bm25
+    sparse_before = stored(place)["5"].sparse
+    change(pictures)
+    reindex_dataset(f"folder:{pictures}", **place)
+    record = require_record(Folder(settings.work_url), settings.store_uri, "muge")
+    assert record.bm25 == hash_before == record.kept
+    assert stored(place)["5"].sparse == sparse_before
+    here = {k: v for k, v in place.items() if k in ("store", "work_dir")}
+    (answer,) = search_images(["红色连衣裙"], alpha=0.0, topk=3, **here)
+    assert all("红色连衣裙" in str(hit.fields["query"]) for hit in answer.hits)
+
+
+def test_a_change_and_back_again(pictures: Path, place: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "kept")
+    reindex_dataset(f"folder:{pictures}", **place)
+    before = stored(place)
+    change(pictures)
+    reindex_dataset(f"folder:{pictures}", **place)
+    shutil.rmtree(pictures)
+    shutil.copytree(tmp_path / "kept", pictures)
+    back = reindex_dataset(f"folder:{pictures}", **place)
+    assert counts(back) == (3, 1, 0)
+    after = stored(place)
+    assert after.keys() == before.keys()
+    assert all(after[key].fields == before[key].fields for key in before)
+
+
+def test_other_options_need_a_new_collection(pictures: Path, place: dict[str, Any]) -> None:
+    reindex_dataset(f"folder:{pictures}", **place)
+    with pytest.raises(CollectionRecordError, match=r"picture jpeg \(now png\).*blue-green"):
+        reindex_dataset(f"folder:{pictures}", picture="png", **place)
+    done = reindex_dataset(f"folder:{pictures}", picture="png", strategy="blue-green", **place)
+    assert done.collection == "muge-1"
+
+
+def test_a_refused_picture_is_taken_after_its_fix(pictures: Path, place: dict[str, Any]) -> None:
+    whole = (pictures / "4.png").read_bytes()
+    (pictures / "4.png").write_bytes(whole[:60])
+    report = reindex_dataset(f"folder:{pictures}", **place)
+    assert (report.rejects, report.documents) == (1, COUNT - 1)
+    work = Folder(place["work_dir"])
+    settings = settings_of(place)
+    found = summarise_rejects(work, require_record(work, settings.store_uri, "muge"))
+    assert [(r.stage, r.code, r.count) for r in found.reasons] == [
+        ("encode_images", "truncated", 1)
+    ]
+    (pictures / "4.png").write_bytes(whole)
+    done = reindex_dataset(f"folder:{pictures}", retry_rejects=True, **place)
+    assert (counts(done), done.rejects, done.documents) == ((1, 0, 1), 0, COUNT)
+
+
+def test_a_looser_limit_takes_what_was_refused(
+    pictures: Path, place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (90, 90), "purple").save(pictures / "4.png")
+    monkeypatch.setenv("MUGE_MAX_IMAGE_PIXELS", "2000")
+    report = reindex_dataset(f"folder:{pictures}", **place)
+    assert (report.rejects, report.documents) == (1, COUNT - 1)
+    monkeypatch.delenv("MUGE_MAX_IMAGE_PIXELS")
+    done = reindex_dataset(f"folder:{pictures}", retry_rejects=True, **place)
+    assert (counts(done), done.rejects, done.documents) == ((1, 0, 1), 0, COUNT)
+
+
+def test_blue_green_moves_the_alias_and_keeps_the_old_one(
+    pictures: Path, place: dict[str, Any]
+) -> None:
+    index_dataset(f"folder:{pictures}", **place)
+    change(pictures)
+    done = reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+
+    assert (done.collection, done.previous, done.encoded_images) == ("muge-1", "muge", 2)
+    assert {check.name for check in done.checks} == {"documents", "self_retrieval", "R@10"}
+    assert all(check.passed for check in done.checks)
+    assert stored(place, "muge-1").keys() == stored(place, "muge").keys() - {"7"} | {"90"}
+    here = {k: v for k, v in place.items() if k in ("store", "work_dir")}
+    (answer,) = search_images(images=[str(pictures / "90.png")], topk=1, **here)
+    assert answer.hits[0].id == "90"
+    again = reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+    assert (counts(again), again.changed, again.collection) == ((0, 0, 0), False, "muge-1")
+    settings = settings_of(place)
+    assert move_alias(settings, None).live == "muge"
+    (answer,) = search_images(images=[str(pictures / "90.png")], topk=1, **here)
+    assert answer.hits[0].id != "90"
+
+
+def test_at_most_two_collections_of_a_name(pictures: Path, place: dict[str, Any]) -> None:
+    for number in range(4):
+        Image.new("RGB", (40, 40), (number, 90, 7)).save(pictures / "3.png")
+        done = reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+        assert done.collection == f"muge-{number + 1}"
+        assert len(shared_store(place["store"]).collections()) <= 2
+    assert done.previous == "muge-3"
+    dropped = reindex_dataset(
+        f"folder:{pictures}", strategy="blue-green", keep_previous=False, **place
+    )
+    assert (dropped.previous, dropped.changed) == (None, False)
+    assert shared_store(place["store"]).collections() == ["muge-4"]
+    with pytest.raises(UsageError, match="no collection to go back to"):
+        move_alias(settings_of(place), None)
+
+
+def test_a_worse_collection_is_not_switched_to(tmp_path: Path, place: dict[str, Any]) -> None:
+    """Among many more pictures the right ones are found less often: too much worse, so it stays."""
+    pictures = with_own_queries(tmp_path / "pictures", 12)
+    reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+    settings = settings_of(place)
+    live = find_record(Folder(settings.work_url), settings.store_uri, "muge-1")
+    with_own_queries(pictures, 90)
+    with pytest.raises(SwitchRefusedError, match=r"'muge-2' is not switched to: R@10 of 12 .*-0\."):
+        reindex_dataset(f"folder:{pictures}", strategy="blue-green", max_drop=0.1, **place)
+    alias = find_alias(settings)
+    assert alias is not None
+    assert alias.live == "muge-1"
+    assert find_record(Folder(settings.work_url), settings.store_uri, "muge-1") == live
+    done = reindex_dataset(f"folder:{pictures}", strategy="blue-green", max_drop=1.0, **place)
+    assert (done.collection, done.upserted, done.documents) == ("muge-2", 0, 90)
+
+
+def with_own_queries(folder: Path, count: int) -> Path:
+    """Pictures each of which has a query of its own."""
+    make_pictures(folder, count)
+    lines = [
+        {"query_id": n, "query": f"第{n}件商品", "image_id": n, "image": f"{n}.png"}
+        for n in range(count)
+    ]
+    write_lines(folder, lines)
+    return folder
+
+
+def test_in_place_follows_the_alias(pictures: Path, place: dict[str, Any]) -> None:
+    reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+    change(pictures)
+    done = reindex_dataset(f"folder:{pictures}", **place)
+    assert (done.collection, counts(done)) == ("muge-1", (3, 1, 2))
+    assert stored(place, "muge-1").keys() >= {"90", "11"}

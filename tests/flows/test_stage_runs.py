@@ -1,0 +1,53 @@
+"""A stage over many shards: a slow one holds nobody up, and one failure hides no other."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from prefect import flow, task
+
+from flows.stage_runs import Threads, run_over
+from tasks.errors import MugeError
+
+pytestmark = pytest.mark.usefixtures("flows_run")
+
+SHARDS = 12
+
+
+def test_a_slow_shard_holds_nobody_up() -> None:
+    others = threading.Semaphore(0)
+
+    @task
+    def work(carried: str, number: int) -> int:
+        if number == 0:  # ends only when all others have
+            for _ in range(SHARDS - 1):
+                assert others.acquire(timeout=60)
+        else:
+            others.release()
+        return number
+
+    @flow
+    def run() -> list[int]:
+        return run_over(work, "carried", range(SHARDS), SHARDS, Threads(2), "encode_images")
+
+    assert run() == list(range(SHARDS))
+
+
+def test_all_are_tried_and_the_first_failure_is_raised() -> None:
+    tried: list[int] = []
+
+    @task
+    def work(carried: str, number: int) -> None:
+        tried.append(number)
+        if number % 3 == 1:
+            raise MugeError(f"shard {number} is broken")
+
+    @flow
+    def run() -> list[None]:
+        return run_over(work, "carried", range(SHARDS), SHARDS, Threads(3), "encode_images")
+
+    with pytest.raises(MugeError, match="shard 1 is broken") as error:
+        run()
+    assert sorted(tried) == list(range(SHARDS))
+    assert error.value.__notes__ == ["4 of 12 parts failed; this is the first"]
