@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,6 +100,8 @@ def serve(
     with explained():
         from deployments.production.server import server_on
 
+        # a server that was started here ends with this process
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         options = load_deploy_settings(**asked)
         with server_on(load_settings(**place).home, options.port) as address:
             definitions = _definitions(place, asked)

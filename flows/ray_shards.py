@@ -21,6 +21,7 @@ import ray
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import hydrated_context, serialize_context
+from prefect.flows import Flow
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_engine import run_task_sync
@@ -76,7 +77,7 @@ class RayShards:
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_calls": 0}
         remote = ray.remote(max_retries=DEATHS, **options)(_run).options(name=task.name)
         first = next(iter(get_call_parameters(task.fn, (None, None), {})))
-        context = ray.put((os.getcwd(), serialize_context()))
+        context = ray.put((os.getcwd(), _portable_context()))
         shared = ray.put({first: carried})
 
         def send(item: object) -> PrefectFuture[Any]:
@@ -89,6 +90,19 @@ class RayShards:
             return future
 
         return send
+
+
+def _portable_context() -> dict[str, Any]:
+    """The run's context without the flow's own function: a Prefect worker loads flows under module
+    names that no other process can import."""
+    context = serialize_context()
+    if run := context.get("flow_run_context"):
+        run["flow"] = Flow(_elsewhere, name=run["flow"].name, persist_result=False)
+    return context
+
+
+def _elsewhere() -> None:
+    """What a shard's process knows of the flow: its name and its run."""
 
 
 def _run(

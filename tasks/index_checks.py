@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from tasks.index_run import Filling, IndexRun
+from tasks.index_run import Filling
 from tasks.records import Document
 from tasks.store.documents import read_documents
+from tasks.store.ledger import read_ledger
 from tasks.store.open import shared_store
 from tasks.store.verify import verify_count, verify_documents
 
@@ -19,15 +20,18 @@ def verify_filled(filling: Filling, documents: int) -> None:
     record, store = filling.record, shared_store(filling.run.settings.store_uri)
     store.finish(record.collection)
     verify_count(store, record.collection, documents, record.partition)
-    sample = list(sampled_documents(filling.run))
+    sample = list(sampled_documents(filling))
     verify_documents(store, record.collection, sample, record.partition)
 
 
-def sampled_documents(run: IndexRun) -> Iterator[Document]:
-    """Documents evenly from up to `SAMPLED_SHARDS` shards."""
+def sampled_documents(filling: Filling) -> Iterator[Document]:
+    """Documents that the store should hold, evenly from up to `SAMPLED_SHARDS` shards."""
+    run = filling.run
     shards = run.plan.shards[:: max(1, len(run.plan.shards) // SAMPLED_SHARDS)]
     each = max(1, run.settings.verify_samples // len(shards))
     for shard in shards:
+        held = read_ledger(run.folder, f"{filling.held}/{shard.part}.parquet")
         step = max(1, shard.images // each)
         documents = read_documents(run.folder, shard, run.parts)
-        yield from itertools.islice(itertools.islice(documents, 0, None, step), each)
+        sample = itertools.islice(itertools.islice(documents, 0, None, step), each)
+        yield from (document for document in sample if held.get(document.id))

@@ -66,7 +66,7 @@ class IndexRun:
             longest=side,
             max_pixels=options.max_image_pixels,
             batch=options.batch_images,
-            decoders=decoders_at_once(options.decoders),
+            decoders=decoders_at_once(options.decoders or self._cpus),
             memory=options.batch_memory_mb << 20,
             draft=options.jpeg_draft,
             checkpoint=options.checkpoint_seconds,
@@ -82,6 +82,11 @@ class IndexRun:
     def _picture_form(self) -> str:
         """Equal means that the pictures kept for people are the same."""
         return fingerprint(**self._picture_options, version=2)
+
+    @property
+    def _cpus(self) -> int:
+        """The CPUs that one shard may use; 0: all of the machine."""
+        return max(1, round(self.settings.ray_cpus)) if self.settings.runner == "ray" else 0
 
     @property
     def _images(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.reader import Reader, open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries, read_images, read_queries
 from tasks.encode.known import KnownImage
 from tasks.encode.reuse import known_images, known_of_part, known_texts, plan_reuse
@@ -86,7 +86,7 @@ def encode_images(run: IndexRun, shard: Shard) -> Encoded:
         run.folder,
         shard,
         lambda: list(read_entries(run.folder, shard)),
-        lambda entries: read_images(open_reader(run.plan.dataset), entries),
+        lambda entries: read_images(_reader(run.plan.dataset, run.plan.folder), entries),
         run.image_stage,
         lambda: _encoder(run, shard.index),
         advancing("encode_images"),
@@ -107,6 +107,12 @@ def encode_texts(run: IndexRun, part: int) -> Encoded:
         lambda: known_texts(run.work, run.plan.folder, run.reuse, part),
         run.settings.checkpoint_seconds,
     )
+
+
+@lru_cache(maxsize=1)
+def _reader(dataset: str, planned: str) -> Reader:
+    """The reader of a data set as it was planned: files are listed once a process, not a shard."""
+    return open_reader(dataset)
 
 
 def _encoder(run: IndexRun, part: int) -> Encoder:
@@ -191,13 +197,14 @@ def upsert(filling: Filling, shard: Shard) -> Upserted:
         wanted &= read_sent(run.folder, filling.changes, shard.part)
     result = _send(filling, shard, wanted, progress) if wanted else UpsertResult(0)
     refused = {reject.id for reject in result.rejects}
-    # an older version must not stay in the place of a refused one
-    gone = (held.keys() - digests.keys()) | (refused if filling.changes else set())
-    if gone:
-        store = shared_store(run.settings.store_uri)
-        store.delete(filling.record.collection, sorted(gone), filling.record.partition)
+    collection, partition = filling.record.collection, filling.record.partition
+    store = shared_store(run.settings.store_uri)
+    if gone := held.keys() - digests.keys():
+        store.delete(collection, sorted(gone), partition)
+    # a refused document's older version is still found, and is not what the row says now
+    older = dict.fromkeys(store.fetch(collection, sorted(refused), partition), "")
     write_rejects(run.folder, f"{filling.held}-{shard.part}", result.rejects)
-    held = {i: digest for i, digest in digests.items() if i not in refused}
+    held = {i: digest for i, digest in digests.items() if i not in refused} | older
     write_ledger(run.folder, ledger, held, embeddings, len(refused))
     return Upserted(len(held), len(refused), result.upserted)
 

@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     runner: Literal["threads", "ray"] = Field(
         "threads", description="Encode in threads of this process, or on a Ray cluster."
     )
-    ray_cpus: float = Field(1.0, gt=0, description="CPUs of the Ray cluster that one shard takes.")
+    ray_cpus: float = Field(1.0, gt=0, description="CPUs of a Ray node that one shard uses.")
     ray_gpus: float | None = Field(
         None, ge=0, description="GPUs that one shard takes. Default: 1 if the Ray cluster has any."
     )
@@ -178,7 +178,7 @@ class DeploySettings(BaseSettings):
     dataset: str = Field("sample:", description="Data set that the deployments index.")
     queries: str | None = Field(
         None,
-        description="Data set whose queries measure it. Default: itself; sample: its held-out part.",
+        description="Data set of the queries that measure it. Default: itself (sample: held out).",
     )
     source: str | None = Field(
         None,

@@ -57,9 +57,12 @@ def test_every_option_that_changes_an_output_changes_its_name(
         made_of(max_image_pixels=1000),
         made_of(document="pair"),
         made_of(partition="other"),
+        made_of(precision="bf16"),
+        made_of(jpeg_draft=True),
     ]
     assert len(set(different)) == len(different)
     assert made_of(workers=7, batch_images=3, alpha=0.1) == made_of()
+    assert made_of(decoders=3, checkpoint_seconds=1.0, kernels="compile") == made_of()
 
 
 def test_pictures_belong_to_their_embeddings_whatever_was_run_before(

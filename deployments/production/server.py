@@ -13,6 +13,7 @@ from pathlib import Path
 from flows.prefect_environment import prepare
 from tasks.errors import UsageError, WorkFolderError
 
+ANSWER_SECONDS = 5.0
 STARTING_SECONDS = 120.0
 STOPPING_SECONDS = 20.0
 
@@ -94,9 +95,18 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
 def _answers(address: str) -> bool:
     """Whether a Prefect server is there, by its own client: it knows proxies and credentials."""
     from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_REQUEST_TIMEOUT,
+        PREFECT_API_URL,
+        PREFECT_CLIENT_MAX_RETRIES,
+        temporary_settings,
+    )
 
-    with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+    patience = {PREFECT_API_REQUEST_TIMEOUT: ANSWER_SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
+    with (
+        temporary_settings({PREFECT_API_URL: address, **patience}),
+        get_client(sync_client=True) as client,
+    ):
         return client.api_healthcheck() is None
 
 

@@ -30,6 +30,7 @@ class ParquetReader:
 
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug
+        self._sizes: dict[str, list[int]] = {}
         try:
             self._filesystem, root = open_filesystem(name.path)
             with storage_errors(f"cannot read data set {name.path}"):
@@ -52,8 +53,11 @@ class ParquetReader:
         """Whole row groups, as many as have `ROWS_A_SPAN` rows together or one that has more:
         a part of a row group can only be reached by reading all that is before it."""
         for path in self._paths:
-            with self._open(path) as file:
-                sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+            if path not in self._sizes:
+                with self._open(path) as file:
+                    groups = range(file.num_row_groups)
+                    self._sizes[path] = [file.metadata.row_group(n).num_rows for n in groups]
+            sizes = self._sizes[path]
             start = rows = 0
             for group, size in enumerate(sizes, 1):
                 rows += size

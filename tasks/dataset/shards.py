@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +34,7 @@ _ENTRY = pa.schema(
 )
 _QUERY = pa.schema([("query_id", pa.int64()), ("query", pa.string())])
 QUERIES_A_PART = 50_000
+CHECKED_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,8 @@ def find_plan(folder: Folder, name: str = "") -> Plan | None:
         return None
     parts = [f"catalog/{shard.part}.parquet" for shard in plan.shards]
     parts += [f"queries/part-{number:05d}.parquet" for number in range(plan.query_parts)]
-    return plan if all(completed(folder, part) for part in parts) else None
+    with ThreadPoolExecutor(CHECKED_AT_ONCE) as threads:  # each is a wait on object storage
+        return plan if all(threads.map(partial(completed, folder), parts)) else None
 
 
 def _as_plan(said: dict[str, Any], name: str) -> Plan:
@@ -212,6 +216,11 @@ def _pick(
         row, entry = next(rows, None), wanted.get(number)
         if entry is None:
             continue
+        if row is not None and row.defect is not None:
+            raise DatasetError(
+                f"{entry.position} was read when the data set was planned and cannot be read now: "
+                f"{row.defect[1]}; run the command again"
+            )
         if row is None or row.image is None or row.image_id != entry.image_id:
             raise _changed(entry)
         if payload_hash(row.image) != entry.hash:  # the queries were judged with another picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -9,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from tasks.encode.checkpoint import fill, read_weights
 from tasks.encode.describe import model_info
@@ -21,7 +22,8 @@ from tasks.encode.locate import ModelFolder, locate_model
 from tasks.encode.memory import BatchLimit, batch_within
 from tasks.encode.pending import PendingVectors, begin
 from tasks.encode.precision import TYPES, Format, Precision, choose_format
-from tasks.encode.streams import cpu_streams
+from tasks.encode.resnet import fold_norms
+from tasks.encode.streams import count_streams, cpu_streams
 from tasks.encode.tokenizer import TextTokenizer
 from tasks.encode.towers import ChineseClip
 from tasks.records import Float32, ModelInfo, Uint8
@@ -57,11 +59,15 @@ class Encoder:
         self._type = TYPES[format]
         self._kernels = kernels
         self._model = model.requires_grad_(False).eval()
+        self._parameters = {"text": _count(model.text), "image": _count(model.vision)}
+        fold_norms(model.vision)
         self._vision = prepare_tower(self._model.vision, kernels, device)
         self._tokenizer = tokenizer
         self._mean = torch.tensor(PIXEL_MEAN, device=device)
         self._deviation = torch.tensor(PIXEL_DEVIATION, device=device)
         self._images, self._texts = BatchLimit(), BatchLimit()
+        self._measuring = threading.Lock()
+        self._batches_within: dict[int, int] = {}
 
     @property
     def way(self) -> str:
@@ -71,21 +77,19 @@ class Encoder:
 
     def parameters(self) -> dict[str, int]:
         """How many numbers each tower holds."""
-        towers = {"text": self._model.text, "image": self._model.vision}
-        return {name: sum(p.numel() for p in tower.parameters()) for name, tower in towers.items()}
+        return dict(self._parameters)
 
     def batch_images(self, asked: int, budget: int) -> int:
         """How many pictures to encode at once: `asked`, or if that is 0 what a budget of so many
         bytes of a GPU's memory allows (a fixed number elsewhere)."""
         if asked:
             return asked
-        if budget not in self._batches_within:
-            self._batches_within[budget] = batch_within(budget, self._place, self._try_images)
-        return self._batches_within[budget]
-
-    @cached_property
-    def _batches_within(self) -> dict[int, int]:
-        return {}
+        with self._measuring:  # memory would be counted together
+            if budget not in self._batches_within:
+                side = self.info.resolution
+                found = batch_within(budget, self._place, side, self._try_images)
+                self._batches_within[budget] = found
+            return self._batches_within[budget]
 
     def _try_images(self, rows: int) -> None:
         side = self.info.resolution
@@ -120,7 +124,7 @@ class Encoder:
     @property
     def at_once(self) -> int:
         """How many batches the device has use for at the same time."""
-        return torch.get_num_threads() if self._place.type == "cpu" else 2
+        return count_streams() if self._place.type == "cpu" else 2
 
     @cached_property
     def _copies(self) -> torch.cuda.Stream:
@@ -218,6 +222,11 @@ def _load(
     if format == "fp8":
         use_fp8(model)
     return model
+
+
+def _count(tower: nn.Module) -> int:
+    tensors = itertools.chain(tower.parameters(), tower.buffers())  # of 8 bits: buffers
+    return sum(tensor.numel() for tensor in tensors)
 
 
 def _unit(features: Tensor) -> Tensor:

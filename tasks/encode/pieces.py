@@ -148,7 +148,8 @@ def _write(folder: Folder, name: str, several: Sequence[Rows]) -> None:
         columns["picture"] = pa.array(pictures, pa.binary())
     said = {"rejects": json.dumps(rejects), "entries": str(several[-1].entries)}
     with folder.writing(name) as handle:
-        pq.write_table(pa.table(columns).replace_schema_metadata(said), handle, compression="none")
+        table = pa.table(columns).replace_schema_metadata(said)
+        pq.write_table(table, handle, compression="none", use_dictionary=False)
 
 
 def _read(folder: Folder, name: str) -> Rows:

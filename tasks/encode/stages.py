@@ -103,7 +103,7 @@ def encode_query_part(
     schema = embedding_schema("query_id", encoder.info, encoder.format)
     pieces = Pieces(folder, f"{texts}/pieces", part, made_by=encoder.way, known=_names(before))
     fresh = 0
-    with writing_parquet(folder, output, schema) as file:
+    with writing_parquet(folder, output, schema, dictionary=False) as file:
         writer = PartWriter(EmbeddingWriter(file), None, pieces, checkpoint)
         advance(writer.resume())
         stream = itertools.islice(queries, writer.entries, None)
@@ -152,10 +152,14 @@ class _ImageWork:
         """The writer of both outputs, which appear when `files` is closed without an error."""
         images, thumbnails = _outputs(self._shard, self._stage)
         schema = embedding_schema("image_id", self._encoder.info, self._encoder.format)
-        vectors = files.enter_context(writing_parquet(self._folder, images, schema))
+        vectors = files.enter_context(
+            writing_parquet(self._folder, images, schema, dictionary=False)
+        )
         pictures = None
         if thumbnails is not None:
-            file = files.enter_context(writing_parquet(self._folder, thumbnails, PICTURE_SCHEMA))
+            file = files.enter_context(  # pictures are compressed already
+                writing_parquet(self._folder, thumbnails, PICTURE_SCHEMA, "none", dictionary=False)
+            )
             pictures = GroupWriter(file, PICTURES_A_GROUP)
         return PartWriter(EmbeddingWriter(vectors), pictures, self.pieces, self._stage.checkpoint)
 

@@ -24,11 +24,12 @@ from tasks.settings import Settings
 from tasks.store.open import shared_store
 from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
-from tasks.work.rejects import payload_hash
+from tasks.work.rejects import payload_hash, read_rejects
 
 QUERIES = 500
 """Queries of the data itself that are asked where no held-out set is given."""
 DEPTH = 10
+FETCHED = 100
 NEAREST = 5
 TIE = 1e-3
 
@@ -62,7 +63,11 @@ def check_switch(
 
     Raises `SwitchRefusedError` naming those that failed and by how much.
     """
-    checks = [_check_content(filling, documents), _check_self_retrieval(filling)]
+    checks = [
+        _check_content(filling, documents),
+        _check_nothing_lost(filling, live),
+        _check_self_retrieval(filling),
+    ]
     if all(check.passed for check in checks):
         checks.append(_check_recall(filling, live, gate_queries, max_drop))
     failed = [check.said for check in checks if not check.passed]
@@ -83,11 +88,25 @@ def _check_content(filling: Filling, documents: int) -> Check:
     return Check("documents", True, documents, documents, f"{documents} documents, sample re-read")
 
 
+def _check_nothing_lost(filling: Filling, live: CollectionRecord | None) -> Check:
+    """No document that the store refused just now is in the live collection: it would vanish."""
+    run, store = filling.run, shared_store(filling.run.settings.store_uri)
+    refused = [reject.id for reject in read_rejects(run.folder, (f"{filling.held}-",))]
+    lost: list[str] = []
+    for start in range(0, len(refused) if live is not None else 0, FETCHED):
+        assert live is not None
+        some = refused[start : start + FETCHED]
+        lost += store.fetch(live.collection, some, live.partition)
+    said = f"{len(refused)} documents refused by the store, {len(lost)} of them live now"
+    named = f": {', '.join(lost[:5])}" if lost else ""
+    return Check("nothing_lost", not lost, -len(lost), 0, said + named)
+
+
 def _check_self_retrieval(filling: Filling) -> Check:
     """Each sampled document's own vector finds the document among the best."""
     store, record = shared_store(filling.run.settings.store_uri), filling.record
     asked = found = 0
-    for document in sampled_documents(filling.run):
+    for document in sampled_documents(filling):
         query = Query(
             dense=document.vector,
             sparse=None,

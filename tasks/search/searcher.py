@@ -13,12 +13,13 @@ import numpy as np
 from tasks.encode.describe import describe_model
 from tasks.encode.pixels import decode_image
 from tasks.errors import CollectionRecordError, ImageError, QueryError
-from tasks.records import Document, Float32, Hit, HitGroup, ModelInfo, Query, SparseVector, Uint8
+from tasks.records import Document, Float32, Hit, HitGroup, Query, SparseVector, Uint8
+from tasks.search.agreement import check_model, identity, load_statistics
 from tasks.search.answers import Answer, answers, as_json, stored_picture, took
 from tasks.search.pictures import read_picture
 from tasks.search.questions import Question, checked
 from tasks.settings import Settings
-from tasks.sparse.bm25 import Bm25, load_bm25
+from tasks.sparse.bm25 import Bm25
 from tasks.store.checks import MAX_TOPK
 from tasks.store.contract import VectorStore
 from tasks.work.aliases import following
@@ -256,7 +257,7 @@ def open_searcher(settings: Settings, store: VectorStore, model: str | None = No
     """
     settings, work = following(settings), Folder(settings.work_url)
     record = require_record(work, settings.store_uri, settings.collection)
-    if model is not None and _identity(describe_model(model)) != _identity(record.model):
+    if model is not None and identity(describe_model(model)) != identity(record.model):
         raise CollectionRecordError(
             f"collection {record.collection!r} was made with model {record.model.name} "
             f"({record.model.dimension} dimensions), not with {model}; leave --model out"
@@ -273,29 +274,3 @@ def open_searcher(settings: Settings, store: VectorStore, model: str | None = No
             f"and {record.model.dimension} in its record; index again with --replace"
         )
     return Searcher(record, store, work.sub(record.run), settings)
-
-
-def _identity(model: ModelInfo) -> tuple[str, str]:
-    return model.weights, model.preprocessing
-
-
-def check_model(record: CollectionRecord) -> None:
-    """Raise `CollectionRecordError` if the model found here is not the one of the record."""
-    here = describe_model(record.model.name)
-    if _identity(here) != _identity(record.model):
-        raise CollectionRecordError(
-            f"collection {record.collection!r} was made with {record.model.name} weights "
-            f"{record.model.weights[:12]} preprocessing {record.model.preprocessing}; here it is "
-            f"{here.weights[:12]} {here.preprocessing}; index again with --replace"
-        )
-
-
-def load_statistics(record: CollectionRecord, run: Folder) -> Bm25:
-    """The BM25 statistics of a collection; raises `CollectionRecordError` if others are there."""
-    bm25 = load_bm25(run, record.stages["bm25"])
-    if bm25.hash != record.bm25:
-        raise CollectionRecordError(
-            f"collection {record.collection!r} was made with BM25 statistics {record.bm25}, "
-            f"{run.url} holds {bm25.hash}; index again with --replace"
-        )
-    return bm25

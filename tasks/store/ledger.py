@@ -18,8 +18,8 @@ _EMBEDDINGS = b"embeddings"
 def write_ledger(
     folder: Folder, name: str, held: Mapping[str, str], embeddings: str, rejects: int
 ) -> None:
-    """Write that the store holds these documents (id to digest) of the embeddings with that
-    checksum, and refused `rejects` others."""
+    """Write that the store holds these documents (id to digest, "" for an older version) of the
+    embeddings with that checksum, and refused `rejects`."""
     schema = _SCHEMA.with_metadata({_EMBEDDINGS: embeddings.encode()})
     with writing_parquet(folder, name, schema) as writer:
         columns = [pa.array(held.keys(), pa.string()), pa.array(held.values(), pa.string())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +28,13 @@ from tasks.store.zvec_folders import (
     make_partition,
 )
 from tasks.store.zvec_groups import best_groups
+from tasks.store.zvec_hits import alike, filter_of, hits_of, hits_of_each
 from tasks.store.zvec_partition import Partition
-from tasks.store.zvec_query import FETCH_AT_ONCE, best_documents
+from tasks.store.zvec_query import best_documents
 from tasks.store.zvec_schema import (
     DENSE,
     SCHEMA_FILE,
     SPARSE,
-    Entry,
     read_schema,
     schema_differences,
 )
@@ -147,8 +147,8 @@ class ZvecStore:
         sides = check_query(query, spec)
         source = self._partition(name, query.partition)
         with source.lock.reading():
-            best = best_documents(source, sides, query.topk, _filter(query))
-            return _hits(source, best, query.output_fields)
+            best = best_documents(source, sides, query.topk, filter_of(query))
+            return hits_of(source, best, query.output_fields)
 
     def query_batch(self, name: str, queries: Sequence[Query]) -> list[list[Hit]]:
         """What `query` answers to each, in order.
@@ -157,7 +157,7 @@ class ZvecStore:
         they differ in.
         """
         answers: list[list[Hit]] = [[] for _ in queries]
-        for numbers in _alike(queries):
+        for numbers in alike(queries):
             found = self._batch_alike(name, [queries[number] for number in numbers])
             for number, hits in zip(numbers, found, strict=True):
                 answers[number] = hits
@@ -170,12 +170,12 @@ class ZvecStore:
             source = self._partition(name, first.partition)
             with source.lock.reading():
                 if (matrix := source.matrix(spec.dimension)) is not None:
-                    where = _filter(first)
+                    where = filter_of(first)
                     allowed = None if where is None else source.ids(where)
                     best = matrix.best(sides, first.topk, allowed)
                     names = first.output_fields
                     known = {} if names is None else source.remembered(names)
-                    return _hits_of_each(source, best, names, known)
+                    return hits_of_each(source, best, names, known)
         if len(queries) == 1:
             return [self.query(name, queries[0])]
         with ThreadPoolExecutor(READERS) as threads:
@@ -200,14 +200,14 @@ class ZvecStore:
 
         def rank(topk: int, where: str | None) -> list[tuple[Scored, FieldValue | None]]:
             best = best_documents(source, sides, topk, where)
-            hits = _hits(source, best, (group_by,))
+            hits = hits_of(source, best, (group_by,))
             return [(s, hit.fields.get(group_by)) for s, hit in zip(best, hits, strict=True)]
 
         with source.lock.reading():
-            found = best_groups(rank, source.count(), _filter(query), group_by, groups, per_group)
+            found = best_groups(rank, source.count(), filter_of(query), group_by, groups, per_group)
             return [
                 HitGroup(
-                    str(group.value), tuple(_hits(source, group.documents, query.output_fields))
+                    str(group.value), tuple(hits_of(source, group.documents, query.output_fields))
                 )
                 for group in found
             ]
@@ -247,40 +247,3 @@ class ZvecStore:
 
     def _shared(self, name: str, partition: str) -> Partition:
         return shared_partition(self._path(name, partition), id(self))
-
-
-def _filter(query: Query) -> str | None:
-    return query.filter if query.filter and query.filter.strip() else None
-
-
-def _alike(queries: Sequence[Query]) -> Iterable[list[int]]:
-    """The places of queries that differ in their vectors and alpha alone."""
-    places: dict[Hashable, list[int]] = {}
-    for place, query in enumerate(queries):
-        key = query.partition, _filter(query), query.topk, query.output_fields
-        places.setdefault(key, []).append(place)
-    return places.values()
-
-
-def _hits_of_each(
-    source: Partition,
-    best: Sequence[list[Scored]],
-    names: tuple[str, ...] | None,
-    known: dict[str, Entry],
-) -> list[list[Hit]]:
-    """Hits with these fields; documents that are not `known` yet are read."""
-    if names == ():
-        return [[_hit(scored, {}) for scored in found] for found in best]
-    wanted = dict.fromkeys(scored.id for found in best for scored in found)
-    ids = [each for each in wanted if each not in known]
-    for start in range(0, len(ids), FETCH_AT_ONCE):
-        known |= source.fetch(ids[start : start + FETCH_AT_ONCE], names, vectors=False)
-    return [[_hit(scored, known[scored.id].fields) for scored in found] for found in best]
-
-
-def _hits(source: Partition, best: list[Scored], names: tuple[str, ...] | None) -> list[Hit]:
-    return _hits_of_each(source, [best], names, {})[0]
-
-
-def _hit(scored: Scored, fields: Mapping[str, FieldValue]) -> Hit:
-    return Hit(scored.id, scored.score, scored.dense, scored.sparse, fields)

@@ -27,6 +27,7 @@ BLOCKS_A_HIT = 8
 MOST_IN_BLOCK = 64
 # a posting: its key, its owner and its weight
 TERM_BYTES = 8 + 8 + 4
+HUGE = 1e37
 LEAST = np.nextafter(np.float32(0), np.float32(1))
 
 Ints = npt.NDArray[np.int64]
@@ -79,14 +80,16 @@ class Matrix:
     def _promising(self, queries: Sequence[QuerySides], topk: int, mask: Mask | None) -> _Pairs:
         """Every pair that can be among the best `topk` of its query."""
         scores = np.zeros((len(queries), len(self.ids)), np.float32)
-        dense = [n for n, sides in enumerate(queries) if sides.dense is not None]
+        reach = [self._most_dense(sides) for sides in queries]
+        dense = [n for n, most in enumerate(reach) if 0 < most < HUGE]
         if dense:
             scores[dense] = _weighted(queries, dense) @ self.vectors.T
         slack = np.zeros(len(queries), np.float32)
         for row, sides in enumerate(queries):
-            most = self._most_dense(sides) + self._add_sparse(scores[row], sides)
+            most = reach[row] + self._add_sparse(scores[row], sides)
             roundings = self.vectors.shape[1] + len(sides.sparse or {}) + 8
-            slack[row] = roundings * ROUNDING * most
+            # where products would be infinite all documents are scored exactly
+            slack[row] = roundings * ROUNDING * most if most < HUGE else np.inf
         if mask is not None:
             scores[:, ~mask] = -np.inf
         floor = _kth_or_less(scores, topk) - 2 * slack
@@ -99,7 +102,11 @@ class Matrix:
         """What |a * dense score| is at most."""
         if sides.dense is None:
             return 0.0
-        return sides.dense_weight * float(np.linalg.norm(sides.dense)) * self._longest
+        return (
+            sides.dense_weight
+            * float(np.linalg.norm(sides.dense.astype(np.float64)))
+            * self._longest
+        )
 
     def _add_sparse(self, scores: Float32, sides: QuerySides) -> float:
         """Add the weighted sparse scores to a row; what they are at most."""
@@ -192,10 +199,14 @@ class Matrix:
 
     @cached_property
     def _longest(self) -> float:
-        squares = np.einsum("nd,nd->n", self.vectors, self.vectors)
+        """What no vector's length is above."""
+        largest = float(np.abs(self.vectors).max(initial=0.0))
+        with np.errstate(over="ignore"):
+            squares = np.einsum("nd,nd->n", self.vectors, self.vectors).max(initial=0.0)
         slack = 1 + ROUNDING * self.vectors.shape[1]
-        longest: float = math.sqrt(squares.max(initial=0.0)) * slack
-        return longest
+        if not 1e-30 < squares < HUGE:
+            squares = largest**2 * self.vectors.shape[1]
+        return float(math.sqrt(squares) * slack)
 
     @cached_property
     def _heaviest(self) -> float:

@@ -13,14 +13,21 @@ from tasks.work.folder import Folder
 
 @contextmanager
 def writing_parquet(
-    folder: Folder, name: str, schema: pa.Schema, compression: str = "zstd"
+    folder: Folder,
+    name: str,
+    schema: pa.Schema,
+    compression: str = "zstd",
+    dictionary: bool = True,
 ) -> Iterator[pq.ParquetWriter]:
     """A Parquet file that replaces `name` when the block ends without an error.
 
+    `dictionary` is for columns whose values come again; vectors become larger with it.
     Raises `WorkFolderError` if it cannot be written.
     """
     with folder.writing(name) as handle:
-        writer = pq.ParquetWriter(handle, schema, compression=compression)
+        writer = pq.ParquetWriter(
+            handle, schema, compression=compression, use_dictionary=dictionary
+        )
         try:
             yield writer
             writer.close()

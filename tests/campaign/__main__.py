@@ -41,7 +41,8 @@ def campaign(runs: int, seed: int, place: Path, server: str | None) -> Tally:
             shutil.rmtree(here)
             for left in disk.iterdir() if disk is not None else ():
                 shutil.rmtree(left)
-            print(f"seed {seed}: {tally.disturbed} disturbed, {tally.runs} runs", file=sys.stderr)
+            said = f"seed {seed}: {tally.disturbed} disturbed, {tally.runs} runs"
+            print(said, dict(tally.errors), *tally.failures, file=sys.stderr, flush=True)
             seed += 1
     return tally
 

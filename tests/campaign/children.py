@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -124,16 +123,15 @@ def _kill(child: int) -> None:
 def main() -> None:
     """Read requests, one JSON object a line; fork for each, and pass its signs on."""
     _import_everything()
-    print("ready", flush=True)
+    _sign("ready")
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
         if child == 0:
             _run(request)
-        print(child, flush=True)
+        _sign(str(child))
         os.waitpid(child, 0)
-        time.sleep(0.005)  # what the child wrote before it died comes first
-        print("end", flush=True)
+        _sign("end")
 
 
 def _import_everything() -> None:
@@ -146,17 +144,22 @@ def _import_everything() -> None:
     sys.modules["tasks.sparse.bm25"].tokenize("预热")  # reads its dictionary
 
 
+def _sign(line: str) -> None:
+    """A line in one piece, whatever other threads write and whenever this process is killed."""
+    os.write(1, f"{line}\n".encode())
+
+
 class _Signs:
     """Progress as lines on standard output."""
 
     def start(self, stage: str, total: int | None) -> None:
-        print(f"start {stage}", flush=True)
+        _sign(f"start {stage}")
 
     def advance(self, stage: str, done: int) -> None:
-        print(f"advance {stage}", flush=True)
+        _sign(f"advance {stage}")
 
     def finish(self, stage: str) -> None:
-        print(f"finish {stage}", flush=True)
+        _sign(f"finish {stage}")
 
 
 def _run(request: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import uvicorn
 from deployments.studio.app import make_app
 from tasks.settings import load_web_settings
 from tests.deployments.collection import index_folder, sample_pictures, settings_in
+from tests.deployments.machines import Machine
 
 PATIENCE = 60.0
 
@@ -108,3 +110,14 @@ def server_thread(home: Path, **options: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A Prefect server on which `muge deploy` has set everything up."""
+    with Machine(tmp_path_factory.mktemp("machine") / "here") as machine:
+        done = machine.muge("deploy", "--json")
+        assert done.returncode == 0, done.stderr
+        outcomes = {change["outcome"] for change in json.loads(done.stdout)["changes"]}
+        assert outcomes <= {"created", "unchanged"}
+        yield machine

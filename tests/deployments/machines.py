@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 180.0
+PATIENCE = 120.0
 MUGE = "from deployments.command import main; main()"
 
 
@@ -51,7 +51,6 @@ class Machine:
 
     def __enter__(self) -> Machine:
         (self.folder / "prefect").mkdir(parents=True)
-        self.environment |= {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1"}
         self.start("server", "server", "start", "--port", str(self.port))
         self.wait(self.healthy, "the server is healthy")
         return self

@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from tests.deployments.machines import MUGE, Machine, clean_environment, end_gro
 
 
 @contextmanager
-def serving(machine: Machine) -> Iterator[subprocess.Popen[bytes]]:
-    """`muge serve`, once its deployments are taken on."""
+def serving(
+    machine: Machine, ready: Callable[[], bool] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`muge serve`, once its deployments are taken on, or something else is so."""
     with (machine.folder / "serve.log").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", MUGE, "serve", "--port", str(machine.port)],
@@ -32,15 +34,18 @@ def serving(machine: Machine) -> Iterator[subprocess.Popen[bytes]]:
             start_new_session=True,
         )
     try:
-        machine.wait(lambda: machine.healthy() and active(machine), "deployments are served")
+        machine.wait(ready or (lambda: active(machine)), "it is ready")
         yield process
     finally:
         end_group(process)
 
 
 def active(machine: Machine) -> bool:
+    if not machine.healthy():
+        return False
     found = machine.ask("deployments/filter")
-    return len(found) == 4 and not any(one["paused"] for one in found)
+    ready = [one for one in found if one["status"] == "READY" and not one["paused"]]
+    return len(ready) == 4
 
 
 def paused(folder: Path) -> list[Any]:
@@ -48,6 +53,7 @@ def paused(folder: Path) -> list[Any]:
         return [bool(row[0]) for row in base.execute("select paused from deployment")]
 
 
+@pytest.mark.slow
 def test_it_starts_a_server_serves_and_stops_both(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     with serving(machine) as process:
@@ -72,6 +78,17 @@ def test_a_port_of_something_else_is_refused(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert f"port {port} is in use" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_interrupted_while_it_starts_it_leaves_no_server(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    with serving(machine, machine.healthy) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) in (0, 130)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{machine.api}/health")
+    assert "Traceback" not in (tmp_path / "serve.log").read_text("utf-8")
 
 
 @pytest.mark.slow

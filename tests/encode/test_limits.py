@@ -20,7 +20,7 @@ from tasks.encode.encoder import Encoder, load_encoder
 from tasks.encode.layout import read_layout
 from tasks.encode.memory import BatchLimit
 from tasks.encode.precision import choose_format, has_bf16_units
-from tasks.encode.streams import cpu_streams
+from tasks.encode.streams import count_streams, cpu_streams
 from tasks.encode.workers import decoders_at_once, shards_at_once
 from tasks.errors import DeviceError
 from tasks.index_run import check_request
@@ -180,9 +180,12 @@ def test_cpu_streams_work_alone_and_change_nothing_for_others() -> None:
 
         pool = cpu_streams()
         assert [f.result() for f in [pool.submit(alone) for _ in range(3)]] == [1, 1, 1]
-        assert torch.get_num_threads() == 3
+        assert torch.get_num_threads() == count_streams() == 3
         with ThreadPoolExecutor(1) as other:
             assert other.submit(torch.get_num_threads).result() == 3
+        torch.set_num_threads(17)
+        assert count_streams() == 8, "memory does not grow with the cores"
+        assert cpu_streams().submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)
 

@@ -59,9 +59,7 @@ def upload_parquet(folder: Path, url: str) -> None:
         pq.write_table(pa.Table.from_pylist(rows), handle, row_group_size=4)
 
 
-def test_index_again_and_reindex(
-    pictures: Path, bucket: str, place: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_second_run_has_nothing_to_do(pictures: Path, bucket: str, place: dict[str, Any]) -> None:
     (pictures / "cut.png").write_bytes((pictures / "1.png").read_bytes()[:60])
     upload(pictures, f"{bucket}/data")
     dataset = f"folder:{bucket}/data"
@@ -72,6 +70,12 @@ def test_index_again_and_reindex(
     again = index_dataset(dataset, **place)
     assert (again.encoded_images, again.upserted, again.documents) == (0, 0, 25)
 
+
+@pytest.mark.slow
+def test_a_reindex_makes_what_is_new(pictures: Path, bucket: str, place: dict[str, Any]) -> None:
+    upload(pictures, f"{bucket}/data")
+    dataset = f"folder:{bucket}/data"
+    index_dataset(dataset, **place)
     make_pictures(pictures, 5, first=30)
     upload(pictures, f"{bucket}/data")
     more = reindex_dataset(dataset, **place)

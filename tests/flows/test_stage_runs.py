@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
 from prefect import flow, task
 
 from flows.stage_runs import Threads, run_over
-from tasks.errors import MugeError
+from tasks.errors import MugeError, UsageError
+from tasks.index_run import check_runner
 
 pytestmark = pytest.mark.usefixtures("flows_run")
 
@@ -51,3 +53,13 @@ def test_all_are_tried_and_the_first_failure_is_raised() -> None:
         run()
     assert sorted(tried) == list(range(SHARDS))
     assert error.value.__notes__ == ["4 of 12 parts failed; this is the first"]
+
+
+def test_a_runner_that_is_not_installed_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    check_runner("threads")
+    with pytest.raises(UsageError, match=r"pip install 'muge-search\[ray\]'") as error:
+        check_runner("ray")
+    assert "\n" not in str(error.value)

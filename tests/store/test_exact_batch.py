@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,19 @@ def test_near_ties_of_many_dimensions(topk: int, alpha: float) -> None:
     for number in (0, 17):
         query = Query(unit[number], {1: 1.0}, alpha, topk)
         assert best(matrix, query, 256, None) == exact_hits(documents, query)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-10, 1e19, 1e30, 3e37])
+@pytest.mark.parametrize("longer", ["query", "documents"])
+def test_numbers_at_the_ends_of_float32(scale: float, longer: str) -> None:
+    query = random_query(4, topk=7)
+    assert query.dense is not None
+    documents = DOCUMENTS
+    if longer == "query":
+        query = replace(query, dense=query.dense * np.float32(scale))
+    else:
+        documents = [replace(d, vector=d.vector * np.float32(scale)) for d in DOCUMENTS]
+    assert best(matrix_of(documents, 8), query, 8, None) == exact_hits(documents, query)
 
 
 def test_few_scores_are_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

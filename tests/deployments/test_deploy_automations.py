@@ -1,0 +1,125 @@
+"""What the deployed automations do when runs end, on a real server; no run is executed for it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from deployments.production.definitions import ROOT
+from flows.run_states import WITH_REJECTS
+from tests.deployments.machines import Machine
+
+SAVE_BLOCK = """
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+told = {{"subject": "{{{{subject}}}}", "body": "{{{{body}}}}"}}
+block = CustomWebhookNotificationBlock(name="people", url={url!r}, json_data=told)
+print(block.save("people", overwrite=True))
+"""
+
+
+@pytest.fixture
+def people() -> Iterator[tuple[str, list[Any]]]:
+    """Where to tell people, and what they were told."""
+    told: list[Any] = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/", told
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def new_run(machine: Machine, deployment: str) -> str:
+    found = machine.get(f"deployments/name/{deployment}")
+    run = machine.ask(f"deployments/{found['id']}/create_flow_run", state={"type": "SCHEDULED"})
+    return str(run["id"])
+
+
+def become(machine: Machine, run: str, kind: str, **state: Any) -> None:
+    machine.ask(f"flow_runs/{run}/set_state", state={"type": kind, **state}, force=True)
+
+
+def runs_of(machine: Machine, name: str) -> list[Any]:
+    found = machine.ask("flow_runs/filter", deployments={"name": {"any_": [name]}})
+    return [run for run in found if not run["auto_scheduled"]]
+
+
+@pytest.mark.parametrize("name", ["Completed", WITH_REJECTS])
+def test_a_reindex_that_ended_well_is_measured(deployed: Machine, name: str) -> None:
+    before = len(runs_of(deployed, "evaluate"))
+    run = new_run(deployed, "reindex_dataset/reindex")
+    become(deployed, run, "RUNNING")
+    become(deployed, run, "COMPLETED", name=name)
+    deployed.wait(lambda: len(runs_of(deployed, "evaluate")) == before + 1, "it is measured")
+
+
+def test_people_are_told_of_failures_and_rejects(
+    deployed: Machine, people: tuple[str, list[Any]]
+) -> None:
+    address, told = people
+    example = yaml.safe_load((ROOT / "deployments" / "notification.yaml").read_text("utf-8"))
+    (action,) = example["actions"]
+    action["block_document_id"] = deployed.python(SAVE_BLOCK.format(url=address)).strip()
+    file = deployed.folder / "notification.yaml"
+    file.write_text(yaml.safe_dump(example, allow_unicode=True), "utf-8")
+    deployed.prefect("automation", "create", "--from-file", str(file))
+    for kind, name, message in (
+        ("FAILED", "Failed", "store dashvector:main: the API key was refused"),
+        ("COMPLETED", WITH_REJECTS, "done, with 3 rejects; see /data/work/rejects"),
+    ):
+        told.clear()
+        run = new_run(deployed, "index_dataset/index")
+        become(deployed, run, "RUNNING")
+        become(deployed, run, kind, name=name, message=message)
+        deployed.wait(lambda: told, "people are told")
+        assert told[0]["subject"].endswith(f"is {name}")
+        assert message in told[0]["body"]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_not_heard_of_is_crashed(deployed: Machine) -> None:
+    """As deployed it takes five minutes; here the shortest time there is."""
+    (found,) = [
+        one for one in deployed.ask("automations/filter") if one["name"] == "muge-lost-runs"
+    ]
+    found["trigger"]["within"] = 10
+    body = {name: found[name] for name in ("name", "description", "trigger", "actions")}
+    assert httpx.put(f"{deployed.api}/automations/{found['id']}", json=body).is_success
+    run = new_run(deployed, "reindex_dataset/reindex")
+    become(deployed, run, "RUNNING")
+    heartbeat = {
+        "id": str(uuid.uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "prefect.flow-run.heartbeat",
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+        "related": [
+            {"prefect.resource.id": "prefect.tag.muge", "prefect.resource.role": "tag"},
+        ],
+    }
+    assert httpx.post(f"{deployed.api}/events", json=[heartbeat]).is_success
+
+    def state() -> Any:
+        return deployed.get(f"flow_runs/{run}")["state"]
+
+    deployed.wait(lambda: state()["type"] == "CRASHED", "the run is crashed")
+    assert "it does only what is missing" in state()["message"]
