@@ -87,14 +87,15 @@ class FolderReader:
     def _picture_ids(self) -> dict[str, int]:
         """Ids that the query file gives to pictures; the first line that names a picture wins."""
         if self._ids is None:
-            self._ids = {}
+            ids: dict[str, int] = {}
             for _, line in self._lines():
                 if not isinstance(line, dict) or line.get("image_id") is None:
                     continue
                 try:
-                    self._ids.setdefault(str(line.get("image")), integer_id(line["image_id"]))
+                    ids.setdefault(str(line.get("image")), integer_id(line["image_id"]))
                 except ValueError:
                     continue  # reported by _read_queries, with its line
+            self._ids = ids  # whole at once: shards are read by several threads
         return self._ids
 
     def _read_queries(self, source: str) -> Iterator[Row]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +257,25 @@ def test_queries_without_any_picture(tmp_path: Path) -> None:
     write_lines(folder, {"query": "红色", "image_id": 1})
     with pytest.raises(DatasetError, match=r"no usable image: .*queries.jsonl:1"):
         plan_of(f"folder:{folder}", Folder(str(tmp_path / "work")))
+
+
+def test_threads_share_a_reader(tmp_path: Path) -> None:
+    """Several shards of one run are read at the same time."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    lines = []
+    for number in range(400):
+        (folder / f"{number}.png").write_bytes(b"picture")
+        lines.append({"query_id": 1, "query": "红", "image_id": number, "image": f"{number}.png"})
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "queries.jsonl").write_text(text, "utf-8")
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            reader = open_reader(f"folder:{folder}")
+            spans = [span for span in reader.spans() if not span.source] * 8
+            found = threads.map(lambda span: [row.image_id for row in reader.read(span)], spans)
+            assert {number for ids in found for number in ids} == set(range(400))
+    finally:
+        sys.setswitchinterval(before)
