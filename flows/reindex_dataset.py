@@ -28,7 +28,7 @@ from tasks.reindex.update import begin_update, continuing, find_updatable
 from tasks.settings import Settings, load_settings
 from tasks.sparse.bm25 import load_bm25
 from tasks.work.aliases import Alias, find_alias, following, promote
-from tasks.work.collections import CollectionRecord, find_record
+from tasks.work.collections import CollectionRecord, find_record, forget_runs
 from tasks.work.folder import Folder
 from tasks.work.lock import run_lock
 
@@ -172,6 +172,7 @@ def _update(run: IndexRun, times: StageTimes) -> _Filled:
     record = find_updatable(run)
     if record is None:
         return _build(run, times)
+    forget_runs(run.work, set(record.superseded) - {run.plan.folder})
     run = continuing(run, record)
     if run.made_of == record.made_of and run.plan.folder == record.run and not record.updates:
         return _fill(Filling(run, record), times, [record], kept=record)

@@ -253,6 +253,7 @@ def verify(filling: Filling, documents: int) -> None:
 def complete_record(filling: Filling, bm25: str, counts: dict[str, int]) -> CollectionRecord:
     """Write that the collection is ready and holds what the run made."""
     run = filling.run
+    before = {filling.record.run, *(update.run for update in filling.record.updates)}
     ready = replace(
         filling.record,
         status="ready",
@@ -267,6 +268,7 @@ def complete_record(filling: Filling, bm25: str, counts: dict[str, int]) -> Coll
         kept=run.kept,
         held=filling.held,
         updates=(),
+        superseded=tuple(sorted(before - {run.plan.folder})),
     )
     save_record(run.work, ready)
     return ready

@@ -20,7 +20,13 @@ from tasks.work.aliases import (
     promote,
     save_alias,
 )
-from tasks.work.collections import CollectionRecord, find_record, remove_record
+from tasks.work.collections import (
+    CollectionRecord,
+    check_name,
+    find_record,
+    forget_runs,
+    remove_record,
+)
 from tasks.work.folder import Folder
 from tasks.work.lock import run_lock
 
@@ -54,14 +60,14 @@ def choose_collection(run: IndexRun) -> tuple[IndexRun, int]:
         )
     alias = live_alias(options)
     if alias is not None and alias.previous is not None:
-        drop_previous(options, alias)
+        drop_previous(options, alias, run.plan.folder)
     number = alias.generation + 1 if alias is not None else 1
     while True:
         name = f"{options.collection}-{number}"
         record = find_record(run.work, options.store_uri, name)
         if record is not None:
             if record.made_of != run.made_of:
-                forget(options, name)
+                forget(options, name, run.plan.folder)
             break
         if shared_store(options.store_uri).describe(name) is None:
             break
@@ -69,27 +75,31 @@ def choose_collection(run: IndexRun) -> tuple[IndexRun, int]:
     return replace(run, settings=options.model_copy(update={"collection": name})), number
 
 
-def drop_previous(settings: Settings, alias: Alias) -> Alias:
-    """Drop the collection kept for rollback; the alias forgets it first."""
+def drop_previous(settings: Settings, alias: Alias, kept_run: str = "") -> Alias:
+    """Drop the collection kept for rollback, as `forget` does; the alias forgets it first."""
     if alias.previous is None:
         return alias
     alone = replace(alias, previous=None)
     save_alias(settings, alone)
     if alias.previous != alias.live:
-        forget(settings, alias.previous)
+        forget(settings, alias.previous, kept_run)
     return alone
 
 
-def forget(settings: Settings, collection: str) -> None:
-    """Drop a collection and its record.
+def forget(settings: Settings, collection: str, kept_run: str = "") -> None:
+    """Drop a collection, its record, and what only it was made of, but for one run's folder.
 
     Raises `CollectionRecordError` if it is the live one.
     """
     alias = live_alias(settings)
     if alias is not None and alias.live == collection:
         raise CollectionRecordError(f"collection {collection!r} is live and is not dropped")
+    work = Folder(settings.work_url)
+    record = find_record(work, settings.store_uri, collection)
     shared_store(settings.store_uri).drop(collection)
-    remove_record(Folder(settings.work_url), settings.store_uri, collection)
+    remove_record(work, settings.store_uri, collection)
+    if record is not None:
+        forget_runs(work, {record.run, *record.superseded} - {kept_run})
 
 
 def move_alias(settings: Settings, collection: str | None) -> Alias:
@@ -99,7 +109,7 @@ def move_alias(settings: Settings, collection: str | None) -> Alias:
     there is none before.
     """
     with run_lock(Folder(settings.work_url), "muge alias", settings.wait):
-        target = collection or previous_collection(settings)
+        target = check_name(collection or previous_collection(settings))
         if shared_store(settings.store_uri).describe(target) is None:
             raise CollectionRecordError(
                 f"collection {target!r} is not in {settings.store_uri}; see `muge status`"

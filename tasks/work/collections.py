@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -35,7 +36,8 @@ class CollectionRecord:
     options together, `form` that of model and options alone; `status` is "building" until the store
     was verified. `kept` is the hash of BM25 statistics that are older than the data ("" if they
     were counted over it), `held` the folder in `run` that lists the documents in the store,
-    `updates` what was begun since and did not end.
+    `updates` what was begun since and did not end. `superseded` are folders of runs that the
+    collection was made of before: searches that began then may still read them.
     """
 
     collection: str
@@ -57,6 +59,7 @@ class CollectionRecord:
     kept: str = ""
     held: str = ""
     updates: tuple[Update, ...] = ()
+    superseded: tuple[str, ...] = ()
 
 
 _FORM = TypeAdapter(CollectionRecord)
@@ -118,6 +121,22 @@ def require_record(work: Folder, store: str, collection: str) -> CollectionRecor
             f"`muge index {record.dataset}` again, it does only what is missing"
         )
     return record
+
+
+def forget_runs(work: Folder, runs: Iterable[str]) -> None:
+    """Delete folders of runs, but for those that the record of any collection names.
+
+    With a record that cannot be read nothing is deleted: it may name any of them.
+    """
+    unused = set(runs)
+    for name in work.find("collections") if unused else ():
+        try:
+            record = _FORM.validate_json(work.read_bytes(name), strict=True)
+        except ValidationError:
+            return
+        unused -= {record.run, *(update.run for update in record.updates)}
+    for run in unused:
+        work.remove_folder(run)
 
 
 def remove_record(work: Folder, store: str, collection: str) -> None:

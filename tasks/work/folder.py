@@ -68,11 +68,23 @@ class Folder:
             entries = filesystem.ls(self.path(under), detail=True)
         return sorted(e["name"].rsplit("/", 1)[-1] for e in entries if e["type"] == "file")
 
+    def find(self, under: str) -> list[str]:
+        """Names of the files under a folder at any depth, sorted; [] if there is no such folder."""
+        filesystem, begin = self._resolved[0], len(self.path("")) + 1
+        with explained(self.url, "list"):
+            return sorted(str(path)[begin:] for path in filesystem.find(self.path(under)))
+
     def remove(self, name: str) -> None:
         """Delete a file; nothing happens if it is not there."""
         with explained(self.url, "delete from"):
             if self._resolved[0].exists(self.path(name)):
                 self._resolved[0].rm_file(self.path(name))
+
+    def remove_folder(self, name: str) -> None:
+        """Delete a folder with all that is in it; nothing happens if it is not there."""
+        with explained(self.url, "delete from"):
+            if name and self._resolved[0].isdir(self.path(name)):
+                self._resolved[0].rm(self.path(name), recursive=True)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[IO[bytes]]:

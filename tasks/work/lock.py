@@ -109,21 +109,26 @@ def _holding_object(work: Folder, holder: Holder, wait: float) -> Iterator[None]
     finally:
         done.set()
         renewing.join()
-        if (found := _found(work)) is not None and found.token == holder.token:
+        if _is_own(work, holder):
             work.remove(NAME)
 
 
 def _created(work: Folder, holder: Holder) -> bool:
     """Whether the lock is this holder's now; a dead one's is taken over."""
-    if work.create_exclusive(NAME, _written(holder)):
+    # an answer may be lost and the request sent again, which then meets its own object
+    if work.create_exclusive(NAME, _written(holder)) or _is_own(work, holder):
         return True
     if not _is_dead(work):
         return False
     work.remove(NAME)
     if not work.create_exclusive(NAME, _written(holder)):
-        return False
+        return _is_own(work, holder)
     # whoever saw the same dead lock may have removed this one instead, and made its own
     time.sleep(SETTLE_SECONDS)
+    return _is_own(work, holder)
+
+
+def _is_own(work: Folder, holder: Holder) -> bool:
     found = _found(work)
     return found is not None and found.token == holder.token
 
@@ -141,8 +146,12 @@ def _is_dead(work: Folder) -> bool:
 def _renew(work: Folder, holder: Holder, done: threading.Event) -> None:
     while not done.wait(RENEW_SECONDS):
         # a storage that fails for a moment must not end the run: there are more tries
-        with contextlib.suppress(WorkFolderError), work.writing(NAME) as handle:
-            handle.write(_written(holder))
+        with contextlib.suppress(WorkFolderError):
+            found = _found(work)
+            if found is not None and found.token != holder.token:
+                return  # taken for dead and taken over: it is another's now
+            with work.writing(NAME) as handle:
+                handle.write(_written(holder))
 
 
 def _written(holder: Holder) -> bytes:

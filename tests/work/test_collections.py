@@ -13,8 +13,10 @@ from tasks.errors import CollectionRecordError, UsageError
 from tasks.records import ModelInfo
 from tasks.work.collections import (
     CollectionRecord,
+    Update,
     check_name,
     find_record,
+    forget_runs,
     remove_record,
     require_record,
     save_record,
@@ -148,3 +150,17 @@ def test_a_store_is_the_same_however_it_is_written(
     monkeypatch.chdir(moved)
     assert find_record(Folder("work"), "zvec:./store", name) is not None
     assert find_record(Folder("work"), "zvec:other", name) is None
+
+
+def test_runs_that_no_collection_names_are_forgotten(folder: Folder) -> None:
+    for run in ("data/1", "data/2", "data/3"):
+        folder.write_json(f"{run}/shards.json", {})
+    save_record(folder, replace(RECORD, run="data/1"))
+    updating = Update("data/2", "changes-1", "22")
+    save_record(folder, replace(RECORD, collection="other", updates=(updating,)))
+    forget_runs(folder, ["data/1", "data/2", "data/3", "data/gone"])
+    assert [folder.exists(f"data/{n}/shards.json") for n in (1, 2, 3)] == [True, True, False]
+    remove_record(folder, STORE, "other")
+    replace_file(folder, b"{")
+    forget_runs(folder, ["data/1"])
+    assert folder.exists("data/1/shards.json")

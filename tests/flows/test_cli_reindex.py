@@ -1,0 +1,79 @@
+"""The commands for a collection that lives on, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.reindex_dataset import reindex_dataset
+from tests.flows.conftest import Muge, make_pictures
+
+
+@pytest.fixture
+def place(tmp_path: Path, model: str) -> dict[str, Any]:
+    store, work = tmp_path / "store", tmp_path / "work"
+    return {"store": f"zvec:{store}", "work_dir": str(work), "model": model}
+
+
+@pytest.fixture
+def options(place: dict[str, Any]) -> list[str]:
+    return ["--store", place["store"], "--work-dir", place["work_dir"]]
+
+
+@pytest.mark.usefixtures("flows_run")
+def test_alias_and_rejects(
+    muge: Muge, tmp_path: Path, place: dict[str, Any], options: list[str]
+) -> None:
+    pictures = make_pictures(tmp_path / "pictures", 12)
+    (pictures / "4.png").write_bytes((pictures / "4.png").read_bytes()[:50])
+    for name in ("1.png", "2.png"):
+        (pictures / name).write_bytes((pictures / "9.png").read_bytes())
+        reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+
+    shown = json.loads(muge("alias", "show", "--json", *options).stdout)
+    assert (shown["collection"], shown["previous"], shown["generation"]) == ("muge-2", "muge-1", 2)
+    assert Path(shown["kept_in"]).is_file()
+    back = muge("alias", "rollback", *options)
+    assert back.stdout == "muge -> muge-1, before: muge-2\n"
+    again = muge("alias", "promote", "muge-2", "--json", *options)
+    assert json.loads(again.stdout)["live"] == "muge-2"
+    missing = muge("alias", "promote", "muge-9", *options)
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "'muge-9' is not in zvec:" in missing.stderr
+
+    listed = json.loads(muge("rejects", "list", "--json", *options).stdout)
+    assert (listed["collection"], listed["rejects"]) == ("muge-2", 1)
+    (reason,) = listed["reasons"]
+    assert (reason["stage"], reason["code"], reason["count"]) == ("encode_images", "truncated", 1)
+    assert reason["samples"][0]["position"] == "4.png"
+    for_people = muge("rejects", "list", *options)
+    assert "1 x encode_images truncated" in for_people.stdout
+    assert "muge rejects replay" in for_people.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["reindex", "folder:nothing"], "'nothing' is not there"),
+        (["reindex", "sample:", "--strategy", "green"], "--strategy"),
+        (["reindex", "sample:", "--gate-queries", "what:"], "what:"),
+        (["reindex", "sample:", "--max-drop", "2"], "max-drop (MUGE_MAX_DROP) is 2.0"),
+        (["reindex", "sample:", "--wait", "-1"], "wait (MUGE_WAIT) is -1.0"),
+        (["alias", "rollback"], "no collection to go back to: it does not exist"),
+        (["alias", "promote", "x"], "name 'x' is not allowed"),
+        (["rejects", "list"], "has no record"),
+        (["rejects", "replay", "--collection", "none"], "has no record"),
+    ],
+)
+def test_bad_requests_end_with_one_line(muge: Muge, arguments: list[str], problem: str) -> None:
+    done = muge(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert problem in done.stderr
+
+
+def test_an_unknown_name_is_no_error_to_show(muge: Muge) -> None:
+    shown = muge("alias", "show")
+    assert shown.stdout == "muge: neither an alias nor a complete collection\n"
