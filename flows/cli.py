@@ -226,23 +226,28 @@ def evaluate(
 def status(store: Store = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
     """List the collections of a store, what they were made of, and what they hold."""
     with explained():
+        from flows.remote_store import prepare_store
         from tasks.store.open import close_shared_stores
         from tasks.store.status import collection_statuses
+        from tasks.work.aliases import find_alias
 
         settings = load_settings(store=store, work_dir=work_dir)
+        prepare_store(settings.store_uri)
         try:
-            found = collection_statuses(settings)
+            found, alias = collection_statuses(settings), find_alias(settings)
         finally:
             close_shared_stores()
         if as_json:
             from dataclasses import asdict
 
             said = [asdict(item) for item in found]
-            print_json(
-                {"store": settings.store_uri, "work_dir": settings.work_url, "collections": said}
-            )
+            place = {"store": settings.store_uri, "work_dir": settings.work_url}
+            moved = None if alias is None else asdict(alias)
+            print_json({**place, "collections": said, "alias": moved})
             return
         print(f"store {settings.store_uri}, work folder {settings.work_url}")
+        if alias is not None:
+            print(f"searches of {alias.name} use {alias.live}")
         if not found:
             print("No collection yet. Start with: muge index sample:")
         for item in found:

@@ -190,7 +190,7 @@ def _fill_changes(run: IndexRun, record: CollectionRecord, times: StageTimes) ->
     filling = Filling(run, begin_update(run, record, changes), changes.folder)
     upserts = upsert(filling, times)
     with times.stage("delete_removed", changes.deletes) as made:
-        if changes.deletes:
+        if changes.deletes or changes.doubtful:
             run_once(prefect_tasks.delete_removed, quote(filling))
         made(changes.deletes)
     with times.stage("verify", None):

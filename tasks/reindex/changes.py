@@ -38,12 +38,18 @@ IDS_A_GROUP = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """How many documents must be sent and how many of the store's are gone from the data;
-    `folder` (in the run's folder) lists them."""
+    """How many documents must be sent, how many of the store's are gone from the data, and how
+    many others are that may be in the store after an interrupted update; `folder` (in the run's
+    folder) lists them."""
 
     folder: str
     upserts: int
     deletes: int
+    doubtful: int
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.upserts or self.deletes or self.doubtful)
 
 
 def find_changes(run: IndexRun, record: CollectionRecord) -> Changes:
@@ -77,7 +83,7 @@ def _find(folder: Folder, name: str) -> Changes | None:
     parts = [f"{name}/{part}.parquet" for part in (*said["parts"], "deleted")]
     if not all(completed(folder, part) for part in parts):
         return None
-    return Changes(name, said["upserts"], said["deletes"])
+    return Changes(name, said["upserts"], said["deletes"], said["doubtful"])
 
 
 def _compare(run: IndexRun, record: CollectionRecord, name: str) -> Changes:
@@ -93,14 +99,16 @@ def _compare(run: IndexRun, record: CollectionRecord, name: str) -> Changes:
         pieces = iter(lambda: [i for (i,) in rows.fetchmany(IDS_A_GROUP)], [])
         _write(folder, f"{name}/deleted.parquet", pieces)
         deletes = int(db.execute("SELECT count(*) FROM held WHERE digest != ''").fetchone()[0])
+        doubtful = int(db.execute("SELECT count(*) FROM held WHERE digest = ''").fetchone()[0])
     said = {
         "upserts": upserts,
         "deletes": deletes,
+        "doubtful": doubtful,
         "parts": [shard.part for shard in run.plan.shards],
     }
     folder.write_json(f"{name}/changes.json", said)
     mark_complete(folder, f"{name}/changes.json", upserts=upserts, deletes=deletes)
-    return Changes(name, upserts, deletes)
+    return Changes(name, upserts, deletes, doubtful)
 
 
 def _is_held(db: sqlite3.Connection, document: str, digest: str) -> bool:

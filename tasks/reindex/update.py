@@ -80,7 +80,7 @@ def keep_statistics(run: IndexRun, record: CollectionRecord) -> Bm25:
 def begin_update(run: IndexRun, record: CollectionRecord, changes: Changes) -> CollectionRecord:
     """Write that the collection is about to change, before anything is sent."""
     update = Update(run.plan.folder, changes.folder, run.made_of)
-    if update in record.updates or not (changes.upserts or changes.deletes):
+    if update in record.updates or not changes:
         return record
     begun = replace(record, updates=(*record.updates, update))
     save_record(run.work, begun)

@@ -249,3 +249,28 @@ def test_in_place_follows_the_alias(pictures: Path, place: dict[str, Any]) -> No
     done = reindex_dataset(f"folder:{pictures}", **place)
     assert (done.collection, counts(done)) == ("muge-1", (3, 1, 2))
     assert stored(place, "muge-1").keys() >= {"90", "11"}
+
+
+def test_what_an_interrupted_update_sent_is_not_left_behind(
+    pictures: Path, place: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A new picture is sent, the run dies, and the picture is gone before the next run."""
+    shutil.copytree(pictures, tmp_path / "kept")
+    reindex_dataset(f"folder:{pictures}", **place)
+    make_pictures(pictures, 1, first=90)
+
+    def die(*_: object) -> None:
+        raise RuntimeError("power loss")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.reindex_dataset.complete_record", die)
+        with pytest.raises(RuntimeError, match="power loss"):
+            reindex_dataset(f"folder:{pictures}", **place)
+    assert "90" in stored(place)
+    shutil.rmtree(pictures)
+    shutil.copytree(tmp_path / "kept", pictures)
+    done = reindex_dataset(f"folder:{pictures}", **place)
+    assert (done.deleted, done.documents) == (0, COUNT)
+    assert stored(place).keys() == {str(n) for n in range(COUNT)}
+    again = reindex_dataset(f"folder:{pictures}", **place)
+    assert (counts(again), again.changed) == ((0, 0, 0), False)
