@@ -218,8 +218,8 @@ def _pick(
             continue
         if row is not None and row.defect is not None:
             raise DatasetError(
-                f"{entry.position} was read when the data set was planned and cannot be read now: "
-                f"{row.defect[1]}; run the command again"
+                f"{entry.position} changed while it was being indexed (it cannot be read now: "
+                f"{row.defect[1]}); run the command again"
             )
         if row is None or row.image is None or row.image_id != entry.image_id:
             raise _changed(entry)
