@@ -17,8 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks.errors import CollectionRecordError, UsageError
 from tasks.settings import Settings
-from tasks.work.collections import check_name, find_record, store_slug
+from tasks.work.collections import check_name, find_record
 from tasks.work.folder import Folder
+from tasks.work.markers import fingerprint
 
 LONGEST = 26
 """Characters of an alias: its collections' names have a number more, and 32 at most."""
@@ -181,6 +182,10 @@ def _book(settings: Settings) -> AliasBook:
 
 
 def _key(settings: Settings, name: str) -> str:
-    """Aliases of several stores and work folders may lie in one book."""
-    slug = store_slug(Folder(settings.work_url), settings.store_uri)
-    return name if settings.store_uri.startswith("zvec:") else f"{slug}-{name}"
+    """A collection's record lies in the work folder, so that an alias is of one store and one work
+    folder; several may lie in one book."""
+    scheme, _, _ = settings.store_uri.partition(":")
+    if scheme == "zvec":
+        return name
+    of = fingerprint(store=settings.store_uri, work=Folder(settings.work_url).path(""))
+    return f"{scheme}-{of}-{name}"

@@ -145,11 +145,10 @@ def remove_record(work: Folder, store: str, collection: str) -> None:
 
 
 def _path(work: Folder, store: str, collection: str) -> str:
-    return f"collections/{store_slug(work, store)}/{check_name(collection)}.json"
+    return f"collections/{_slug(work, store)}/{check_name(collection)}.json"
 
 
-def store_slug(work: Folder, store: str) -> str:
-    """A short name of a store, fit for folders and keys."""
+def _slug(work: Folder, store: str) -> str:
     return f"{store.split(':', 1)[0]}-{fingerprint(store=_place(work, store))}"
 
 

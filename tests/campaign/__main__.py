@@ -25,7 +25,7 @@ STEPS = 4
 
 def campaign(runs: int, seed: int, place: Path, server: str | None) -> Tally:
     """Play scenarios until `runs` runs were disturbed: every third on the DashVector server, and
-    every seventh as flow runs on the Prefect server at `server`, if there is one."""
+    some of the others as flow runs on the Prefect server at `server`, if there is one."""
     tally = Tally()
     model = str(make_model(place / "model", "resnet-50").folder)
     environment = {"PREFECT_LOGGING_LEVEL": "CRITICAL"}
@@ -36,7 +36,7 @@ def campaign(runs: int, seed: int, place: Path, server: str | None) -> Tally:
             here = place / f"scenario-{seed}"
             here.mkdir()
             with DashVectorServer() if seed % 3 == 2 else nullcontext() as dashvector:
-                prefect = server is not None and seed % 7 == 6
+                prefect = server is not None and dashvector is None and seed % 7 == 6
                 Scenario(seed, here, model, zygote, tally, dashvector, disk, prefect).play(STEPS)
             shutil.rmtree(here)
             for left in disk.iterdir() if disk is not None else ():

@@ -185,6 +185,8 @@ def without_prefect() -> None:
     from flows import filling, index_dataset, reindex_dataset
     from tasks import index_stages, prefect_tasks
 
+    os.environ.pop("PREFECT_API_URL", None)  # aliases of the service lie in the work folder
+
     def plain(value: Any) -> Any:
         return value.unquote() if isinstance(value, quote) else value
 
