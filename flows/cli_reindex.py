@@ -53,6 +53,7 @@ def reindex(
         typer.Option(help="Data set whose queries compare both collections. Default: drawn."),
     ] = None,
     max_drop: Annotated[float | None, typer.Option(help=option_help("max_drop"))] = None,
+    max_removed: Annotated[float | None, typer.Option(help=option_help("max_removed"))] = None,
     keep_previous: Annotated[
         bool,
         typer.Option(help="Keep the collection before, until the next reindex, for rollback."),
@@ -89,6 +90,7 @@ def reindex(
         "workers": workers,
         "runner": runner,
         "max_drop": max_drop,
+        "max_removed": max_removed,
         "wait": wait,
     }
     with explained():
@@ -130,7 +132,7 @@ def _reindex(dataset: str, as_json: bool, verbose: bool, **given: Any) -> None:
         for line in (*(check.said for check in report.checks), *report.advice):
             print(line)
         if not report.changed:
-            print("Nothing to do: the collection holds just this data.")
+            print("Nothing to do: nothing changed since the last run.")
     if report.rejects:
         print(f"{report.rejects} rejects: muge rejects list", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

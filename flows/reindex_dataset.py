@@ -24,7 +24,7 @@ from tasks.reindex.blue_green import drop_previous, holds, live_record
 from tasks.reindex.changes import Changes
 from tasks.reindex.checks import Check
 from tasks.reindex.drift import bm25_drift
-from tasks.reindex.update import begin_update, continuing, find_updatable
+from tasks.reindex.update import begin_update, check_removals, continuing, find_updatable
 from tasks.settings import Settings, load_settings
 from tasks.sparse.bm25 import load_bm25
 from tasks.work.aliases import Alias, find_alias, following, promote
@@ -116,6 +116,7 @@ def reindex_dataset(
         options.Described("Data set whose queries compare both collections. Default: drawn."),
     ] = None,
     max_drop: options.MaxDrop = None,
+    max_removed: options.MaxRemoved = None,
     keep_previous: Annotated[
         bool, options.Described("Keep the collection before for rollback, until the next reindex.")
     ] = True,
@@ -138,6 +139,7 @@ def reindex_dataset(
         workers=workers,
         runner=runner,
         max_drop=max_drop,
+        max_removed=max_removed,
         wait=wait,
     )
     prepare_store(settings.store_uri)
@@ -187,6 +189,7 @@ def _fill_changes(run: IndexRun, record: CollectionRecord, times: StageTimes) ->
     with times.stage("find_changes", None):
         changes: Changes = run_once(prefect_tasks.find_changes, quote(run), quote(record))
         drift = bm25_drift(run, load_bm25(run.folder, run.bm25))
+    check_removals(run, record, changes)
     filling = Filling(run, begin_update(run, record, changes), changes.folder)
     upserts = upsert(filling, times)
     with times.stage("delete_removed", changes.deletes) as made:
@@ -252,7 +255,6 @@ def _replace(run: IndexRun, times: StageTimes, gate_queries: str | None) -> _Fil
             documents,
             quote(live),
             gate_queries,
-            settings.max_drop,
         )
     done = complete_record(checked, bm25, _counts(run, images, upserts))
     promote(settings, done.collection, number)

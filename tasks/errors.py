@@ -92,3 +92,9 @@ class VerificationError(MugeError):
     """After a run, the store does not hold what it should."""
 
     may_pass = False
+
+
+class RemovalRefusedError(MugeError):
+    """A reindex would remove more of the live documents than it may."""
+
+    may_pass = False

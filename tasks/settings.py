@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     max_drop: float = Field(
         0.01, ge=0.0, le=1.0, description="R@10 that a new collection may be below the live one."
     )
+    max_removed: float = Field(
+        0.5, ge=0.0, le=1.0, description="Share of the live documents that a reindex may remove."
+    )
     max_bm25_drift: float = Field(
         0.1, ge=0.0, description="BM25 drift from which a reindex in place advises counting anew."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -57,19 +58,20 @@ def check_switch(
     documents: int,
     live: CollectionRecord | None,
     gate_queries: str | None,
-    max_drop: float,
 ) -> list[Check]:
-    """All checks of a new collection against what was sent and against the live one.
+    """All checks of a new collection against what was sent and against the live one, with the
+    margins of the run's settings.
 
     Raises `SwitchRefusedError` naming those that failed and by how much.
     """
     checks = [
         _check_content(filling, documents),
+        _check_size(filling, documents, live),
         _check_nothing_lost(filling, live),
         _check_self_retrieval(filling),
     ]
     if all(check.passed for check in checks):
-        checks.append(_check_recall(filling, live, gate_queries, max_drop))
+        checks.append(_check_recall(filling, live, gate_queries))
     failed = [check.said for check in checks if not check.passed]
     if failed:
         alias = f"the live one, {live.collection!r}, stays" if live else "there is no live one"
@@ -86,6 +88,16 @@ def _check_content(filling: Filling, documents: int) -> Check:
     except VerificationError as error:
         return Check("documents", False, None, documents, f"documents: {error}")
     return Check("documents", True, documents, documents, f"{documents} documents, sample re-read")
+
+
+def _check_size(filling: Filling, documents: int, live: CollectionRecord | None) -> Check:
+    """A collection is not empty, nor much smaller than the live one (where both count alike)."""
+    least = 1
+    if live is not None and live.document == filling.record.document:
+        kept = (1 - filling.run.settings.max_removed) * live.counts.get("documents", 0)
+        least = max(1, math.ceil(kept))
+    said = f"size: {documents} documents, at least {least} (--max-removed)"
+    return Check("size", documents >= least, documents, least, said)
 
 
 def _check_nothing_lost(filling: Filling, live: CollectionRecord | None) -> Check:
@@ -125,15 +137,16 @@ def _check_self_retrieval(filling: Filling) -> Check:
         asked += 1
     share = found / asked if asked else 0.0
     said = f"self-retrieval: {found} of {asked} sampled documents find themselves"
-    return Check("self_retrieval", found == asked, share, 1.0, said)
+    return Check("self_retrieval", 0 < asked == found, share, 1.0, said)
 
 
 def _check_recall(
-    filling: Filling, live: CollectionRecord | None, gate_queries: str | None, max_drop: float
+    filling: Filling, live: CollectionRecord | None, gate_queries: str | None
 ) -> Check:
     if live is None:
         return Check("R@10", True, None, None, "R@10: no live collection to compare with")
     settings, work = filling.run.settings, filling.run.work
+    max_drop = settings.max_drop
     new = _Collection(filling.record, work.sub(filling.record.run))
     old = _Collection(live, work.sub(live.run))
     judgements = _given(gate_queries) if gate_queries else _drawn(filling.run)

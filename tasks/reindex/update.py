@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.errors import CollectionRecordError
+from tasks.errors import CollectionRecordError, RemovalRefusedError
 from tasks.index_run import IndexRun, differences
 from tasks.records import CollectionInfo
 from tasks.reindex.changes import Changes
@@ -75,6 +75,18 @@ def keep_statistics(run: IndexRun, record: CollectionRecord) -> Bm25:
         kept.save(run.folder, run.bm25)
         mark_complete(run.folder, run.bm25, documents=kept.documents)
     return kept
+
+
+def check_removals(run: IndexRun, record: CollectionRecord, changes: Changes) -> None:
+    """Raise `RemovalRefusedError` if more of the live documents would vanish than is allowed: the
+    data may be the wrong one, or half of it unreadable."""
+    held, share = record.counts.get("documents", 0), run.settings.max_removed
+    if changes.deletes > share * held:
+        raise RemovalRefusedError(
+            f"{changes.deletes} of the {held} documents of collection {record.collection!r} are "
+            f"not in {run.plan.dataset}; nothing was changed: look at the data set (and its "
+            f"rejects in {run.folder.url}/rejects), or give --max-removed 1 if that is meant"
+        )
 
 
 def begin_update(run: IndexRun, record: CollectionRecord, changes: Changes) -> CollectionRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tasks.errors import CollectionRecordError
 from tasks.settings import Settings
 from tasks.store.open import shared_store
 from tasks.work.collections import find_record
@@ -12,8 +13,8 @@ from tasks.work.folder import Folder
 
 @dataclass(frozen=True, slots=True)
 class CollectionStatus:
-    """One collection: `status` is "ready", "building" or "no record", `expected` its record's
-    number of documents."""
+    """One collection: `status` is "ready", "building", "no record" or "damaged record", `expected`
+    its record's number of documents."""
 
     collection: str
     status: str
@@ -33,11 +34,15 @@ def collection_statuses(settings: Settings) -> list[CollectionStatus]:
         info = store.describe(name)
         if info is None:
             continue
-        record = find_record(work, settings.store_uri, name)
+        record, without = None, "no record"
+        try:
+            record = find_record(work, settings.store_uri, name)
+        except CollectionRecordError:
+            without = "damaged record"
         found.append(
             CollectionStatus(
                 collection=name,
-                status=record.status if record else "no record",
+                status=record.status if record else without,
                 documents=info.documents,
                 expected=record.counts.get("documents") if record else None,
                 dimension=info.spec.dimension,

@@ -7,6 +7,7 @@ folder, or wherever `keep_aliases_in` says (a Prefect Variable when a server is 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -62,8 +63,14 @@ class FileBook:
     folder: Folder
 
     def read(self, key: str) -> Any | None:
-        """What was written under a key, or None."""
-        return self.folder.read_json(f"{key}.json") if self.folder.exists(f"{key}.json") else None
+        """What was written under a key, or None; a file that is no JSON is no alias either."""
+        if not self.folder.exists(f"{key}.json"):
+            return None
+        try:
+            said = json.loads(self.folder.read_bytes(f"{key}.json"))
+        except ValueError:
+            said = None
+        return {} if said is None else said
 
     def write(self, key: str, said: dict[str, Any]) -> None:
         """Replace what is kept under a key, at once."""
@@ -149,7 +156,11 @@ def promote(settings: Settings, collection: str, generation: int = 0) -> Alias:
             f"collection {collection!r} {found} in {settings.work_url}, so the alias {name!r} "
             f"stays as it is; index it first, or see `muge status`"
         )
-    before = live_alias(settings) or Alias(name, settings.store_uri, collection)
+    try:
+        before = live_alias(settings)
+    except CollectionRecordError:  # damaged, and mended by this
+        before = None
+    before = before or Alias(name, settings.store_uri, collection)
     done = replace(
         before,
         live=collection,

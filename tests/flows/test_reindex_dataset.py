@@ -13,7 +13,7 @@ from PIL import Image
 from flows.index_dataset import index_dataset
 from flows.reindex_dataset import ReindexReport, reindex_dataset
 from flows.search_images import search_images
-from tasks.errors import CollectionRecordError, UsageError
+from tasks.errors import CollectionRecordError, RemovalRefusedError, UsageError
 from tasks.records import Document
 from tasks.reindex.blue_green import move_alias
 from tasks.reindex.checks import SwitchRefusedError
@@ -185,7 +185,7 @@ def test_blue_green_moves_the_alias_and_keeps_the_old_one(
 
     assert (done.collection, done.previous, done.encoded_images) == ("muge-1", "muge", 2)
     checked = {check.name for check in done.checks}
-    assert checked == {"documents", "nothing_lost", "self_retrieval", "R@10"}
+    assert checked == {"documents", "size", "nothing_lost", "self_retrieval", "R@10"}
     assert all(check.passed for check in done.checks)
     assert stored(place, "muge-1").keys() == stored(place, "muge").keys() - {"7"} | {"90"}
     here = {k: v for k, v in place.items() if k in ("store", "work_dir")}
@@ -274,3 +274,23 @@ def test_what_an_interrupted_update_sent_is_not_left_behind(
     assert stored(place).keys() == {str(n) for n in range(COUNT)}
     again = reindex_dataset(f"folder:{pictures}", **place)
     assert (counts(again), again.changed) == ((0, 0, 0), False)
+
+
+def test_a_broken_data_set_does_not_empty_the_live_collection(
+    pictures: Path, place: dict[str, Any]
+) -> None:
+    reindex_dataset(f"folder:{pictures}", **place)
+    whole = {path: path.read_bytes() for path in pictures.glob("*.png")}
+    for path in whole:
+        path.write_bytes(b"not a picture")
+    with pytest.raises(RemovalRefusedError, match=r"25 of the 25 documents .*--max-removed 1"):
+        reindex_dataset(f"folder:{pictures}", **place)
+    with pytest.raises(SwitchRefusedError, match="size: 0 documents, at least 13"):
+        reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+    with pytest.raises(SwitchRefusedError, match="size: 0 documents, at least 1 "):
+        reindex_dataset(f"folder:{pictures}", strategy="blue-green", max_removed=1, **place)
+    assert len(stored(place)) == COUNT
+    for path, content in list(whole.items())[:5]:
+        path.write_bytes(content)
+    emptied = reindex_dataset(f"folder:{pictures}", max_removed=1, **place)
+    assert (emptied.documents, emptied.deleted) == (5, 20)

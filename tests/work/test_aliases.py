@@ -76,12 +76,18 @@ def test_a_long_name_leaves_no_room_for_a_number(settings: Settings) -> None:
         promote(settings.model_copy(update={"collection": "m" * 27}), "muge-1")
 
 
-def test_a_damaged_alias_says_how_to_set_it_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ['{"name": "muge"}', '{"na', "", "[]", "null"])
+def test_a_damaged_alias_is_set_again(content: str, tmp_path: Path) -> None:
     settings = load_settings(home=str(tmp_path))
+    save_record(
+        Folder(settings.work_url), replace(RECORD, store=settings.store_uri, collection="muge-1")
+    )
     Path(alias_place(settings, "muge")).parent.mkdir(parents=True)
-    Path(alias_place(settings, "muge")).write_text('{"name": "muge"}', "utf-8")
+    Path(alias_place(settings, "muge")).write_text(content, "utf-8")
     with pytest.raises(CollectionRecordError, match=r"cannot be used .*muge alias promote"):
         following(settings)
+    assert promote(settings, "muge-1").previous is None
+    assert following(settings).collection == "muge-1"
 
 
 def test_readers_see_one_or_the_other(settings: Settings) -> None:
