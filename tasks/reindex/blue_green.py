@@ -62,6 +62,7 @@ def choose_collection(run: IndexRun) -> tuple[IndexRun, int]:
     if alias is not None and alias.previous is not None:
         drop_previous(options, alias, run.plan.folder)
     number = alias.generation + 1 if alias is not None else 1
+    _drop_orphans(run, number)
     while True:
         name = f"{options.collection}-{number}"
         record = find_record(run.work, options.store_uri, name)
@@ -73,6 +74,18 @@ def choose_collection(run: IndexRun) -> tuple[IndexRun, int]:
             break
         number += 1  # somebody else's
     return replace(run, settings=options.model_copy(update={"collection": name})), number
+
+
+def _drop_orphans(run: IndexRun, number: int) -> None:
+    """Drop what a run that was killed while it dropped left behind: older numbers of the name that
+    are not live, and have a record of this work folder."""
+    options, alias = run.settings, live_alias(run.settings)
+    for older in range(1, number):
+        name = f"{options.collection}-{older}"
+        if alias is not None and alias.live == name:
+            continue
+        if find_record(run.work, options.store_uri, name) is not None:
+            forget(options, name, run.plan.folder)
 
 
 def drop_previous(settings: Settings, alias: Alias, kept_run: str = "") -> Alias:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tasks.reindex.checks import SwitchRefusedError
 from tasks.reindex.rejected import summarise_rejects
 from tasks.settings import Settings, load_settings
 from tasks.store.open import close_shared_stores, open_store, shared_store
-from tasks.work.aliases import find_alias
+from tasks.work.aliases import find_alias, save_alias
 from tasks.work.collections import find_record, require_record
 from tasks.work.folder import Folder
 from tests.flows.conftest import make_pictures
@@ -213,6 +214,21 @@ def test_at_most_two_collections_of_a_name(pictures: Path, place: dict[str, Any]
     assert shared_store(place["store"]).collections() == ["muge-4"]
     with pytest.raises(UsageError, match="no collection to go back to"):
         move_alias(settings_of(place), None)
+
+
+def test_a_collection_that_a_killed_run_did_not_drop_is_dropped_by_the_next(
+    pictures: Path, place: dict[str, Any]
+) -> None:
+    settings = settings_of(place)
+    for number in range(2):
+        Image.new("RGB", (40, 40), (number, 90, 7)).save(pictures / "3.png")
+        reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+    alias = find_alias(settings)
+    assert alias is not None
+    save_alias(settings, replace(alias, previous=None))  # the kill came before the drop
+    Image.new("RGB", (40, 40), (9, 90, 7)).save(pictures / "3.png")
+    reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+    assert shared_store(place["store"]).collections() == ["muge-2", "muge-3"]
 
 
 def test_a_worse_collection_is_not_switched_to(tmp_path: Path, place: dict[str, Any]) -> None:
