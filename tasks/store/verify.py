@@ -61,8 +61,8 @@ def verify_documents(
     if left:
         raise VerificationError(
             f"collection {name!r}: {len(left)} of {len(ids)} documents re-read are missing or "
-            f"differ: {', '.join(left[:10])}; run the same command again, and if that does not help "
-            f"build the collection anew (muge reindex --strategy blue-green, or index --replace)"
+            f"differ: {', '.join(left[:10])}; run the same command again; if that does not "
+            f"help, build it anew (muge reindex --strategy blue-green, or muge index --replace)"
         )
 
 
