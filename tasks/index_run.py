@@ -189,6 +189,7 @@ class IndexRun:
         """What a search or evaluation needs of this run's folder."""
         return {
             "images": self.image_stage.images,
+            "encoding_form": fingerprint(**self._model_identity),
             "pictures": self.image_stage.pictures,
             "picture_form": self._picture_form,
             "texts": self.texts,
@@ -204,13 +205,12 @@ class IndexRun:
 
     def encodings(self, record: CollectionRecord) -> Encodings | None:
         """What this run need not encode again of what a collection was made of; None if that was
-        another model, or has no pictures like those kept here."""
-        then, stages = record.model, record.stages
-        same = (then.weights, then.preprocessing) == (self.model.weights, self.model.preprocessing)
-        pictures = stages.get("pictures", "")
-        if self.image_stage.pictures and stages.get("picture_form") != self._picture_form:
+        encoded in another way, or has no pictures like those kept here."""
+        then, now = record.stages, self.stages
+        must_agree = ["encoding_form", *(["picture_form"] if now["pictures"] else [])]
+        if any(then.get(name) != now[name] for name in must_agree):
             return None
-        return Encodings(record.run, stages["images"], pictures, stages["texts"]) if same else None
+        return Encodings(record.run, then["images"], then.get("pictures", ""), then["texts"])
 
     def upserts(self, record: CollectionRecord, changes: str = "") -> str:
         """Folder that says what the store holds: anew for each collection, each time it is created,

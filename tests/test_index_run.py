@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,19 @@ def test_a_store_that_lost_its_collection_is_filled_again(
     _, after = build(f"folder:{pictures}", settings)
     assert after.incarnation != before.incarnation
     assert shared_store(settings.store_uri).count("muge") == 12
+
+
+def test_only_what_was_encoded_in_the_same_way_is_used_again(
+    settings: Settings, pictures: Path
+) -> None:
+    run, record = build(f"folder:{pictures}", settings)
+
+    def known(**options: Any) -> bool:
+        return replace(run, settings=changed(settings, **options)).encodings(record) is not None
+
+    assert known()
+    assert known(stop_words=None, document="pair", shard_images=3)
+    assert not known(precision="bf16")
+    assert not known(jpeg_draft=True)
+    assert not known(thumbnail_pixels=64)
+    assert known(picture="none")
