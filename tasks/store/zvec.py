@@ -235,7 +235,7 @@ class ZvecStore:
 
     def _partition_names(self, name: str) -> list[str]:
         with disk_errors(f"list {self.root / name}"):
-            return sorted(path.name for path in (self.root / name).iterdir() if path.is_dir())
+            return sorted(path.name for path in (self.root / name).glob("[!.]*") if path.is_dir())
 
     def _partition(self, name: str, partition: str) -> Partition:
         self._spec(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import RLock
@@ -16,6 +15,7 @@ import zvec
 from tasks.errors import QueryError, StoreBusyError, StoreError
 from tasks.store.zvec_lock import SharedLock
 from tasks.store.zvec_matrix import Matrix, read_matrix
+from tasks.store.zvec_recovery import WritingMark
 from tasks.store.zvec_schema import DENSE, Entry, from_zvec
 
 # Everything pybind11 turns a C++ exception or a refused argument into.
@@ -52,9 +52,7 @@ class Partition:
 
     Opened read-only for reading, so that many processes can search at once; opened for writing at
     the first write and kept so until `close`. `lock` may be held around several calls; threads read
-    at the same time. While it is open for writing a marker file lies beside it: zvec opened
-    read-only after a crash silently shows none of the documents in its log, so a reader that finds
-    a marker recovers first.
+    at the same time. Who opens it after a crash, for reading too, recovers it first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +65,7 @@ class Partition:
         self._too_large = False
         self._remembered: dict[tuple[str, ...], dict[str, Entry]] = {}
         self._writable = False
-        self._marker = path.with_name(f"{path.name}.writing-{uuid.uuid4().hex}")
+        self._mark = WritingMark(path)
 
     def count(self) -> int:
         """Number of documents."""
@@ -179,7 +177,7 @@ class Partition:
                 collection.close()
         if self._writable:
             self._writable = False
-            self._marker.unlink(missing_ok=True)
+            self._mark.remove()
 
     def _for_reading(self) -> Any:
         if self._collection is None:
@@ -195,20 +193,24 @@ class Partition:
         return self._collection
 
     def _open_to_read(self) -> Any:
-        if self._old_markers():
+        if self._mark.found():
             self._close(self._open_to_write())
         self._check_manifest()
         return zvec.open(str(self.path), zvec.CollectionOption(read_only=True))
 
     def _open_to_write(self) -> Any:
         self._check_manifest()
-        collection = zvec.open(str(self.path))
-        # The lock is ours from here: any other marker was left by a process that is dead, or by one
-        # that has already closed.
+        self._mark.set()
+        try:
+            collection = zvec.open(str(self.path))
+        except ZVEC_ERRORS as error:
+            if _is_locked(error):
+                self._mark.withdraw()
+            raise
+        if not self._mark.stands():  # another process was here before zvec's lock was ours
+            collection.close()
+            raise BlockingIOError
         self._writable = True
-        self._marker.touch()
-        for old in self._old_markers():
-            old.unlink(missing_ok=True)
         return collection
 
     def _check_manifest(self) -> None:
@@ -216,10 +218,6 @@ class Partition:
         for manifest in self.path.glob("manifest.*"):
             if manifest.stat().st_size == 0:
                 raise StoreError(f"zvec cannot open {self.path}: {manifest.name} is empty")
-
-    def _old_markers(self) -> list[Path]:
-        found = self.path.parent.glob(f"{self.path.name}.writing-*")
-        return [marker for marker in found if marker != self._marker]
 
     def _has_graph(self, collection: Any) -> bool:
         return isinstance(collection.schema.vector(DENSE).index_param, zvec.HnswIndexParam)
@@ -266,7 +264,7 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
         try:
             return open_it()
         except ZVEC_ERRORS as error:
-            if "Can't lock" not in str(error):
+            if not _is_locked(error):
                 hint = "" if os.access(path, os.W_OK) else " (zvec must write to it even to read)"
                 raise StoreError(f"zvec cannot open {path}{hint}: {one_line(error)}") from error
         if time.monotonic() > deadline:
@@ -275,3 +273,7 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
                 "until it ends (or stop it), or use another collection"
             )
         time.sleep(0.05)
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, BlockingIOError) or "Can't lock" in str(error)

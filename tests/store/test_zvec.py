@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,10 @@ import pytest
 import zvec
 
 from tasks.errors import SchemaMismatchError, StoreBusyError, StoreError
-from tasks.records import CollectionSpec, Document, Query
+from tasks.records import DEFAULT_PARTITION, CollectionSpec, Document, Query
 from tasks.store import zvec_partition
 from tasks.store.zvec import ZvecStore
+from tasks.store.zvec_recovery import WritingMark
 from tasks.store.zvec_schema import DENSE, SCHEMA_FILE, to_zvec
 from tasks.store.zvec_shared import shared_partition
 from tasks.store.zvec_write import BATCH_BYTES, write_batch
@@ -93,6 +95,43 @@ def test_full_batches_survive_a_kill_in_the_stream(root: Path, store: ZvecStore)
 def test_what_came_after_finish_survives_a_kill(root: Path, store: ZvecStore) -> None:
     assert run("finish-and-die", root, 100).returncode == -signal.SIGKILL
     assert store.count(NAME) == 105
+
+
+@pytest.mark.parametrize("first", ["read", "write"])
+def test_a_kill_between_zvecs_ids_and_its_manifest_loses_nothing(
+    root: Path, store: ZvecStore, tmp_path: Path, first: str
+) -> None:
+    run("finish-and-die", root, 30)  # 30 finished, all 35 in the log
+    later = tmp_path / "later"
+    shutil.copytree(root, later)
+    other = ZvecStore(later)
+    other.finish(NAME)
+    other.close()
+    (here, there) = (folder / NAME / DEFAULT_PARTITION / "idmap.0" for folder in (root, later))
+    shutil.rmtree(here)
+    shutil.copytree(there, here)
+
+    documents = {document.id: document for document in random_documents(35)}
+    if first == "write":
+        store.upsert(NAME, [documents["1"]])
+    assert store.count(NAME) == 35
+    found = store.fetch(NAME, list(documents))
+    assert all(np.array_equal(found[i].vector, documents[i].vector) for i in documents)
+    store.upsert(NAME, random_documents(36))
+    store.finish(NAME)
+    assert (store.count(NAME), len(store.fetch(NAME, list(documents)))) == (36, 35)
+    assert sorted(os.listdir(root / NAME)) == [DEFAULT_PARTITION, SCHEMA_FILE]
+
+
+def test_a_writer_that_another_overtook_is_told(root: Path, store: ZvecStore) -> None:
+    store.create(SPEC)
+    place = root / NAME / DEFAULT_PARTITION
+    first, second = WritingMark(place), WritingMark(place)
+    first.set()
+    second.set()
+    assert (first.stands(), second.stands()) == (False, True)
+    second.remove()
+    assert not first.found()
 
 
 def test_opening_after_a_kill_prints_nothing(root: Path) -> None:

@@ -1,0 +1,115 @@
+"""What a partition needs on disk so that a writer may be killed at any instant.
+
+Two things of zvec 0.8 make this necessary. Opened read-only after a crash it silently shows none of
+the documents in its log. And it writes its index from ids to rows before the manifest that names
+the rows: killed between the two, it has ids of rows that do not exist, leaves out of its log what
+it takes for known, and finds older versions in searches but nothing by id. So while a partition is
+open for writing a marker lies beside it, and a copy of the index as of its manifest; who finds the
+marker of a dead writer sets the index back before zvec reads its log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class WritingMark:
+    """Says that one process has the partition at `path` open for writing, and lets the next one
+    recover what it leaves if it is killed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mine = path.with_name(f"{path.name}.writing-{uuid.uuid4().hex}")
+
+    def found(self) -> bool:
+        """Whether a process writes, or was killed while it did."""
+        return bool(self._markers())
+
+    def set(self) -> None:
+        """Recover what a killed writer left, and mark the partition as written by this process.
+
+        Raises `BlockingIOError` while another process has it open, `OSError` if the disk is full.
+        """
+        with _locked(self._path):
+            if self.found():
+                _restore_ids(self._path)
+            _keep_ids(self._path)
+            self._mine.touch()
+            for marker in self._markers():
+                if marker != self._mine:
+                    marker.unlink(missing_ok=True)
+
+    def stands(self) -> bool:
+        """Whether no other process has set its own since."""
+        return self._mine.exists()
+
+    def remove(self) -> None:
+        """All is on disk: there is nothing to recover."""
+        _forget_ids(self._path)
+        self._mine.unlink(missing_ok=True)
+
+    def withdraw(self) -> None:
+        """Another process was faster, and keeps the copy of the index."""
+        self._mine.unlink(missing_ok=True)
+
+    def _markers(self) -> list[Path]:
+        return list(self._path.parent.glob(f"{self._path.name}.writing-*"))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold zvec's own lock of a partition."""
+    with (path / "LOCK").open("rb+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _kept(path: Path, manifest: str) -> Path:
+    return path.with_name(f".{path.name}.ids-{manifest}")
+
+
+def _manifests(path: Path) -> list[str]:
+    return sorted(manifest.name for manifest in path.glob("manifest.*"))
+
+
+def _keep_ids(path: Path) -> None:
+    """Copy the index from ids to rows, unless there is a copy that belongs to the manifest."""
+    manifests = _manifests(path)
+    if not manifests or _kept(path, manifests[-1]).is_dir():
+        return
+    _forget_ids(path)
+    building = _kept(path, "new")
+    for index in path.glob("idmap.*"):
+        shutil.copytree(index, building / index.name, copy_function=_copy)
+    if building.is_dir():
+        building.rename(_kept(path, manifests[-1]))
+
+
+def _restore_ids(path: Path) -> None:
+    """Set the index back if the manifest is still the one that the copy belongs to; a later one was
+    written after the index was complete."""
+    for manifest in _manifests(path)[-1:]:
+        for index in _kept(path, manifest).glob("idmap.*"):
+            shutil.rmtree(path / index.name, ignore_errors=True)
+            shutil.copytree(index, path / index.name, copy_function=_copy)
+
+
+def _forget_ids(path: Path) -> None:
+    for copy in path.parent.glob(f".{path.name}.ids-*"):
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+def _copy(source: str, target: str) -> None:
+    """A second name for a table, which never changes, where the file system has that; a copy of
+    any other file."""
+    if source.endswith(".sst"):
+        with contextlib.suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
