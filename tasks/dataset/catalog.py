@@ -7,22 +7,18 @@ image once, each query once and each pair once, so that memory does not grow wit
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from tasks.dataset.reader import Reader, stable_id
 from tasks.dataset.text import QueryTextError, clean_query
-from tasks.errors import WorkFolderError
 from tasks.records import Reject, Row
 from tasks.work.rejects import payload_hash, storable
+from tasks.work.scratch import scratch_table
 
 _TABLES = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
 CREATE TABLE images (image_id INTEGER PRIMARY KEY, span INTEGER, number INTEGER,
                      position TEXT, hash TEXT);
 CREATE TABLE queries (query_id INTEGER UNIQUE, query TEXT, position TEXT);
@@ -62,24 +58,21 @@ class Catalog:
     """All rows of a data set, deduplicated, on disk; use as a context manager."""
 
     def __init__(self, max_image_bytes: int) -> None:
-        try:
-            self._folder = tempfile.TemporaryDirectory(prefix="muge-catalog-")
-        except OSError as error:
-            raise _no_room(error) from None
-        self._db = sqlite3.connect(Path(self._folder.name) / "catalog.sqlite", isolation_level=None)
-        self._db.executescript(_TABLES)
-        self._db.execute("BEGIN")
+        self._tables = scratch_table("catalog", _TABLES)
         self._max_image_bytes = max_image_bytes
         self._rows = self._duplicates = 0
 
     def __enter__(self) -> Catalog:
+        self._db = self._tables.__enter__()
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._db.close()
-        self._folder.cleanup()
-        if isinstance(error, sqlite3.Error):
-            raise _no_room(error) from error
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._tables.__exit__(kind, error, trace)
 
     def fill(self, reader: Reader, advance: Callable[[int], None]) -> Iterator[Reject]:
         """Take in every row; yields what was rejected. `advance` is told of rows read."""
@@ -239,12 +232,6 @@ def _digest(lines: Iterable[tuple[Any, ...]]) -> str:
     for line in lines:
         digest.update(repr(line).encode())
     return digest.hexdigest()
-
-
-def _no_room(error: Exception) -> WorkFolderError:
-    return WorkFolderError(
-        f"cannot write the temporary catalog: {error}; make room, or name another folder in TMPDIR"
-    )
 
 
 def _reject(row: Row, code: str, reason: str) -> Reject:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from tasks.dataset.shards import find_plan, read_entries, read_queries
 from tasks.encode.embeddings import read_embeddings
 from tasks.encode.known import KnownImage
-from tasks.errors import WorkFolderError
 from tasks.records import Float32, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.rejects import payload_hash
+from tasks.work.scratch import scratch_table
 
-_TABLES = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-CREATE TABLE encoded (hash TEXT PRIMARY KEY, source INTEGER, part TEXT) WITHOUT ROWID;
-"""
+_ENCODED = "CREATE TABLE encoded (hash TEXT PRIMARY KEY, source INTEGER, part TEXT) WITHOUT ROWID;"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +42,14 @@ def plan_reuse(
     folder, name = work.sub(own.run), f"reuse-{fingerprint(sources=[asdict(s) for s in sources])}"
     if completed(folder, f"{name}/sources.json") is not None:
         return name
-    with _index() as db:
+    with scratch_table("index", _ENCODED) as db:
         for number, source in enumerate(sources):
             for part, hashes in _encoded_images(work, source):
                 _add(db, number, part, hashes)
         for shard in shards:
             hashes = [entry.hash for entry in read_entries(folder, shard)]
             folder.write_json(f"{name}/images/{shard.part}.json", _parts_of(db, hashes))
-    with _index() as db:
+    with scratch_table("index", _ENCODED) as db:
         for number, source in enumerate(sources):
             for part, hashes in _encoded_texts(work, source):
                 _add(db, number, part, hashes)
@@ -121,24 +114,6 @@ def _pictures(folder: Folder, name: str) -> dict[str, bytes]:
     with folder.reading(name) as handle:
         table = pq.read_table(handle)
     return dict(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
-
-
-@contextmanager
-def _index() -> Iterator[sqlite3.Connection]:
-    """A table from hash to part on this machine's disk: memory does not grow with the data."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="muge-reuse-") as place:
-            db = sqlite3.connect(Path(place) / "hashes.sqlite", isolation_level=None)
-            try:
-                db.executescript(_TABLES)
-                db.execute("BEGIN")
-                yield db
-            finally:
-                db.close()
-    except (OSError, sqlite3.Error) as error:
-        raise WorkFolderError(
-            f"cannot write a temporary index: {error}; make room, or name another folder in TMPDIR"
-        ) from error
 
 
 def _add(db: sqlite3.Connection, source: int, part: str, hashes: Iterable[str]) -> None:

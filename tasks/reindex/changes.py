@@ -8,11 +8,9 @@ all others were not touched. A later run, of the same data or of other, starts f
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,13 +24,10 @@ from tasks.work.collections import CollectionRecord, Update
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.parquet import writing_parquet
+from tasks.work.scratch import scratch_table
 
 _SCHEMA = pa.schema([("id", pa.string())])
-_TABLES = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-CREATE TABLE held (id TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID;
-"""
+_HELD = "CREATE TABLE held (id TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID;"
 IDS_A_GROUP = 10_000
 
 
@@ -120,20 +115,9 @@ def _is_held(db: sqlite3.Connection, document: str, digest: str) -> bool:
 def _held(work: Folder, record: CollectionRecord) -> Iterator[sqlite3.Connection]:
     """A table of every document that may be in the store, on this machine's disk: with its digest
     where that is sure, else with ""."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="muge-changes-") as place:
-            db = sqlite3.connect(Path(place) / "held.sqlite", isolation_level=None)
-            try:
-                db.executescript(_TABLES)
-                db.execute("BEGIN")
-                _fill(db, work, record)
-                yield db
-            finally:
-                db.close()
-    except (OSError, sqlite3.Error) as error:
-        raise WorkFolderError(
-            f"cannot write a temporary table: {error}; make room, or name another folder in TMPDIR"
-        ) from error
+    with scratch_table("table", _HELD) as db:
+        _fill(db, work, record)
+        yield db
 
 
 def _fill(db: sqlite3.Connection, work: Folder, record: CollectionRecord) -> None:
