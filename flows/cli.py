@@ -115,7 +115,7 @@ def index(
         "wait": wait,
     }
     with explained():
-        from tasks.index_run import check_request
+        from tasks.index_request import check_request
 
         check_request(dataset, load_settings(**given))
     with running_flows(verbose):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,7 +25,12 @@ from flows.cli_options import (
 from flows.cli_search import EXIT_REJECTS
 from flows.outcomes import explained, print_json, show
 from flows.remote_store import prepare_store
+from tasks.errors import CollectionRecordError
 from tasks.settings import load_settings, option_help
+
+if TYPE_CHECKING:
+    from tasks.work.collections import CollectionRecord
+    from tasks.work.folder import Folder
 
 alias_app = typer.Typer(
     help="Show or move the alias: which collection searches of a name use.",
@@ -45,7 +50,7 @@ def reindex(
         Literal["in-place", "blue-green"],
         typer.Option(
             help="in-place: send what changed. blue-green: a new collection, checked, then the "
-            "alias moves."
+            "alias moves; a name of at most 26 characters, since a number is added."
         ),
     ] = "in-place",
     gate_queries: Annotated[
@@ -95,9 +100,10 @@ def reindex(
     }
     with explained():
         from tasks.dataset.reader import open_reader
-        from tasks.index_run import check_request
+        from tasks.index_request import check_gate, check_request
 
         check_request(dataset, load_settings(**given))
+        check_gate(strategy, gate_queries, max_drop)
         if gate_queries is not None:
             open_reader(gate_queries)
     _reindex(
@@ -152,19 +158,22 @@ def show_alias(
         settings = load_settings(store=store, collection=collection, work_dir=work_dir)
         prepare_store(settings.store_uri)
         alias = live_alias(settings)
+        if alias is None:
+            raise CollectionRecordError(
+                f"{settings.collection!r} is neither an alias nor a complete collection of "
+                f"{settings.store_uri} in {settings.work_url}; run `muge index DATASET` first, or "
+                f"give the --work-dir, --store and --collection that were used"
+            )
         said = {
             "alias": settings.collection,
-            "collection": alias.live if alias else None,
-            "previous": alias.previous if alias else None,
-            "generation": alias.generation if alias else 0,
-            "changed": alias.changed if alias else "",
+            "collection": alias.live,
+            "previous": alias.previous,
+            "generation": alias.generation,
+            "changed": alias.changed,
             "kept_in": alias_place(settings, settings.collection),
         }
         if as_json:
             print_json(said)
-            return
-        if alias is None:
-            print(f"{settings.collection}: neither an alias nor a complete collection")
             return
         before = f", before: {alias.previous}" if alias.previous else ""
         since = f" since {alias.changed}" if alias.changed else " (a collection of that name)"
@@ -225,15 +234,10 @@ def list_rejects(
     """Count what was refused when the collection was made, by reason, with samples."""
     with explained():
         from tasks.reindex.rejected import summarise_rejects
-        from tasks.work.aliases import following
-        from tasks.work.collections import require_record
-        from tasks.work.folder import Folder
 
-        settings = load_settings(store=store, collection=collection, work_dir=work_dir)
-        prepare_store(settings.store_uri)
-        settings, work = following(settings), Folder(settings.work_url)
-        record = require_record(work, settings.store_uri, settings.collection)
-        found = summarise_rejects(work, record)
+        found = summarise_rejects(
+            *_live_record(store=store, collection=collection, work_dir=work_dir)
+        )
         if as_json:
             from dataclasses import asdict
 
@@ -264,14 +268,7 @@ def replay_rejects(
     """
     given = {"store": store, "collection": collection, "work_dir": work_dir}
     with explained():
-        from tasks.work.aliases import following
-        from tasks.work.collections import require_record
-        from tasks.work.folder import Folder
-
-        settings = load_settings(**given)
-        prepare_store(settings.store_uri)
-        live = following(settings).collection
-        record = require_record(Folder(settings.work_url), settings.store_uri, live)
+        _, record = _live_record(**given)
     _reindex(
         record.dataset,
         as_json,
@@ -285,3 +282,15 @@ def replay_rejects(
         retry_rejects=True,
         **given,
     )
+
+
+def _live_record(**given: Any) -> tuple[Folder, CollectionRecord]:
+    """The work folder, and the record of the collection that searches of the name use."""
+    from tasks.work.aliases import following
+    from tasks.work.collections import require_record
+    from tasks.work.folder import Folder
+
+    settings = load_settings(**given)
+    prepare_store(settings.store_uri)
+    settings, work = following(settings), Folder(settings.work_url)
+    return work, require_record(work, settings.store_uri, settings.collection)

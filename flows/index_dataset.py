@@ -14,15 +14,16 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from flows import options
-from flows.filling import build_sparse, encode, upsert
+from flows.filling import complete, make, plan, upsert, verify
 from flows.remote_store import prepare_store
 from flows.run_states import with_rejects
-from flows.stage_runs import StageTimes, run_once
+from flows.stage_runs import StageTimes, run_once, stage_table
 from tasks import prefect_tasks
-from tasks.dataset.shards import Plan
 from tasks.encode.stages import Encoded
-from tasks.index_run import Filling, IndexRun, as_recorded, check_request
-from tasks.index_stages import Upserted, complete_record
+from tasks.index_done import Upserted
+from tasks.index_record import as_recorded
+from tasks.index_request import check_request
+from tasks.index_run import Filling, IndexRun
 from tasks.records import ModelInfo
 from tasks.settings import Settings, load_settings
 from tasks.work.aliases import following
@@ -107,21 +108,14 @@ def index_dataset(
 
 def _index(dataset: str, settings: Settings, model: ModelInfo, anew: bool) -> IndexReport:
     times = StageTimes()
-    with times.stage("plan") as made:
-        plan: Plan = run_once(prefect_tasks.plan, dataset, quote(settings))
-        made(plan.counts.rows)
-    run = as_recorded(IndexRun(settings, plan, model))
+    run = as_recorded(plan(dataset, settings, model, times))
     record: CollectionRecord = run_once(prefect_tasks.open_collection, quote(run), anew)
     filling = Filling(run, record)
-    images, _ = encode(run, times)
-    bm25 = build_sparse(run, times)
+    made = make(run, times)
     upserts = upsert(filling, times)
-    with times.stage("verify", None):
-        documents = sum(done.documents for done in upserts)
-        run_once(prefect_tasks.verify, quote(filling), documents)
-    report = _report(run, images, upserts, times)
-    counts = {"images": report.images, "documents": report.documents, "queries": report.queries}
-    complete_record(filling, bm25, counts)
+    verify(filling, upserts, times)
+    report = _report(run, made.images, upserts, times)
+    complete(filling, made, upserts)
     run.folder.write_json("run.json", asdict(report))
     create_markdown_artifact(as_markdown(report), key="index-run", description="Index run")
     return with_rejects(report, report.rejects, f"{report.run_dir}/rejects")
@@ -172,12 +166,7 @@ def as_markdown(report: IndexReport) -> str:
         f"model `{report.model}` ({report.dimension} dimensions). "
         f"{report.rejects} rejects. {report.skipped_shards} shards were there already.",
         "",
-        "| stage | seconds | a second |",
-        "|---|---:|---:|",
-    ]
-    lines += [
-        f"| {name} | {stage['seconds']:.2f} | {stage['per_second']:.0f} |"
-        for name, stage in report.stages.items()
+        *stage_table(report.stages),
     ]
     lines += ["", "Busy and waiting, as shares of a stage's time (1 is one thread):", ""]
     lines += [f"- {name}: {said}" for name, said in step_shares(report.stages).items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.report.views import IndexView, SearchView
@@ -10,7 +11,7 @@ from tasks.sparse.tokens import tokenize
 
 if TYPE_CHECKING:  # `muge search` must not wait for Prefect and torch
     from flows.index_dataset import IndexReport
-    from flows.reindex_dataset import ReindexReport
+    from flows.reindex_report import ReindexReport
 
 
 def search_view(answer: Answer) -> SearchView:
@@ -31,7 +32,7 @@ def search_view(answer: Answer) -> SearchView:
     )
 
 
-def index_view(report: IndexReport) -> IndexView:
+def index_view(report: IndexReport | ReindexReport) -> IndexView:
     """An index run as a summary."""
     return IndexView(
         dataset=report.dataset,
@@ -49,18 +50,6 @@ def index_view(report: IndexReport) -> IndexView:
 
 
 def reindex_view(report: ReindexReport) -> IndexView:
-    """A reindex as a summary."""
-    live = report.collection
-    return IndexView(
-        dataset=report.dataset,
-        model=report.model,
-        dimension=report.dimension,
-        collection=live if live == report.name else f"{report.name} -> {live}",
-        store=report.store,
-        rows=report.rows,
-        images=report.images,
-        queries=report.queries,
-        documents=report.documents,
-        rejects=report.rejects,
-        stages=report.stages,
-    )
+    """A reindex as a summary, with the collection that its name means now."""
+    view, live = index_view(report), report.collection
+    return view if live == report.name else replace(view, collection=f"{report.name} -> {live}")

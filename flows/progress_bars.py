@@ -42,9 +42,14 @@ NAMES = {
 }
 
 
+IDLE = "already done"
+
+
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        """Items a second."""
+        """Items a second, or that there was nothing to do."""
+        if task.fields.get("idle"):
+            return Text(IDLE, style="progress.data.speed")
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
 
@@ -86,7 +91,7 @@ class Bars:
     def start(self, stage: str, total: int | None) -> None:
         """Show a new stage; the first one ends the start."""
         if stage != "start" and "start" in self._began:
-            self.finish("start")
+            self.finish("start", None)
         with self._lock:
             self._began[stage] = (time.monotonic(), 0)
             if self._console.is_terminal:
@@ -102,15 +107,18 @@ class Bars:
             if stage in self._ids:
                 self._live.advance(self._ids[stage], done)
 
-    def finish(self, stage: str) -> None:
-        """End a stage: its bar fills, or its line is printed."""
+    def finish(self, stage: str, made: int | None) -> None:
+        """End a stage: its bar fills, or its line is printed; items that were all there have no
+        rate."""
         with self._lock:
             began, items = self._began.pop(stage, (time.monotonic(), 0))
             bar = self._ids.pop(stage, None)
+        idle = bool(items) and made == 0
         if bar is not None:
             total = self._live.tasks[bar].total or items or 1
-            self._live.update(bar, total=total, completed=total)
+            self._live.update(bar, total=total, completed=total, idle=idle)
         else:
             seconds = time.monotonic() - began
-            rate = f", {items:,} items, {items / seconds:,.0f}/s" if items and seconds else ""
+            said = IDLE if idle else f"{items / seconds:,.0f}/s" if seconds else ""
+            rate = f", {items:,} items, {said}" if items and said else ""
             print(f"{NAMES.get(stage, stage)}: {seconds:.1f} s{rate}", file=sys.stderr, flush=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +25,7 @@ from tasks.work import progress
 Result = TypeVar("Result")
 
 SECONDS_BETWEEN_UPDATES = 2.0
+LOOKING_AT_ONCE = 4
 
 
 @dataclass
@@ -45,8 +47,10 @@ class StageTimes:
         start = time.perf_counter()
         try:
             yield count
-        finally:
-            progress.finish(name)
+        except BaseException:
+            progress.finish(name, None)
+            raise
+        progress.finish(name, made)
         seconds = time.perf_counter() - start
         self.stages[name] = {
             "seconds": round(seconds, 3),
@@ -57,6 +61,15 @@ class StageTimes:
         """Say what the steps of a stage did, as shares of its wall time: 1 is one thread's whole
         time; `_wait` is time without work."""
         self.stages[name] |= shares(seconds, self.stages[name]["seconds"])
+
+
+def stage_table(stages: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Lines of a Markdown table of the stages of a run."""
+    rows = [
+        f"| {name} | {stage['seconds']:.2f} | {stage['per_second']:.0f} |"
+        for name, stage in stages.items()
+    ]
+    return ["| stage | seconds | a second |", "|---|---:|---:|", *rows]
 
 
 def run_once(task: Task[..., Any], *arguments: Any) -> Any:
@@ -97,24 +110,31 @@ class Threads:
 
 def run_over(
     task: Task[..., Any],
-    carried: object,
-    items: Iterable[Any],
-    total: int,
+    carried: Any,
+    items: Sequence[Any],
     place: Place,
     stage: str,
+    done: Callable[[Any, Any], Any | None] | None = None,
 ) -> list[Any]:
     """Run a task for every item, at most `place.at_once` at a time; results in the order of items.
 
-    The next item starts when any of them is done, so that a slow one holds nobody up. All are
-    tried even if one fails; then the first failure is raised, with the number of the others.
+    An item for which `done` (of what is carried and the item) has a result already is not sent,
+    unless the place is distant, where looking is part of the task. The next item starts when any of
+    them is done, so that a slow one holds nobody up. All are tried even if one fails; then the
+    first failure is raised, with the number of the others.
     """
+    total = len(items)
     send = place.sending(task, carried)
     show = progress.advancing(stage) if place.distant else _nothing
     ended: SimpleQueue[int] = SimpleQueue()
     running: dict[int, PrefectFuture[Any]] = {}
     results: dict[int, Any] = {}
     failures: dict[int, BaseException] = {}
-    with _progress_artifact(stage.replace("_", " "), total) as report:
+    look = partial(_look, None if place.distant else done, carried)
+    with (
+        _progress_artifact(stage.replace("_", " "), total) as report,
+        ThreadPoolExecutor(LOOKING_AT_ONCE, thread_name_prefix="done") as looking,
+    ):
 
         def settle() -> None:
             number = ended.get()
@@ -125,10 +145,13 @@ def run_over(
                 failures[number] = error
             report(len(results) + len(failures))
 
-        for number, item in enumerate(items):
+        for number, result in enumerate(looking.map(look, items)):
+            if result is not None:
+                results[number] = result
+                continue
             if len(running) >= place.at_once:
                 settle()
-            running[number] = send(item)
+            running[number] = send(items[number])
             running[number].add_done_callback(partial(_tell, ended, number))
         while running:
             settle()
@@ -139,6 +162,13 @@ def run_over(
 
 def _nothing(_: int) -> None:
     pass
+
+
+def _look(done: Callable[[Any, Any], Any | None] | None, carried: Any, item: Any) -> Any | None:
+    try:
+        return None if done is None else done(carried, item)
+    except (MugeError, OSError):  # the task looks again, with retries, and says what is wrong
+        return None
 
 
 def _tell(ended: SimpleQueue[int], number: int, _: PrefectFuture[Any]) -> None:
@@ -154,18 +184,22 @@ def _raise(failures: list[BaseException], total: int) -> None:
 
 @contextmanager
 def _progress_artifact(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """One progress artifact a stage, updated in place; none outside a flow run."""
-    if FlowRunContext.get() is None or not total:
-        yield lambda _: None
-        return
-    artifact = create_progress_artifact(progress=0.0, description=f"{name}: parts of {total}")
-    assert isinstance(artifact, UUID)
-    shown = time.monotonic()
+    """One progress artifact for a stage that takes a while, updated in place: a busy server takes
+    a second to answer, which is more than the parts of a run with nothing to do. None outside a
+    flow run."""
+    artifact: UUID | None = None
+    last = time.monotonic()
 
     def report(done: int) -> None:
-        nonlocal shown
-        if done >= total or time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
-            shown = time.monotonic()
+        nonlocal artifact, last
+        due = time.monotonic() - last > SECONDS_BETWEEN_UPDATES
+        if artifact is None and due and FlowRunContext.get() is not None:
+            description = f"{name}: parts of {total}"
+            made = create_progress_artifact(100.0 * done / total, description=description)
+            assert isinstance(made, UUID)
+            artifact, last = made, time.monotonic()
+        elif artifact is not None and (due or done >= total):
             update_progress_artifact(artifact, progress=100.0 * done / total)
+            last = time.monotonic()
 
     yield report

@@ -5,6 +5,11 @@ A message says what was found, what was expected and what to do next, in one lin
 
 from __future__ import annotations
 
+BUILD_ANEW = (
+    "build the collection anew (muge reindex --strategy blue-green, or muge index --replace)"
+)
+"""What to do about one that cannot be mended; both commands may meet it."""
+
 
 class MugeError(Exception):
     """The root: the command prints its message alone and ends with `exit_code`.

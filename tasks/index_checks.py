@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from tasks.freed import give_back
 from tasks.index_run import Filling
 from tasks.records import Document
 from tasks.store.documents import read_documents
@@ -16,9 +17,13 @@ SAMPLED_SHARDS = 8
 
 
 def verify_filled(filling: Filling, documents: int) -> None:
-    """Compare a filled collection with the run; raises `VerificationError`."""
+    """Compare a filled collection with the run: the count, and a sample of documents re-read.
+
+    Raises `VerificationError`.
+    """
     record, store = filling.record, shared_store(filling.run.settings.store_uri)
     store.finish(record.collection)
+    give_back()
     verify_count(store, record.collection, documents, record.partition)
     sample = list(sampled_documents(filling))
     verify_documents(store, record.collection, sample, record.partition)

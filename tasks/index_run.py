@@ -1,27 +1,22 @@
-"""One index run: what its outputs are called, and what the collection's record must say."""
+"""One index run: what its outputs are called, and what they are made of."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any
 
-from tasks.dataset.reader import open_reader
 from tasks.dataset.shards import Plan
-from tasks.encode.describe import describe_model
 from tasks.encode.reuse import Encodings
 from tasks.encode.stages import ImageStage
 from tasks.encode.workers import decoders_at_once
-from tasks.errors import CollectionRecordError, UsageError
-from tasks.records import CollectionInfo, ModelInfo
+from tasks.records import ModelInfo
 from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
 from tasks.sparse.options import SparseOptions, sparse_options
 from tasks.store.documents import DocumentParts, collection_fields
-from tasks.store.open import check_address
-from tasks.work.collections import CollectionRecord, check_name, find_record
+from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
 
@@ -257,89 +252,3 @@ class Filling:
         if self.record.made_of == self.run.made_of and self.record.held and not self.changes:
             return self.record.held
         return self.run.upserts(self.record, self.changes)
-
-
-def check_request(dataset: str, settings: Settings) -> ModelInfo:
-    """Refuse at once what cannot work: data set, names, store's address, work folder, model,
-    device.
-
-    Raises `UsageError` (a child) or `WorkFolderError`; returns the model's description.
-    """
-    open_reader(dataset)
-    check_name(settings.collection)
-    check_name(settings.partition, "partition")
-    check_address(settings.store_uri)
-    Folder(settings.work_url).check_writable()
-    sparse_options(settings)
-    check_runner(settings.runner)
-    # auto and cpu are always there, and torch is slow to load; Ray's nodes have their own devices
-    if settings.runner == "threads" and settings.device not in ("auto", "cpu"):
-        from tasks.encode.device import choose_devices
-
-        choose_devices(settings.device)
-    return describe_model(settings.model)
-
-
-def check_runner(runner: str) -> None:
-    """Raise `UsageError` if the extra that a runner needs is not installed."""
-    if runner == "ray" and not (find_spec("ray") and find_spec("prefect_ray")):
-        raise UsageError("--runner ray needs the extra [ray]: pip install 'muge-search[ray]'")
-
-
-def as_recorded(run: IndexRun) -> IndexRun:
-    """The run as the record of its collection has it: of the same data that is indexed already, it
-    goes on with the BM25 statistics that were kept when the data changed."""
-    options = run.settings
-    record = find_record(run.work, options.store_uri, options.collection)
-    if record is None or record.data_fingerprint != run.plan.fingerprint:
-        return run
-    return replace(run, kept=record.kept)
-
-
-def agree(
-    run: IndexRun, record: CollectionRecord | None, found: CollectionInfo | None
-) -> CollectionRecord | None:
-    """The record to go on with, or None to start anew.
-
-    It names the model, data set and run folder of this run: they are equal to what it was made
-    with, though they may have moved.
-    Raises `CollectionRecordError` if the collection holds something else than this run makes.
-    """
-    name = run.settings.collection
-    if found is None:
-        return None
-    if record is None:
-        raise CollectionRecordError(
-            f"collection {name!r} exists in {run.settings.store_uri} but {run.settings.work_url} "
-            f"has no record of how it was made; use --replace to build it anew, another "
-            f"--collection, or the --work-dir it was made with"
-        )
-    if record.made_of == run.made_of:
-        return replace(
-            record,
-            model=run.model,
-            dataset=run.plan.dataset,
-            run=run.plan.folder,
-            stages=run.stages,
-        )
-    raise CollectionRecordError(
-        f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
-        f"it anew, or another --collection"
-    )
-
-
-def differences(run: IndexRun, record: CollectionRecord) -> str:
-    """What a collection was made with where it differs from what the run makes, for people."""
-    now = run.new_record()
-    pairs = {
-        "model": (record.model.name, now.model.name),
-        "dimension": (record.model.dimension, now.model.dimension),
-        "weights": (record.model.weights[:12], now.model.weights[:12]),
-        "data set": (record.dataset, now.dataset),
-        "data": (record.data_fingerprint, now.data_fingerprint),
-        "document": (record.document, now.document),
-        "picture": (record.picture, now.picture),
-        "partition": (record.partition, now.partition),
-    }
-    said = [f"{what} {old} (now {new})" for what, (old, new) in pairs.items() if old != new]
-    return ", ".join(said) or "other options of preprocessing, pictures or BM25"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,9 @@ from tasks.encode.stages import (
     image_shard_done,
 )
 from tasks.errors import WorkFolderError
-from tasks.index_checks import verify_filled
-from tasks.index_run import Filling, IndexRun, agree
+from tasks.index_done import Upserted
+from tasks.index_record import agree
+from tasks.index_run import Filling, IndexRun
 from tasks.records import Document, Shard, UpsertResult
 from tasks.reindex.changes import read_deleted, read_sent
 from tasks.settings import Settings
@@ -41,15 +42,6 @@ from tasks.work.rejects import write_rejects
 
 if TYPE_CHECKING:
     from tasks.encode.encoder import Encoder
-
-
-@dataclass(frozen=True, slots=True)
-class Upserted:
-    """What the store holds of a shard: `documents`, of which `fresh` were sent just now."""
-
-    documents: int
-    rejects: int
-    fresh: int
 
 
 def plan(dataset: str, settings: Settings) -> Plan:
@@ -171,12 +163,13 @@ def open_collection(run: IndexRun, anew: bool) -> CollectionRecord:
         store.drop(options.collection)
         remove_record(run.work, options.store_uri, options.collection)
         record = None
-    known = agree(run, record, store.describe(options.collection))
+    there = store.describe(options.collection)
+    known = agree(run, record, there)
     if known is None:
         known = run.new_record()
         save_record(run.work, known)
     largest = run.plan.counts.largest_id
-    store.create(collection_spec(options.collection, run.model.dimension, largest))
+    store.create(collection_spec(options.collection, run.model.dimension, largest, there))
     return known
 
 
@@ -240,14 +233,6 @@ def _counted(documents: Iterator[Document], progress: Callable[[int], None]) -> 
     for document in documents:
         progress(1)
         yield document
-
-
-def verify(filling: Filling, documents: int) -> None:
-    """Compare the store with the run: the count, and a sample of documents re-read.
-
-    Raises `VerificationError`.
-    """
-    verify_filled(filling, documents)
 
 
 def complete_record(filling: Filling, bm25: str, counts: dict[str, int]) -> CollectionRecord:

@@ -18,9 +18,10 @@ from prefect.concurrency.sync import rate_limit
 from prefect.exceptions import ObjectNotFound
 from prefect.tasks import Task
 
-from tasks import index_stages
+from tasks import index_checks, index_stages
 from tasks.errors import MugeError
 from tasks.evaluate import stages as evaluate_stages
+from tasks.index_done import Upserted
 from tasks.index_run import Filling
 from tasks.records import Shard
 from tasks.reindex import blue_green, changes, checks, update
@@ -75,7 +76,7 @@ encode_sparse = _stage("encode sparse", "encode sparse {shard.part}")(index_stag
 open_collection = _stage("open collection", "open collection")(index_stages.open_collection)
 
 
-def _upsert_within_quota(filling: Filling, shard: Shard) -> index_stages.Upserted:
+def _upsert_within_quota(filling: Filling, shard: Shard) -> Upserted:
     """Upsert a shard inside the quota that all runs on this server share, if there is one."""
     remote = filling.run.settings.store_uri.startswith("dashvector:")
     share_quota(_quota_slot if remote and _quota_exists() else None)
@@ -98,7 +99,7 @@ def _quota_slot() -> Iterator[None]:
 
 
 upsert = _stage("upsert", "upsert {shard.part}", tags=["upsert"])(_upsert_within_quota)
-verify = _stage("verify", "verify")(index_stages.verify)
+verify = _stage("verify", "verify")(index_checks.verify_filled)
 find_encoded = _stage("find encoded", "find what is encoded")(index_stages.find_encoded)
 keep_statistics = _stage("keep BM25", "keep BM25 statistics")(update.keep_statistics)
 find_changes = _stage("find changes", "find changes")(changes.find_changes)

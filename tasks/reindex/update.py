@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tasks.errors import CollectionRecordError, RemovalRefusedError
-from tasks.index_run import IndexRun, differences
+from tasks.index_record import differences
+from tasks.index_run import IndexRun
 from tasks.records import CollectionInfo
 from tasks.reindex.changes import Changes
 from tasks.search.searcher import load_statistics
@@ -49,10 +50,16 @@ def find_updatable(run: IndexRun) -> CollectionRecord | None:
 
 def _check_fields(run: IndexRun, found: CollectionInfo) -> None:
     largest = run.plan.counts.largest_id
-    wanted = collection_spec(found.spec.name, run.model.dimension, largest).fields
+    wanted = collection_spec(found.spec.name, run.model.dimension, largest, found).fields
     for name, kind in wanted.items():
         has = found.spec.fields.get(name)
-        if has != kind and (has, kind) != ("long", "int"):
+        if (has, kind) == ("int", "long"):
+            raise CollectionRecordError(
+                f"collection {found.spec.name!r} holds ids of 32 bits, and {largest} of "
+                f"{run.plan.dataset} is longer: pictures and queries without an id of their own "
+                f"get one from their name or text; {ANEW}"
+            )
+        if has != kind:
             raise CollectionRecordError(
                 f"collection {found.spec.name!r} has field {name!r} as {has or 'nothing'}, this "
                 f"data needs {kind} (largest id {largest}); {ANEW}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.encode.describe import describe_model
-from tasks.errors import CollectionRecordError
+from tasks.errors import BUILD_ANEW, CollectionRecordError
 from tasks.records import ModelInfo
 from tasks.sparse.bm25 import Bm25, load_bm25
 from tasks.work.collections import CollectionRecord
@@ -22,7 +22,7 @@ def check_model(record: CollectionRecord) -> None:
         raise CollectionRecordError(
             f"collection {record.collection!r} was made with {record.model.name} weights "
             f"{record.model.weights[:12]} preprocessing {record.model.preprocessing}; here it is "
-            f"{here.weights[:12]} {here.preprocessing}; index again with --replace"
+            f"{here.weights[:12]} {here.preprocessing}; {BUILD_ANEW}"
         )
 
 
@@ -32,6 +32,6 @@ def load_statistics(record: CollectionRecord, run: Folder) -> Bm25:
     if bm25.hash != record.bm25:
         raise CollectionRecordError(
             f"collection {record.collection!r} was made with BM25 statistics {record.bm25}, "
-            f"{run.url} holds {bm25.hash}; index again with --replace"
+            f"{run.url} holds {bm25.hash}; {BUILD_ANEW}"
         )
     return bm25

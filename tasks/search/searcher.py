@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.encode.describe import describe_model
 from tasks.encode.pixels import decode_image
-from tasks.errors import CollectionRecordError, ImageError, QueryError
+from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
 from tasks.records import Document, Float32, Hit, HitGroup, Query, SparseVector, Uint8
 from tasks.search.agreement import check_model, identity, load_statistics
 from tasks.search.answers import Answer, answers, as_json, stored_picture, took
@@ -271,6 +271,6 @@ def open_searcher(settings: Settings, store: VectorStore, model: str | None = No
     if found.spec.dimension != record.model.dimension:
         raise CollectionRecordError(
             f"collection {record.collection!r} has {found.spec.dimension} dimensions in the store "
-            f"and {record.model.dimension} in its record; index again with --replace"
+            f"and {record.model.dimension} in its record; {BUILD_ANEW}"
         )
     return Searcher(record, store, work.sub(record.run), settings)

@@ -16,6 +16,7 @@ from tasks.dataset.shards import read_entries
 from tasks.encode.embeddings import read_embeddings
 from tasks.errors import WorkFolderError
 from tasks.records import (
+    CollectionInfo,
     CollectionSpec,
     Document,
     FieldType,
@@ -60,9 +61,16 @@ def collection_fields(largest_id: int) -> dict[str, FieldType]:
     return {**FIELDS, "image_id": ids, "query_id": ids}
 
 
-def collection_spec(name: str, dimension: int, largest_id: int = 0) -> CollectionSpec:
-    """The schema of a collection of images."""
-    return CollectionSpec(name, dimension, collection_fields(largest_id))
+def collection_spec(
+    name: str, dimension: int, largest_id: int = 0, there: CollectionInfo | None = None
+) -> CollectionSpec:
+    """The schema of a collection of images; of one that is there already, with its `long` fields,
+    which hold small ids as well."""
+    fields = collection_fields(largest_id)
+    if there is not None:
+        long = {name for name, kind in there.spec.fields.items() if kind == "long"}
+        fields |= {name: "long" for name, kind in fields.items() if kind == "int" and name in long}
+    return CollectionSpec(name, dimension, fields)
 
 
 def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterator[Document]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tasks.errors import VerificationError
+from tasks.errors import BUILD_ANEW, VerificationError
 from tasks.records import DEFAULT_PARTITION, Document
 from tasks.store.contract import VectorStore
 
@@ -34,7 +34,7 @@ def verify_count(
     if found != expected:
         raise VerificationError(
             f"collection {name!r} counts {found} documents, expected {expected}; "
-            f"run the same command again, or index with --replace if others write to it"
+            f"run the same command again, or if others write to it, {BUILD_ANEW}"
         )
 
 
@@ -62,7 +62,7 @@ def verify_documents(
         raise VerificationError(
             f"collection {name!r}: {len(left)} of {len(ids)} documents re-read are missing or "
             f"differ: {', '.join(left[:10])}; run the same command again; if that does not "
-            f"help, build it anew (muge reindex --strategy blue-green, or muge index --replace)"
+            f"help, {BUILD_ANEW}"
         )
 
 

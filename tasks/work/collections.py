@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.errors import CollectionRecordError, UsageError
+from tasks.errors import BUILD_ANEW, CollectionRecordError, UsageError
 from tasks.records import ModelInfo
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
@@ -101,8 +101,7 @@ def find_record(work: Folder, store: str, collection: str) -> CollectionRecord |
 
 def _unusable(work: Folder, path: str, why: str) -> CollectionRecordError:
     return CollectionRecordError(
-        f"the record {work.url}/{path} cannot be used ({why}); delete it and index again with "
-        f"--replace to make it anew"
+        f"the record {work.url}/{path} cannot be used ({why}); delete it and {BUILD_ANEW}"
     )
 
 

@@ -15,8 +15,8 @@ class Progress(Protocol):
     def advance(self, stage: str, done: int) -> None:
         """`done` more items are through; called from any thread."""
 
-    def finish(self, stage: str) -> None:
-        """A stage is over."""
+    def finish(self, stage: str, made: int | None) -> None:
+        """A stage is over; `made` of its items were not there before (None: nobody counted)."""
 
 
 class _Silent:
@@ -26,7 +26,7 @@ class _Silent:
     def advance(self, stage: str, done: int) -> None:
         """Nobody watches."""
 
-    def finish(self, stage: str) -> None:
+    def finish(self, stage: str, made: int | None) -> None:
         """Nobody watches."""
 
 
@@ -49,6 +49,6 @@ def advancing(stage: str) -> Callable[[int], None]:
     return lambda done: _watcher.advance(stage, done)
 
 
-def finish(stage: str) -> None:
-    """A stage is over."""
-    _watcher.finish(stage)
+def finish(stage: str, made: int | None = None) -> None:
+    """A stage is over; `made` of its items were not there before (None: nobody counted)."""
+    _watcher.finish(stage, made)

@@ -160,9 +160,7 @@ def run_sample(folder: Path, workers: int) -> dict[str, Any]:
                 plan = run_once(prefect_tasks.plan, "sample:", quote(settings))
                 made, shards = IndexRun(settings, plan, describe_model("sample")), plan.shards
                 start = time.perf_counter()
-                run_over(
-                    prefect_tasks.encode_images, made, shards, len(shards), place, "encode_images"
-                )
+                run_over(prefect_tasks.encode_images, made, shards, place, "encode_images")
                 said[name] = plan.counts.images / (time.perf_counter() - start)
 
     run()

@@ -158,7 +158,7 @@ class _Signs:
     def advance(self, stage: str, done: int) -> None:
         _sign(f"advance {stage}")
 
-    def finish(self, stage: str) -> None:
+    def finish(self, stage: str, made: int | None) -> None:
         _sign(f"finish {stage}")
 
 
@@ -193,9 +193,13 @@ def without_prefect() -> None:
     def once(task: Any, *arguments: Any) -> Any:
         return task.fn(*map(plain, arguments))
 
-    def over(task: Any, carried: Any, items: Any, total: int, *_: Any) -> list[Any]:
+    def over(task: Any, carried: Any, items: Any, place: Any, stage: str, done: Any) -> list[Any]:
+        def one(item: Any) -> Any:
+            result = done(carried, item)
+            return task.fn(carried, item) if result is None else result
+
         with ThreadPoolExecutor(2) as pool:
-            return list(pool.map(lambda item: task.fn(carried, item), items))
+            return list(pool.map(one, items))
 
     prefect_tasks.upsert.fn = index_stages.upsert  # without the quota that a server keeps
     for module in (filling, index_dataset, reindex_dataset):

@@ -169,7 +169,7 @@ class Scenario:
             "model": settings.model,
             "device": "cpu",
             "strategy": self.strategy,
-            "max_drop": 1.0,
+            **({"max_drop": 1.0} if self.strategy == "blue-green" else {}),
             **self.options,
         }
         environment = {

@@ -23,7 +23,7 @@ from tasks.encode.precision import choose_format, has_bf16_units
 from tasks.encode.streams import count_streams, cpu_streams
 from tasks.encode.workers import decoders_at_once, shards_at_once
 from tasks.errors import DeviceError
-from tasks.index_run import check_request
+from tasks.index_request import check_request
 from tasks.settings import load_settings
 from tests.encode.models import FAMILY, TinyModel
 from tests.encode.parts import encode, files, make_pictures

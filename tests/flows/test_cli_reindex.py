@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from flows.reindex_dataset import reindex_dataset
+from tasks.work.aliases import LONGEST
 from tests.flows.conftest import Muge, make_pictures
+
+BLUE_GREEN = ["--strategy", "blue-green"]
 
 
 @pytest.fixture
@@ -59,9 +62,13 @@ def test_alias_and_rejects(
     [
         (["reindex", "folder:nothing"], "'nothing' is not there"),
         (["reindex", "sample:", "--strategy", "green"], "--strategy"),
-        (["reindex", "sample:", "--gate-queries", "what:"], "what:"),
+        (["reindex", "sample:", *BLUE_GREEN, "--gate-queries", "what:"], "'what:'"),
+        (["reindex", "sample:", "--gate-queries", "sample:"], "--gate-queries sample: belongs to"),
+        (["reindex", "sample:", "--max-drop", "0.5"], "--max-drop 0.5 belongs to --strategy"),
         (["reindex", "sample:", "--max-drop", "2"], "max-drop (MUGE_MAX_DROP) is 2.0"),
         (["reindex", "sample:", "--wait", "-1"], "wait (MUGE_WAIT) is -1.0"),
+        (["alias", "show"], "'muge' is neither an alias nor a complete collection"),
+        (["alias", "show", "--json"], "run `muge index DATASET` first"),
         (["alias", "rollback"], "no collection to go back to: it does not exist"),
         (["alias", "promote", "x"], "name 'x' is not allowed"),
         (["rejects", "list"], "has no record"),
@@ -74,6 +81,5 @@ def test_bad_requests_end_with_one_line(muge: Muge, arguments: list[str], proble
     assert problem in done.stderr
 
 
-def test_an_unknown_name_is_no_error_to_show(muge: Muge) -> None:
-    shown = muge("alias", "show")
-    assert shown.stdout == "muge: neither an alias nor a complete collection\n"
+def test_help_says_how_long_a_name_may_be(muge: Muge) -> None:
+    assert f"at most {LONGEST} characters" in " ".join(muge("reindex", "--help").stdout.split())

@@ -36,7 +36,8 @@ def artifacts(key: str) -> list[Any]:
     async def read() -> list[Any]:
         async with get_client() as client:
             wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
-            return list(await client.read_artifacts(artifact_filter=wanted))
+            found = await client.read_artifacts(artifact_filter=wanted)
+            return sorted(found, key=lambda artifact: artifact.created)
 
     return anyio.run(read)
 

@@ -69,6 +69,7 @@ def test_second_run_does_nothing(pictures: Path, place: dict[str, Any]) -> None:
     assert (again.encoded_images, again.upserted, again.skipped_shards) == (0, 0, 3)
     assert again.documents == 25
     assert parquet_files(place) == before
+    assert again.stages["train_bm25"]["per_second"] == 0
 
 
 def parquet_files(place: dict[str, Any]) -> dict[str, int]:

@@ -164,7 +164,7 @@ def test_a_process_is_kept_and_a_slow_shard_holds_nobody_up(
     @flow
     def run() -> list[tuple[int, int]]:
         with on_ray(load_settings()) as shards:
-            return run_over(who, "carried", range(20), 20, shards, "encode_images")
+            return run_over(who, "carried", range(20), shards, "encode_images")
 
     ran = run()
     assert [number for _, number in ran] == list(range(20))
@@ -181,7 +181,7 @@ def test_failures_come_back_in_one_line() -> None:
     @flow
     def run(numbers: list[int]) -> list[None]:
         with on_ray(load_settings()) as shards:
-            return run_over(fail, "carried", numbers, len(numbers), shards, "encode_images")
+            return run_over(fail, "carried", numbers, shards, "encode_images")
 
     with pytest.raises(UsageError, match="shard 1 cannot be used"):
         run([0, 1])

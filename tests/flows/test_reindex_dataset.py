@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from flows.index_dataset import index_dataset
-from flows.reindex_dataset import ReindexReport, reindex_dataset
+from flows.reindex_dataset import reindex_dataset
+from flows.reindex_report import ReindexReport
 from flows.search_images import search_images
 from tasks.errors import CollectionRecordError, RemovalRefusedError, UsageError
 from tasks.records import Document
@@ -141,12 +142,35 @@ def test_a_change_and_back_again(pictures: Path, place: dict[str, Any], tmp_path
     assert all(after[key].fields == before[key].fields for key in before)
 
 
+def test_a_collection_of_long_ids_stays_good_for_short_ones(
+    pictures: Path, place: dict[str, Any]
+) -> None:
+    kept = lines_of(pictures)
+    write_lines(pictures, [*kept, {**kept[0], "query_id": 1 << 40, "query": "大号行李箱"}])
+    assert reindex_dataset(f"folder:{pictures}", **place).documents == COUNT
+    write_lines(pictures, kept)
+    assert counts(reindex_dataset(f"folder:{pictures}", **place)) == (1, 0, 0)
+    close_shared_stores()
+    again = index_dataset(f"folder:{pictures}", **place)
+    assert (again.upserted, again.documents) == (0, COUNT)
+
+
 def test_other_options_need_a_new_collection(pictures: Path, place: dict[str, Any]) -> None:
     reindex_dataset(f"folder:{pictures}", **place)
     with pytest.raises(CollectionRecordError, match=r"picture jpeg \(now png\).*blue-green"):
         reindex_dataset(f"folder:{pictures}", picture="png", **place)
     done = reindex_dataset(f"folder:{pictures}", picture="png", strategy="blue-green", **place)
     assert done.collection == "muge-1"
+
+
+def test_ids_made_from_names_need_a_new_collection(pictures: Path, place: dict[str, Any]) -> None:
+    reindex_dataset(f"folder:{pictures}", **place)
+    (pictures / "queries.jsonl").unlink()
+    with pytest.raises(CollectionRecordError, match=r"32 bits, and \d{10,} of folder:") as error:
+        reindex_dataset(f"folder:{pictures}", **place)
+    assert "without an id of their own" in str(error.value)
+    done = reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+    assert (done.collection, done.documents) == ("muge-1", COUNT)
 
 
 def test_a_refused_picture_is_taken_after_its_fix(pictures: Path, place: dict[str, Any]) -> None:
@@ -231,6 +255,17 @@ def test_a_collection_that_a_killed_run_did_not_drop_is_dropped_by_the_next(
     assert shared_store(place["store"]).collections() == ["muge-2", "muge-3"]
 
 
+def test_the_advice_for_a_damaged_record_works(pictures: Path, place: dict[str, Any]) -> None:
+    reindex_dataset(f"folder:{pictures}", **place)
+    (record,) = Path(place["work_dir"]).glob("collections/*/muge.json")
+    record.write_bytes(record.read_bytes()[:-9])
+    with pytest.raises(CollectionRecordError, match=r"delete it and .*--strategy blue-green"):
+        reindex_dataset(f"folder:{pictures}", **place)
+    record.unlink()
+    done = reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
+    assert (done.collection, done.documents, done.encoded_images) == ("muge-1", COUNT, 0)
+
+
 def test_a_worse_collection_is_not_switched_to(tmp_path: Path, place: dict[str, Any]) -> None:
     """Among many more pictures the right ones are found less often: too much worse, so it stays."""
     pictures = with_own_queries(tmp_path / "pictures", 12)
@@ -279,7 +314,7 @@ def test_what_an_interrupted_update_sent_is_not_left_behind(
         raise RuntimeError("power loss")
 
     with monkeypatch.context() as patched:
-        patched.setattr("flows.reindex_dataset.complete_record", die)
+        patched.setattr("flows.filling.complete_record", die)
         with pytest.raises(RuntimeError, match="power loss"):
             reindex_dataset(f"folder:{pictures}", **place)
     assert "90" in stored(place)

@@ -10,7 +10,7 @@ from prefect import flow, task
 
 from flows.stage_runs import Threads, run_over
 from tasks.errors import MugeError, UsageError
-from tasks.index_run import check_runner
+from tasks.index_request import check_runner
 
 pytestmark = pytest.mark.usefixtures("flows_run")
 
@@ -31,7 +31,7 @@ def test_a_slow_shard_holds_nobody_up() -> None:
 
     @flow
     def run() -> list[int]:
-        return run_over(work, "carried", range(SHARDS), SHARDS, Threads(2), "encode_images")
+        return run_over(work, "carried", range(SHARDS), Threads(2), "encode_images")
 
     assert run() == list(range(SHARDS))
 
@@ -47,12 +47,33 @@ def test_all_are_tried_and_the_first_failure_is_raised() -> None:
 
     @flow
     def run() -> list[None]:
-        return run_over(work, "carried", range(SHARDS), SHARDS, Threads(3), "encode_images")
+        return run_over(work, "carried", range(SHARDS), Threads(3), "encode_images")
 
     with pytest.raises(MugeError, match="shard 1 is broken") as error:
         run()
     assert sorted(tried) == list(range(SHARDS))
     assert error.value.__notes__ == ["4 of 12 parts failed; this is the first"]
+
+
+def test_what_is_done_needs_no_task() -> None:
+    tried: list[int] = []
+
+    @task
+    def work(carried: int, number: int) -> str:
+        tried.append(number)
+        return "made"
+
+    def done(carried: int, number: int) -> str | None:
+        if number == 7:
+            raise MugeError("cannot be read just now")
+        return "there" if number % carried == 0 else None
+
+    @flow
+    def run() -> list[str]:
+        return run_over(work, 2, range(SHARDS), Threads(3), "encode_images", done)
+
+    assert run() == ["there", "made"] * (SHARDS // 2)
+    assert sorted(tried) == [1, 3, 5, 7, 9, 11]
 
 
 def test_a_runner_that_is_not_installed_is_said_in_one_line(

@@ -8,7 +8,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from tasks import index_stages
-from tasks.index_run import Filling, IndexRun, check_request
+from tasks.index_checks import verify_filled
+from tasks.index_request import check_request
+from tasks.index_run import Filling, IndexRun
 from tasks.settings import Settings
 from tasks.work.collections import CollectionRecord
 
@@ -49,6 +51,6 @@ def build(
         index_stages.encode_sparse(run, shard)
     filling = Filling(run, index_stages.open_collection(run, anew))
     documents = sum(index_stages.upsert(filling, shard).documents for shard in run.plan.shards)
-    index_stages.verify(filling, documents)
+    verify_filled(filling, documents)
     counts = {"images": sum(done.rows for done in images), "documents": documents}
     return run, index_stages.complete_record(filling, bm25, counts)

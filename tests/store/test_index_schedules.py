@@ -14,8 +14,9 @@ import pytest
 from tasks import index_stages
 from tasks.encode.describe import describe_model
 from tasks.errors import MugeError
+from tasks.index_checks import verify_filled
+from tasks.index_done import Upserted
 from tasks.index_run import Filling, IndexRun
-from tasks.index_stages import Upserted
 from tasks.records import Document, Shard
 from tasks.settings import load_settings
 from tasks.store import open as opening
@@ -110,7 +111,7 @@ def index(run: IndexRun) -> bool:
         return False
     if any(shard.rejects for shard in done):
         return False
-    index_stages.verify(filling, sum(shard.documents for shard in done))
+    verify_filled(filling, sum(shard.documents for shard in done))
     return True
 
 

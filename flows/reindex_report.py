@@ -1,0 +1,131 @@
+"""What a reindex says it did: the command's JSON, and the artifact that the Prefect UI shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from flows.filling import Made
+from flows.stage_runs import StageTimes, stage_table
+from tasks.index_done import Upserted
+from tasks.reindex.checks import Check
+from tasks.settings import Settings
+from tasks.work.aliases import Alias, find_alias
+from tasks.work.collections import CollectionRecord
+
+Strategy = Literal["in-place", "blue-green"]
+
+
+@dataclass(frozen=True)
+class ReindexReport:
+    """What a reindex did; its fields are the stable JSON of `muge reindex --json`.
+
+    `collection` is the one that searches of `name` use now, `previous` the one kept for rollback.
+    `encoded_images` were encoded just now, all other vectors were there. `bm25_drift` says how far
+    kept BM25 statistics are off (None where they were counted anew).
+    """
+
+    name: str
+    strategy: Strategy
+    collection: str
+    previous: str | None
+    changed: bool
+    dataset: str
+    model: str
+    dimension: int
+    store: str
+    rows: int
+    images: int
+    queries: int
+    documents: int
+    upserted: int
+    deleted: int
+    encoded_images: int
+    encoded_queries: int
+    rejects: int
+    bm25_drift: float | None
+    checks: list[Check]
+    verified: bool
+    stages: dict[str, dict[str, float]]
+    work_dir: str
+    run_dir: str
+    advice: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A collection after its stages: what they did, and the record as it is now."""
+
+    made: Made
+    record: CollectionRecord
+    upserts: list[Upserted]
+    deleted: int = 0
+    drift: float | None = None
+    checks: list[Check] = field(default_factory=list)
+
+
+def report_of(
+    settings: Settings, strategy: Strategy, done: Filled, times: StageTimes
+) -> ReindexReport:
+    """What to say of a reindex, with the alias as it is now."""
+    run, alias = done.made.run, find_alias(settings)
+    rejects = run.plan.rejects
+    rejects += sum(s.rejects for s in done.made.images) + sum(s.rejects for s in done.upserts)
+    upserted = sum(s.fresh for s in done.upserts)
+    switched = strategy == "blue-green" and bool(done.checks)
+    return ReindexReport(
+        name=settings.collection,
+        strategy=strategy,
+        collection=done.record.collection,
+        previous=alias.previous if alias else None,
+        changed=bool(upserted or done.deleted or switched),
+        dataset=run.plan.dataset,
+        model=run.model.name,
+        dimension=run.model.dimension,
+        store=settings.store_uri,
+        rows=run.plan.counts.rows,
+        images=done.record.counts["images"],
+        queries=run.plan.counts.queries,
+        documents=done.record.counts["documents"],
+        upserted=upserted,
+        deleted=done.deleted,
+        encoded_images=sum(s.fresh for s in done.made.images),
+        encoded_queries=sum(s.fresh for s in done.made.texts),
+        rejects=rejects,
+        bm25_drift=None if done.drift is None else round(done.drift, 4),
+        checks=done.checks,
+        verified=True,
+        stages=times.stages,
+        work_dir=settings.work_url,
+        run_dir=run.folder.url,
+        advice=_advice(settings, done, alias),
+    )
+
+
+def _advice(settings: Settings, done: Filled, alias: Alias | None) -> list[str]:
+    said = []
+    if done.drift is not None and done.drift > settings.max_bm25_drift:
+        said.append(
+            f"keyword weights are off by {done.drift:.0%} since the BM25 statistics were counted; "
+            f"count them anew with --strategy blue-green"
+        )
+    if done.checks and alias is not None and alias.previous is not None:
+        said.append(f"{alias.previous} is kept: muge alias rollback --collection {alias.name}")
+    return said
+
+
+def as_markdown(report: ReindexReport) -> str:
+    """The report as the artifact that the Prefect UI shows."""
+    lines = [
+        f"## {report.dataset} -> {report.store} / {report.name} ({report.strategy})",
+        "",
+        f"Searches use `{report.collection}`: {report.documents} documents, {report.upserted} sent "
+        f"and {report.deleted} deleted just now, {report.encoded_images} images encoded. "
+        f"{report.rejects} rejects.",
+        "",
+        *[f"- {check.said}" for check in report.checks],
+        *[f"- {line}" for line in report.advice],
+        "",
+        *stage_table(report.stages),
+    ]
+    return "\n".join(lines)
