@@ -18,6 +18,7 @@ from tasks.encode.stages import (
     image_shard_done,
 )
 from tasks.errors import WorkFolderError
+from tasks.freed import give_back
 from tasks.index_done import Upserted
 from tasks.index_record import agree
 from tasks.index_run import Filling, IndexRun
@@ -199,6 +200,7 @@ def upsert(filling: Filling, shard: Shard) -> Upserted:
     write_rejects(run.folder, f"{filling.held}-{shard.part}", result.rejects)
     held = {i: digest for i, digest in digests.items() if i not in refused} | older
     write_ledger(run.folder, ledger, held, embeddings, len(refused))
+    give_back()
     return Upserted(len(held), len(refused), result.upserted)
 
 

@@ -16,6 +16,7 @@ from tasks.encode.embeddings import EmbeddingWriter, GroupWriter, embedding_sche
 from tasks.encode.known import KnownImage
 from tasks.encode.pieces import PICTURES_A_GROUP, PartWriter, Pieces, Rows
 from tasks.encode.plan import Encoded, ImageStage
+from tasks.freed import give_back
 from tasks.records import Float32, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import Marker, completed, fingerprint, mark_complete
@@ -68,6 +69,7 @@ def encode_image_shard(
         mark_complete(folder, thumbnails, rows=part.rows)
     mark_complete(folder, images, rows=part.rows, rejects=len(part.rejects))
     work.pieces.remove()
+    give_back()
     return Encoded(part.rows, len(part.rejects), fresh, clock.seconds)
 
 
@@ -117,6 +119,7 @@ def encode_query_part(
         writer.flush()
     mark_complete(folder, output, rows=writer.rows)
     pieces.remove()
+    give_back()
     return Encoded(writer.rows, 0, fresh, clock.seconds)
 
 
