@@ -17,15 +17,18 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 class WritingMark:
     """Says that one process has the partition at `path` open for writing, and lets the next one
-    recover what it leaves if it is killed."""
+    recover what it leaves if it is killed. Its file is locked until then: others stay out even
+    while zvec itself has the partition closed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._mine = path.with_name(f"{path.name}.writing-{uuid.uuid4().hex}")
+        self._held: IO[bytes] | None = None
 
     def found(self) -> bool:
         """Whether a process writes, or was killed while it did."""
@@ -37,26 +40,40 @@ class WritingMark:
         Raises `BlockingIOError` while another process has it open, `OSError` if the disk is full.
         """
         with _locked(self._path):
+            others = [marker for marker in self._markers() if marker != self._mine]
+            if any(map(_is_held, others)):
+                raise BlockingIOError
             if self.found():
                 _restore_ids(self._path)
             _keep_ids(self._path)
-            self._mine.touch()
-            for marker in self._markers():
-                if marker != self._mine:
-                    marker.unlink(missing_ok=True)
+            self._hold()
+            for marker in others:
+                marker.unlink(missing_ok=True)
 
-    def stands(self) -> bool:
-        """Whether no other process has set its own since."""
-        return self._mine.exists()
+    def settle(self) -> None:
+        """All is on disk so far, and more will be written."""
+        _forget_ids(self._path)
 
     def remove(self) -> None:
         """All is on disk: there is nothing to recover."""
         _forget_ids(self._path)
-        self._mine.unlink(missing_ok=True)
+        self.withdraw()
 
     def withdraw(self) -> None:
         """Another process was faster, and keeps the copy of the index."""
         self._mine.unlink(missing_ok=True)
+        self.leave()
+
+    def leave(self) -> None:
+        """Whoever opens it next recovers it."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def _hold(self) -> None:
+        if self._held is None:
+            self._held = self._mine.open("wb")
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _markers(self) -> list[Path]:
         return list(self._path.parent.glob(f"{self._path.name}.writing-*"))
@@ -68,6 +85,18 @@ def _locked(path: Path) -> Iterator[None]:
     with (path / "LOCK").open("rb+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+
+
+def _is_held(marker: Path) -> bool:
+    """Whether the process that set a marker lives and writes."""
+    try:
+        with marker.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
 
 
 def _kept(path: Path, manifest: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -123,15 +124,34 @@ def test_a_kill_between_zvecs_ids_and_its_manifest_loses_nothing(
     assert sorted(os.listdir(root / NAME)) == [DEFAULT_PARTITION, SCHEMA_FILE]
 
 
-def test_a_writer_that_another_overtook_is_told(root: Path, store: ZvecStore) -> None:
+def test_a_writer_keeps_others_out_until_it_is_done(root: Path, store: ZvecStore) -> None:
     store.create(SPEC)
     place = root / NAME / DEFAULT_PARTITION
     first, second = WritingMark(place), WritingMark(place)
     first.set()
+    with pytest.raises(BlockingIOError):
+        second.set()
+    first.settle()  # zvec has it closed and opens it anew
+    with pytest.raises(BlockingIOError):
+        second.set()
+    with pytest.raises(StoreBusyError):
+        store.query(NAME, random_query(1))
+    first.set()
+    first.remove()
     second.set()
-    assert (first.stands(), second.stands()) == (False, True)
-    second.remove()
-    assert not first.found()
+    second.leave()
+    first.set()  # what the second left is recovered
+    first.remove()
+    assert not second.found()
+    assert store.query(NAME, random_query(1)) == []
+
+
+def test_what_was_written_in_several_turns_survives_a_kill(root: Path, store: ZvecStore) -> None:
+    assert run("die-writing-in-turns", root, 2250).returncode == -signal.SIGKILL
+    assert store.count(NAME) == 2000
+    documents = {document.id: document for document in random_documents(2000)}
+    found = store.fetch(NAME, list(documents))
+    assert all(np.array_equal(found[i].vector, documents[i].vector) for i in documents)
 
 
 def test_opening_after_a_kill_prints_nothing(root: Path) -> None:
@@ -189,6 +209,33 @@ def test_two_stores_of_one_process_share_the_files(root: Path, store: ZvecStore)
     assert other.count(NAME) == 40
     other.close()
     assert not list((root / NAME).glob("*.writing-*"))
+
+
+def mapped_kb(root: Path) -> int:
+    """What this process has in memory of files under a folder."""
+    maps = re.split(r"^(?=[0-9a-f]+-)", Path("/proc/self/smaps").read_text(), flags=re.MULTILINE)
+    ours = [each for each in maps if f" {root}/" in each]
+    return sum(int(kb) for each in ours for kb in re.findall(r"^Rss: +(\d+)", each, re.MULTILINE))
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux says what is mapped")
+def test_a_writer_lets_go_of_what_it_wrote(
+    root: Path, store: ZvecStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zvec_partition, "WRITTEN_AT_ONCE", 2000)
+    store.create(replace(SPEC, dimension=1024))
+    documents = random_documents(6000, dimension=1024)
+    mapped = []
+    for start in range(0, 6000, 500):
+        store.upsert(NAME, documents[start : start + 500])
+        mapped.append(mapped_kb(root))
+    assert max(mapped) < 0.75 * 6000 * 4  # kB of vectors
+    assert run("read", root).returncode == 1
+    store.finish(NAME)
+    query = random_query(3, dimension=1024, topk=50)
+    assert [hit.id for hit in store.query(NAME, query)] == [
+        answer[0] for answer in exact_hits(documents, query)
+    ]
 
 
 # --- folders -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from tasks.records import Document
+from tasks.store import zvec_partition
 from tasks.store.zvec import ZvecStore
 from tests.store.conftest import SPEC
 from tests.store.samples import random_documents, random_query
@@ -28,6 +29,9 @@ def act(action: str, store: ZvecStore, count: int) -> None:
         store.upsert(SPEC.name, random_documents(count))
         die()
     elif action == "die-writing":
+        store.upsert(SPEC.name, dying_stream(count))
+    elif action == "die-writing-in-turns":
+        zvec_partition.WRITTEN_AT_ONCE = 500
         store.upsert(SPEC.name, dying_stream(count))
     elif action == "finish-and-die":
         store.upsert(SPEC.name, random_documents(count))
