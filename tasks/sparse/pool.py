@@ -1,7 +1,8 @@
 """BM25 over several processes: the same numbers as in one, in bounded memory.
 
 Each process holds DashText's segmenter (225 MB and 1.7 seconds to start), so that small data sets
-are better off without.
+are better off without. What one process holds is gone when the stage is over, before documents are
+sent.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from tasks.sparse.worker import receive, send
 
 TEXTS_AT_ONCE = 4000
 PARALLEL_FROM = 100_000
-"""Texts; below, starting processes takes longer than they save."""
+"""Texts; below, starting several processes takes longer than they save."""
+APART_FROM = 20_000
+"""Texts; from here on sending documents takes the most memory, and the segmenter should be gone."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,10 +38,11 @@ class SparsePool:
     """Some workers; use as a context manager."""
 
     def __init__(self, workers: int) -> None:
-        self._processes = [_start() for _ in range(workers)]
-        self._idle: queue.Queue[subprocess.Popen[bytes]] = queue.Queue()
-        for process in self._processes:
-            self._idle.put(process)
+        self._workers = workers
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._idle: queue.Queue[subprocess.Popen[bytes] | None] = queue.Queue()
+        for _ in range(workers):
+            self._idle.put(None)  # started when there is work
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="bm25")
         self._loaded: dict[int, str] = {}
 
@@ -70,7 +74,7 @@ class SparsePool:
         """Results in the order of items, at most two a worker under way."""
         running: deque[Future[Result]] = deque()
         for item in items:
-            if len(running) >= 2 * len(self._processes):
+            if len(running) >= 2 * self._workers:
                 yield running.popleft().result()
             running.append(self._threads.submit(work, item))
         while running:
@@ -79,6 +83,9 @@ class SparsePool:
     def _ask(self, verb: str, *arguments: Any, bm25: Bm25 | None = None) -> Any:
         process = self._idle.get()
         try:
+            if process is None:
+                process = _start()
+                self._processes.append(process)
             if bm25 is not None and self._loaded.get(process.pid) != bm25.hash:
                 _call(process, "load", *bm25.arguments())
                 self._loaded[process.pid] = bm25.hash
@@ -95,9 +102,10 @@ def working(texts: int, workers: int) -> Iterator[int]:
     """Inside, `train` and `encode` use so many processes, if there are texts enough for them;
     gives how many there are."""
     global _pool
-    if workers < 2 or texts < PARALLEL_FROM:
+    if workers < 2 or texts < APART_FROM:
         yield 1
         return
+    workers = workers if texts >= PARALLEL_FROM else 1
     with SparsePool(workers) as _pool:
         try:
             yield workers

@@ -91,17 +91,25 @@ def test_stages_use_processes_for_large_data_only(
 ) -> None:
     rows = [row(n, n, b"%d" % n, n, text) for n, text in enumerate(PLAIN[:9])]
     found = []
-    for name, enough in (("one", 100), ("many", 1)):
-        monkeypatch.setattr(pool, "PARALLEL_FROM", enough)
+    for name, apart, many in (("none", 100, 100), ("one", 1, 100), ("many", 1, 1)):
+        monkeypatch.setattr(pool, "APART_FROM", apart)
+        monkeypatch.setattr(pool, "PARALLEL_FROM", many)
         work = Folder(str(tmp_path / name))
         plan = plan_shards("rows", RowsReader(rows), work, 4, LIMIT)
         folder = work.sub(plan.folder)
         with pool.working(len(rows), 2) as processes:
-            assert processes == {"one": 1, "many": 2}[name]
+            assert processes == {"none": 1, "one": 1, "many": 2}[name]
+            assert (pool._pool is None) == (name == "none")
             bm25 = train_statistics(folder, plan, "image", "bm25.json")
             for shard in plan.shards:
                 encode_sparse_shard(folder, shard, "image", bm25, "sparse")
         names = [f"sparse/{shard.part}.parquet" for shard in plan.shards]
         found.append([bm25.hash, *(list(read_sparse(folder, each)) for each in names)])
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
     assert pool._pool is None
+
+
+def test_without_work_no_process_is_started() -> None:
+    with SparsePool(2) as idle:
+        pass
+    assert not idle._processes
