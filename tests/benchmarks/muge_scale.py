@@ -1,4 +1,4 @@
-"""Index files in MUGE's shape with the command itself: time by stage, memory, documents, recall.
+"""Index files in MUGE's shape with the command itself: time and memory by stage, documents, recall.
 
 python -m tests.benchmarks.muge_scale FOLDER --sizes 3000 30000 130000 --evaluate 30000
 
@@ -11,14 +11,15 @@ import argparse
 import json
 import platform
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.progress_bars import NAMES
 from tests.benchmarks.make_muge import write_muge
+from tests.benchmarks.stage_memory import Memory, run_watched
 
 PAIRS_AN_IMAGE = 30_588 / 30_000  # so that 30,000 images have the pairs of MUGE's valid split
 COMMAND = [sys.executable, "-c", "from flows.cli import main; main()"]
@@ -51,30 +52,33 @@ def measure(folder: Path, images: int, model: str, evaluate: bool) -> None:
         shutil.rmtree(old, ignore_errors=True)
     size = sum(file.stat().st_size for file in place.data.iterdir()) / 1e6
     arguments = ["index", place.dataset, "--model", model, *place.options]
-    first, seconds = _run(arguments)
+    first, memory, seconds = _run(arguments)
     print(f"\n{images:,} images, {size:,.0f} MB: {seconds:.1f} s in all")
     for name in ("rows", "queries", "documents", "rejects", "peak_rss_mb"):
         print(f"  {name}: {first[name]:,}")
     for name, stage in first["stages"].items():
-        print(f"  {name}: {stage['seconds']:.2f} s, {stage['per_second']:,.1f}/s")
+        seen = memory.get(NAMES[name], Memory())
+        print(f"  {name}: {stage['seconds']:.2f} s, {stage['per_second']:,.1f}/s, {seen}")
+    most = max(memory.values(), key=lambda seen: seen.rss)
+    print(f"  peak: {most}")
     plan = first["stages"]["plan"]["seconds"]
     print(f"  index pass: {size / plan:,.0f} MB/s, {first['rows'] / plan:,.0f} rows/s")
     kept = sum(f.stat().st_size for f in place.store.rglob("*") if f.is_file()) / 1e6
     print(f"  store: {kept:,.1f} MB")
-    again, seconds = _run(arguments)
+    again, _, seconds = _run(arguments)
     print(f"  again: {seconds:.1f} s, {again['skipped_shards']} shards skipped", flush=True)
     if evaluate:
-        found, seconds = _run(["evaluate", place.dataset, *place.options])
+        found, _, seconds = _run(["evaluate", place.dataset, *place.options])
         print(f"  evaluation ({found['protocol']}, {found['queries']} queries): {seconds:.1f} s")
         print(f"  exact {found['metrics']['dense']}")
         print(f"  store {found['through_store']['dense']}, ann {found['ann_recall@10']}")
 
 
-def _run(arguments: list[str]) -> tuple[dict[str, Any], float]:
+def _run(arguments: list[str]) -> tuple[dict[str, Any], dict[str, Memory], float]:
     began = time.perf_counter()
-    done = subprocess.run([*COMMAND, *arguments], stdout=subprocess.PIPE, check=True)
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer, time.perf_counter() - began
+    output, memory = run_watched([*COMMAND, *arguments])
+    answer: dict[str, Any] = json.loads(output)
+    return answer, memory, time.perf_counter() - began
 
 
 def main() -> None:
