@@ -12,6 +12,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
+from flows import stage_runs
 from flows.evaluate_search import evaluate_search
 from flows.index_dataset import IndexReport, index_dataset
 from flows.search_images import search_images
@@ -189,7 +190,10 @@ def test_evaluation_that_would_leak_is_dense_only(pictures: Path, place: dict[st
     assert measured.gallery == 25
 
 
-def test_runs_are_readable_in_prefect(pictures: Path, place: dict[str, Any]) -> None:
+def test_runs_are_readable_in_prefect(
+    pictures: Path, place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_runs, "SECONDS_BETWEEN_UPDATES", 0.0)  # a stage of any length shows
     name = f"folder:{pictures}"
     index_dataset(name, shard_images=10, **place)
 
