@@ -103,30 +103,35 @@ def _kept(path: Path, manifest: str) -> Path:
     return path.with_name(f".{path.name}.ids-{manifest}")
 
 
-def _manifests(path: Path) -> list[str]:
-    return sorted(manifest.name for manifest in path.glob("manifest.*"))
+def _newest_manifest(path: Path) -> str | None:
+    """The manifest in force; a killed writer may have left the one before beside it."""
+    numbers = [each.suffix[1:] for each in path.glob("manifest.*")]
+    newest = max((int(number) for number in numbers if number.isdigit()), default=None)
+    return None if newest is None else f"manifest.{newest}"
 
 
 def _keep_ids(path: Path) -> None:
     """Copy the index from ids to rows, unless there is a copy that belongs to the manifest."""
-    manifests = _manifests(path)
-    if not manifests or _kept(path, manifests[-1]).is_dir():
+    manifest = _newest_manifest(path)
+    if manifest is None or _kept(path, manifest).is_dir():
         return
     _forget_ids(path)
     building = _kept(path, "new")
     for index in path.glob("idmap.*"):
         shutil.copytree(index, building / index.name, copy_function=_copy)
     if building.is_dir():
-        building.rename(_kept(path, manifests[-1]))
+        building.rename(_kept(path, manifest))
 
 
 def _restore_ids(path: Path) -> None:
     """Set the index back if the manifest is still the one that the copy belongs to; a later one was
     written after the index was complete."""
-    for manifest in _manifests(path)[-1:]:
-        for index in _kept(path, manifest).glob("idmap.*"):
-            shutil.rmtree(path / index.name, ignore_errors=True)
-            shutil.copytree(index, path / index.name, copy_function=_copy)
+    manifest = _newest_manifest(path)
+    if manifest is None:
+        return
+    for index in _kept(path, manifest).glob("idmap.*"):
+        shutil.rmtree(path / index.name, ignore_errors=True)
+        shutil.copytree(index, path / index.name, copy_function=_copy)
 
 
 def _forget_ids(path: Path) -> None:

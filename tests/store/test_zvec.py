@@ -146,6 +146,22 @@ def test_a_writer_keeps_others_out_until_it_is_done(root: Path, store: ZvecStore
     assert store.query(NAME, random_query(1)) == []
 
 
+def test_ids_older_than_the_newest_manifest_are_not_set_back(root: Path, store: ZvecStore) -> None:
+    """A writer may be killed before it deletes its manifest before; the tenth follows the ninth."""
+    store.create(SPEC)
+    place = root / NAME / DEFAULT_PARTITION
+    (manifest,) = place.glob("manifest.*")
+    manifest = manifest.rename(place / "manifest.9")
+    mark = WritingMark(place)
+    mark.set()
+    mark.leave()
+    shutil.copy(manifest, place / "manifest.10")
+    (place / "idmap.0" / "newer").touch()
+    mark.set()
+    mark.leave()
+    assert (place / "idmap.0" / "newer").exists()
+
+
 def test_what_was_written_in_several_turns_survives_a_kill(root: Path, store: ZvecStore) -> None:
     assert run("die-writing-in-turns", root, 2250).returncode == -signal.SIGKILL
     assert store.count(NAME) == 2000
