@@ -8,7 +8,7 @@ from tasks.encode.stages import Encoded, image_shard_done
 from tasks.index_run import Filling, IndexRun
 from tasks.records import Shard
 from tasks.store.ledger import ledger_of
-from tasks.work.markers import completed
+from tasks.work.markers import Marker, completed
 from tasks.work.progress import advancing
 
 
@@ -53,8 +53,13 @@ def upsert_done(filling: Filling, shard: Shard) -> Upserted | None:
     embeddings = completed(folder, f"{filling.run.image_stage.images}/{shard.part}.parquet")
     if embeddings is None:
         return None
-    done = ledger_of(folder, f"{filling.held}/{shard.part}.parquet", embeddings.checksum)
-    if done is None or done.counts["rejects"]:
+    ledger = ledger_of(folder, f"{filling.held}/{shard.part}.parquet", embeddings.checksum)
+    return all_held(ledger, shard)
+
+
+def all_held(ledger: Marker | None, shard: Shard) -> Upserted | None:
+    """What the store holds of a shard by its ledger; None without one, or after refusals."""
+    if ledger is None or ledger.counts["rejects"]:
         return None
     advancing("upsert")(shard.images)
-    return Upserted(done.counts["documents"], 0, 0)
+    return Upserted(ledger.counts["documents"], 0, 0)

@@ -19,7 +19,7 @@ from tasks.encode.stages import (
 )
 from tasks.errors import WorkFolderError
 from tasks.freed import give_back
-from tasks.index_done import Upserted
+from tasks.index_done import Upserted, all_held
 from tasks.index_record import agree
 from tasks.index_run import Filling, IndexRun
 from tasks.records import Document, Shard, UpsertResult
@@ -180,9 +180,8 @@ def upsert(filling: Filling, shard: Shard) -> Upserted:
     ledger = f"{filling.held}/{shard.part}.parquet"
     embeddings = _embeddings(run, shard)
     done = ledger_of(run.folder, ledger, embeddings)
-    if done is not None and not done.counts["rejects"]:
-        progress(shard.images)
-        return Upserted(done.counts["documents"], 0, 0)
+    if (there := all_held(done, shard)) is not None:
+        return there
     digests = document_digests(run.folder, shard, run.parts)
     # what the store refused before is missing in the ledger, so it is offered again
     held = read_ledger(run.folder, ledger)
