@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows import cli
-from flows.cli_options import AsJson, CollectionName, Device, Model, Store, WorkDir
-from flows.outcomes import explained, print_json
+from flows.command import app as cli
+from flows.command.options import AsJson, CollectionName, Device, Model, Store, WorkDir
+from flows.command.output import explained, print_json
 from tasks.settings import (
     deploy_option_help,
     load_deploy_settings,

@@ -11,9 +11,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.utilities.annotations import quote
 from pydantic import Field
 
-from flows import options
-from flows.remote_store import prepare_store
-from flows.stage_runs import run_once
+from flows.orchestration import parameters as options
+from flows.orchestration.remote_store import prepare_store
+from flows.orchestration.runners import run_once
 from tasks import prefect_tasks
 from tasks.evaluate.gate import MAX_DROP, check_quality, read_baseline
 from tasks.evaluate.judgements import ProtocolName

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from prefect.utilities.annotations import quote
 
-from flows.places import encoding_place
-from flows.stage_runs import StageTimes, Threads, run_once, run_over
+from flows.orchestration.places import encoding_place
+from flows.orchestration.runners import StageTimes, Threads, run_once, run_over
 from tasks import prefect_tasks
 from tasks.dataset.shards import Plan
-from tasks.encode.stages import Encoded
-from tasks.index_done import Upserted, images_done, sparse_done, texts_done, upsert_done
-from tasks.index_run import Filling, IndexRun
-from tasks.index_stages import complete_record
+from tasks.encode.stage.stages import Encoded
+from tasks.index.done import Upserted, images_done, sparse_done, texts_done, upsert_done
+from tasks.index.run import Filling, IndexRun
+from tasks.index.stages import complete_record
 from tasks.records import ModelInfo
 from tasks.settings import Settings
 from tasks.sparse.pool import working

@@ -13,17 +13,17 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
-from flows import options
 from flows.filling import complete, make, plan, upsert, verify
-from flows.remote_store import prepare_store
-from flows.run_states import with_rejects
-from flows.stage_runs import StageTimes, run_once, stage_table
+from flows.orchestration import parameters as options
+from flows.orchestration.remote_store import prepare_store
+from flows.orchestration.runners import StageTimes, run_once, stage_table
+from flows.orchestration.states import with_rejects
 from tasks import prefect_tasks
-from tasks.encode.stages import Encoded
-from tasks.index_done import Upserted
-from tasks.index_record import as_recorded
-from tasks.index_request import check_request
-from tasks.index_run import Filling, IndexRun
+from tasks.encode.stage.stages import Encoded
+from tasks.index.done import Upserted
+from tasks.index.record import as_recorded
+from tasks.index.request import check_request
+from tasks.index.run import Filling, IndexRun
 from tasks.records import ModelInfo
 from tasks.settings import Settings, load_settings
 from tasks.work.aliases import following

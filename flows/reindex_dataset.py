@@ -10,17 +10,17 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
-from flows import options
 from flows.filling import complete, find_encoded, make, plan, upsert, verify
+from flows.orchestration import parameters as options
+from flows.orchestration.remote_store import prepare_store
+from flows.orchestration.runners import StageTimes, run_once
+from flows.orchestration.states import with_rejects
 from flows.reindex_report import Filled, ReindexReport, Strategy, as_markdown, report_of
-from flows.remote_store import prepare_store
-from flows.run_states import with_rejects
-from flows.stage_runs import StageTimes, run_once
 from tasks import prefect_tasks
-from tasks.index_request import check_gate, check_request
-from tasks.index_run import Filling, IndexRun
+from tasks.index.changes import Changes
+from tasks.index.request import check_gate, check_request
+from tasks.index.run import Filling, IndexRun
 from tasks.reindex.blue_green import drop_previous, holds, live_record
-from tasks.reindex.changes import Changes
 from tasks.reindex.checks import Check
 from tasks.reindex.drift import bm25_drift
 from tasks.reindex.update import begin_update, check_removals, continuing, find_updatable

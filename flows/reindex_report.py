@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from flows.filling import Made
-from flows.stage_runs import StageTimes, stage_table
-from tasks.index_done import Upserted
+from flows.orchestration.runners import StageTimes, stage_table
+from tasks.index.done import Upserted
 from tasks.reindex.checks import Check
 from tasks.settings import Settings
 from tasks.work.aliases import Alias, find_alias

@@ -10,15 +10,15 @@ from typing import Any
 import pyarrow.parquet as pq
 from prefect import flow
 
-from flows import options
 from flows.evaluate_search import evaluate_search
-from flows.evaluation_views import evaluation_view
 from flows.index_dataset import IndexReport, index_dataset
+from flows.orchestration import parameters as options
 from flows.page_views import index_view, search_view
 from flows.search_images import search_images
 from tasks.errors import WorkFolderError
 from tasks.evaluate.stages import Evaluation
 from tasks.report.demo_page import render_demo_page
+from tasks.report.evaluation_views import evaluation_view
 from tasks.report.views import DemoView
 from tasks.settings import load_settings
 

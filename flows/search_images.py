@@ -10,10 +10,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.utilities.annotations import quote
 from pydantic import Field
 
-from flows import options
-from flows.remote_store import prepare_store
-from flows.run_states import with_rejects
-from flows.stage_runs import StageTimes, run_once
+from flows.orchestration import parameters as options
+from flows.orchestration.remote_store import prepare_store
+from flows.orchestration.runners import StageTimes, run_once
+from flows.orchestration.states import with_rejects
 from tasks import prefect_tasks
 from tasks.search.batches import BatchReport
 from tasks.search.questions import Question, pair_up

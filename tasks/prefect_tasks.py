@@ -18,13 +18,15 @@ from prefect.concurrency.sync import rate_limit
 from prefect.exceptions import ObjectNotFound
 from prefect.tasks import Task
 
-from tasks import index_checks, index_stages
 from tasks.errors import MugeError
 from tasks.evaluate import stages as evaluate_stages
-from tasks.index_done import Upserted
-from tasks.index_run import Filling
+from tasks.index import changes
+from tasks.index import stages as index_stages
+from tasks.index import verification as index_checks
+from tasks.index.done import Upserted
+from tasks.index.run import Filling
 from tasks.records import Shard
-from tasks.reindex import blue_green, changes, checks, update
+from tasks.reindex import blue_green, checks, update
 from tasks.search import stages as search_stages
 from tasks.store.quota import share_quota
 

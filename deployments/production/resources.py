@@ -16,7 +16,7 @@ from prefect.workers.process import ProcessWorker
 
 from deployments.production.changes import Change, Outcome
 from deployments.production.definitions import Limit, Pool
-from flows.dashvector_credentials import DashVectorCredentials
+from flows.orchestration.blocks import DashVectorCredentials
 
 
 async def block_type(client: PrefectClient) -> Change:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.prefect_environment import prepare
+from flows.orchestration.environment import prepare
 from tasks.errors import UsageError, WorkFolderError
 
 ANSWER_SECONDS = 5.0

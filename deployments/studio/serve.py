@@ -9,8 +9,8 @@ import uvicorn
 
 from deployments.studio.app import make_app
 from deployments.studio.guard import LOOPBACK
-from flows.outcomes import explained
-from flows.remote_store import prepare_store
+from flows.command.output import explained
+from flows.orchestration.remote_store import prepare_store
 from tasks.settings import Settings, WebSettings, load_settings, load_web_settings
 
 CONNECTIONS = 512

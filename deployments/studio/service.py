@@ -14,7 +14,7 @@ from deployments.studio.limits import Gate, RateLimiter, Shelf
 from deployments.studio.live import LiveCollection
 from deployments.studio.metrics import Metrics
 from deployments.studio.problems import ProblemError
-from tasks.encode.pixels import decode_image
+from tasks.encode.model.pixels import decode_image
 from tasks.errors import ImageError, QueryError
 from tasks.records import Document
 from tasks.search.questions import Question

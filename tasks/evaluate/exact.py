@@ -11,8 +11,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from tasks.index.documents import DocumentParts, read_scored_parts
 from tasks.records import Float32, Shard, SparseVector
-from tasks.store.documents import DocumentParts, read_scored_parts
 from tasks.work.folder import Folder
 
 CHUNK = 1024

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tasks.dataset.shards import read_entries, read_shards
-from tasks.encode.embeddings import read_embeddings
+from tasks.encode.stage.embeddings import read_embeddings
 from tasks.errors import CollectionRecordError, QueryError
 from tasks.evaluate.exact import Chunk, read_chunks
 from tasks.evaluate.filters import read_filter
+from tasks.index.documents import DocumentParts, read_fields
 from tasks.records import Float32, Query, Shard
 from tasks.search.searcher import check_model, open_searcher
 from tasks.settings import Settings
 from tasks.sparse.stages import document_texts
 from tasks.store.contract import VectorStore
-from tasks.store.documents import DocumentParts, read_fields
 from tasks.store.open import shared_store
 from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder

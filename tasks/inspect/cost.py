@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.encode.workers import decoders_at_once
+from tasks.encode.stage.workers import decoders_at_once
 from tasks.inspect.pictures import CheckedPictures
 from tasks.records import ModelInfo
 from tasks.settings import Settings
@@ -63,7 +63,7 @@ def estimate_cost(
     """
     if not checked.pixels:
         return None
-    from tasks.encode.encoder import load_encoder
+    from tasks.encode.model.encoder import load_encoder
 
     encoder = load_encoder(settings.model, settings.device, settings.precision, settings.kernels)
     pixels = np.stack(checked.pixels)

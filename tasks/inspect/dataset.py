@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.dataset.catalog import Catalog
 from tasks.dataset.reader import Reader, open_reader
-from tasks.encode.describe import describe_model
+from tasks.encode.model.describe import describe_model
 from tasks.inspect.cost import Estimate, Workload, estimate_cost
 from tasks.inspect.pictures import EXAMPLES, KEPT, PictureProfile, check_pictures
 from tasks.settings import Settings

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tasks.dataset.catalog import Catalog, CatalogEntry
 from tasks.dataset.reader import Reader
 from tasks.dataset.shards import read_images
-from tasks.encode.pixels import decode_picture
+from tasks.encode.model.pixels import decode_picture
 from tasks.errors import ImageError
 from tasks.records import Uint8
 from tasks.settings import Settings

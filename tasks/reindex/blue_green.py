@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tasks.errors import CollectionRecordError, UsageError
-from tasks.index_run import IndexRun
+from tasks.index.run import IndexRun
 from tasks.settings import Settings
 from tasks.store.open import shared_store
 from tasks.work.aliases import (

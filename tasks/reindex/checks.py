@@ -15,8 +15,8 @@ from tasks.errors import MugeError, VerificationError
 from tasks.evaluate.gallery import images_of
 from tasks.evaluate.judgements import Judgement, protocol_of, read_judgements
 from tasks.evaluate.metrics import METRICS, score_queries
-from tasks.index_checks import sampled_documents, verify_filled
-from tasks.index_run import Filling, IndexRun
+from tasks.index.run import Filling, IndexRun
+from tasks.index.verification import sampled_documents, verify_filled
 from tasks.records import Query
 from tasks.search.batches import BATCH
 from tasks.search.questions import Question

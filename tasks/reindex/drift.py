@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tasks.dataset.shards import read_entries
-from tasks.index_run import IndexRun
+from tasks.index.run import IndexRun
 from tasks.sparse import pool
 from tasks.sparse.bm25 import Bm25
 from tasks.sparse.stages import document_texts

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tasks.errors import CollectionRecordError, RemovalRefusedError
-from tasks.index_record import differences
-from tasks.index_run import IndexRun
+from tasks.index.changes import Changes
+from tasks.index.documents import collection_spec
+from tasks.index.record import differences
+from tasks.index.run import IndexRun
 from tasks.records import CollectionInfo
-from tasks.reindex.changes import Changes
 from tasks.search.searcher import load_statistics
 from tasks.sparse.bm25 import Bm25
-from tasks.store.documents import collection_spec
 from tasks.store.open import shared_store
 from tasks.work.collections import CollectionRecord, Update, find_record, save_record
 from tasks.work.markers import completed, mark_complete

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.encode.describe import describe_model
+from tasks.encode.model.describe import describe_model
 from tasks.errors import BUILD_ANEW, CollectionRecordError
 from tasks.records import ModelInfo
 from tasks.sparse.bm25 import Bm25, load_bm25

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import QueryError, UsageError, WorkFolderError
+from tasks.index.documents import FIELDS
 from tasks.search.answers import Answer, as_json
 from tasks.search.questions import Question, checked
 from tasks.search.searcher import Asked, Encoded, Searcher, open_searcher
 from tasks.settings import Settings
-from tasks.store.documents import FIELDS
 from tasks.store.open import shared_store
 from tasks.work.progress import advancing
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.encode.describe import describe_model
-from tasks.encode.pixels import decode_image
+from tasks.encode.model.describe import describe_model
+from tasks.encode.model.pixels import decode_image
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
 from tasks.records import Document, Float32, Hit, HitGroup, Query, SparseVector, Uint8
 from tasks.search.agreement import check_model, identity, load_statistics
@@ -27,7 +27,7 @@ from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
 
 if TYPE_CHECKING:
-    from tasks.encode.encoder import Encoder
+    from tasks.encode.model.encoder import Encoder
 
 
 __all__ = [
@@ -212,7 +212,7 @@ class Searcher:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        from tasks.encode.encoder import load_encoder
+        from tasks.encode.model.encoder import load_encoder
 
         check_model(self.record)
         options = self._settings

@@ -6,7 +6,7 @@ import threading
 
 from tasks.errors import UsageError
 from tasks.store.contract import VectorStore
-from tasks.store.credentials import credentials
+from tasks.store.dashvector.credentials import credentials
 from tasks.store.quota import write_slot
 
 
@@ -18,12 +18,12 @@ def open_store(uri: str) -> VectorStore:
     """
     scheme, colon, rest = uri.partition(":")
     if colon and scheme == "zvec" and rest:
-        from tasks.store.zvec import ZvecStore
+        from tasks.store.zvec.store import ZvecStore
 
         return ZvecStore(rest)
     if colon and scheme == "dashvector":
-        from tasks.store.dashvector import DashVectorStore
-        from tasks.store.dashvector_options import DashVectorOptions
+        from tasks.store.dashvector.options import DashVectorOptions
+        from tasks.store.dashvector.store import DashVectorStore
 
         settings = credentials(rest)
         options = DashVectorOptions(

@@ -29,10 +29,10 @@ from PIL import Image
 from pydantic import SecretStr
 
 from tasks.records import CollectionSpec, Document, FieldValue
-from tasks.store import dashvector_wire as wire
-from tasks.store.dashvector import DashVectorStore
-from tasks.store.dashvector_check import plain_document
-from tasks.store.dashvector_options import DashVectorOptions
+from tasks.store.dashvector import wire
+from tasks.store.dashvector.check import plain_document
+from tasks.store.dashvector.options import DashVectorOptions
+from tasks.store.dashvector.store import DashVectorStore
 from tests.benchmarks.dashvector_faults import schedule_lines
 from tests.servers.loopback import loopback_allowed
 

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from tasks.encode.pixels import decode_picture, picture_png
-from tasks.encode.workers import decoders_at_once
+from tasks.encode.model.pixels import decode_picture, picture_png
+from tasks.encode.stage.workers import decoders_at_once
 from tests.benchmarks.encode_setup import (
     LIMIT,
     Timing,

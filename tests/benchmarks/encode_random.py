@@ -21,19 +21,19 @@ from typing import Any
 
 import torch
 
-from tasks import index_stages
 from tasks.dataset.reader import open_reader
 from tasks.dataset.shards import read_entries, read_images
-from tasks.encode.device import choose_device
-from tasks.encode.encoder import Encoder
-from tasks.encode.layout import ModelLayout, TextLayout, VisionLayout
-from tasks.encode.pixels import decode_picture
-from tasks.encode.precision import TYPES, Precision, choose_format
-from tasks.encode.stages import encode_image_shard
-from tasks.encode.tokenizer import TextTokenizer
-from tasks.encode.towers import ChineseClip
-from tasks.encode.workers import decoders_at_once, shards_at_once
-from tasks.index_run import IndexRun
+from tasks.encode.model.device import choose_device
+from tasks.encode.model.encoder import Encoder
+from tasks.encode.model.layout import ModelLayout, TextLayout, VisionLayout
+from tasks.encode.model.pixels import decode_picture
+from tasks.encode.model.precision import TYPES, Precision, choose_format
+from tasks.encode.model.tokenizer import TextTokenizer
+from tasks.encode.model.towers import ChineseClip
+from tasks.encode.stage.stages import encode_image_shard
+from tasks.encode.stage.workers import decoders_at_once, shards_at_once
+from tasks.index import stages as index_stages
+from tasks.index.run import IndexRun
 from tasks.records import ModelInfo, Shard
 from tasks.settings import Settings, load_settings
 from tests.benchmarks.encode_setup import (
@@ -49,7 +49,7 @@ from tests.benchmarks.encode_setup import (
     write_pictures,
 )
 from tests.benchmarks.encode_tutorial import encode_rows
-from tests.encode.models import load_original
+from tests.encode.model.models import load_original
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"猫狗"]
 SECONDS = 2.0

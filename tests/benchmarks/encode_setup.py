@@ -19,16 +19,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tasks import index_stages
 from tasks.dataset.reader import open_reader
-from tasks.encode.clock import shares
-from tasks.encode.describe import describe_model
-from tasks.encode.encoder import Encoder, load_encoder
-from tasks.encode.pending import PendingVectors
-from tasks.encode.pixels import decode_image
-from tasks.encode.stages import Encoded
-from tasks.encode.workers import shards_at_once
-from tasks.index_run import IndexRun
+from tasks.encode.model.describe import describe_model
+from tasks.encode.model.encoder import Encoder, load_encoder
+from tasks.encode.model.pending import PendingVectors
+from tasks.encode.model.pixels import decode_image
+from tasks.encode.stage.clock import shares
+from tasks.encode.stage.stages import Encoded
+from tasks.encode.stage.workers import shards_at_once
+from tasks.index import stages as index_stages
+from tasks.index.run import IndexRun
 from tasks.records import Uint8
 from tasks.settings import Settings, load_settings
 from tests.benchmarks.make_muge import write_muge

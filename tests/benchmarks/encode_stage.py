@@ -11,8 +11,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from tasks.encode.pixels import decode_picture
-from tasks.encode.workers import decoders_at_once
+from tasks.encode.model.pixels import decode_picture
+from tasks.encode.stage.workers import decoders_at_once
 from tasks.settings import Settings
 from tests.benchmarks.encode_setup import (
     LIMIT,

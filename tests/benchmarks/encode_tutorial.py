@@ -22,10 +22,10 @@ from PIL import Image
 from torch import Tensor
 
 from tasks.dataset.reader import open_reader
-from tasks.encode.checkpoint import read_weights
-from tasks.encode.encoder import PIXEL_DEVIATION, PIXEL_MEAN
-from tasks.encode.layout import WEIGHTS_FILE
-from tasks.encode.locate import locate_model
+from tasks.encode.model.checkpoint import read_weights
+from tasks.encode.model.encoder import PIXEL_DEVIATION, PIXEL_MEAN
+from tasks.encode.model.layout import WEIGHTS_FILE
+from tasks.encode.model.locate import locate_model
 from tests.benchmarks.encode_setup import (
     Timing,
     encode_stage,
@@ -36,7 +36,7 @@ from tests.benchmarks.encode_setup import (
     timed,
     write_pictures,
 )
-from tests.encode.models import load_original
+from tests.encode.model.models import load_original
 
 ROWS_A_BATCH = 20
 

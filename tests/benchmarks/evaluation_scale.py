@@ -18,15 +18,15 @@ from contextlib import contextmanager
 import numpy as np
 
 from tasks.dataset.shards import Plan, plan_shards
-from tasks.encode.embeddings import EmbeddingWriter, embedding_schema
+from tasks.encode.stage.embeddings import EmbeddingWriter, embedding_schema
 from tasks.evaluate.exact import QueryVectors, StoredKeywords, rank_exactly, read_chunks, weighted
 from tasks.evaluate.intervals import intervals_of
 from tasks.evaluate.metrics import METRICS, Float64, score_queries
 from tasks.evaluate.without_query import KeywordsWithoutQuery, TextCorpus
+from tasks.index.documents import DocumentParts
 from tasks.records import Float32, ModelInfo
 from tasks.sparse.bm25 import Bm25
 from tasks.sparse.stages import encode_sparse_shard, train_statistics
-from tasks.store.documents import DocumentParts
 from tasks.work.folder import Folder
 from tasks.work.parquet import writing_parquet
 from tests.benchmarks.bm25_speed import make_texts

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.progress_bars import NAMES
+from flows.command.bars import NAMES
 from tests.benchmarks.make_muge import write_muge
 from tests.benchmarks.stage_memory import Memory, run_watched
 
 PAIRS_AN_IMAGE = 30_588 / 30_000  # so that 30,000 images have the pairs of MUGE's valid split
-COMMAND = [sys.executable, "-c", "from flows.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from flows.command.app import main; main()"]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.encode.plan import Encoded
+from tasks.encode.stage.plan import Encoded
 from tasks.records import Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, mark_complete
@@ -59,7 +59,7 @@ def write_rows(folder: Path, images: int) -> None:
 
 def encode_nothing() -> None:
     """Put encoders that do nothing in the place of this process's."""
-    from tasks import index_stages
+    from tasks.index import stages as index_stages
 
     vars(index_stages).update(encode_image_shard=_empty_shard, encode_query_part=_empty_part)
 
@@ -103,10 +103,10 @@ def run_stages(folder: Path, dataset: str, shard_images: int, runner: str) -> di
 
     from flows.filling import encode
     from flows.index_dataset import peak_rss_mb
-    from flows.stage_runs import StageTimes, run_once
+    from flows.orchestration.runners import StageTimes, run_once
     from tasks import prefect_tasks
-    from tasks.encode.describe import describe_model
-    from tasks.index_run import IndexRun
+    from tasks.encode.model.describe import describe_model
+    from tasks.index.run import IndexRun
     from tasks.settings import load_settings
 
     said: dict[str, Any] = {"runner": runner}
@@ -141,11 +141,11 @@ def run_sample(folder: Path, workers: int) -> dict[str, Any]:
     from prefect.task_runners import ThreadPoolTaskRunner
     from prefect.utilities.annotations import quote
 
-    from flows.places import encoding_place
-    from flows.stage_runs import run_once, run_over
+    from flows.orchestration.places import encoding_place
+    from flows.orchestration.runners import run_once, run_over
     from tasks import prefect_tasks
-    from tasks.encode.describe import describe_model
-    from tasks.index_run import IndexRun
+    from tasks.encode.model.describe import describe_model
+    from tasks.index.run import IndexRun
     from tasks.settings import load_settings
 
     said: dict[str, Any] = {"workers": workers}
@@ -169,7 +169,7 @@ def run_sample(folder: Path, workers: int) -> dict[str, Any]:
 
 def child(arguments: argparse.Namespace) -> None:
     """Measure one runner in this process; one JSON line to standard output."""
-    from flows.prefect_environment import prepare
+    from flows.orchestration.environment import prepare
 
     prepare(str(arguments.folder / "home"), verbose=False)
     on_ray = arguments.child == "ray" or (arguments.child == "sample" and arguments.workers)

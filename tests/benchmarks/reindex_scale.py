@@ -24,7 +24,7 @@ from PIL import Image
 
 from tests.benchmarks.make_muge import write_muge
 
-COMMAND = [sys.executable, "-c", "from flows.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from flows.command.app import main; main()"]
 EVERY = 300
 """Of so many rows one is replaced, one removed and one added: 1 % in all."""
 QUERIES, IMAGES = "MR_valid_queries.jsonl", "MR_valid_imgs.tsv"

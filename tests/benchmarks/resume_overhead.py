@@ -27,21 +27,21 @@ from tests.search.library import build
 
 PARTS = {
     "checksums and markers": (
-        "tasks.encode.stages.mark_complete",
-        "tasks.encode.stages.completed",
+        "tasks.encode.stage.stages.mark_complete",
+        "tasks.encode.stage.stages.completed",
         "tasks.sparse.stages.mark_complete",
         "tasks.sparse.stages.completed",
         "tasks.dataset.shards.mark_complete",
-        "tasks.index_stages.completed",
+        "tasks.index.stages.completed",
     ),
     "ledgers": (
-        "tasks.index_stages.write_ledger",
-        "tasks.index_stages.ledger_of",
-        "tasks.index_stages.read_ledger",
-        "tasks.index_stages.document_digests",
-        "tasks.index_checks.read_ledger",
+        "tasks.index.stages.write_ledger",
+        "tasks.index.stages.ledger_of",
+        "tasks.index.stages.read_ledger",
+        "tasks.index.stages.document_digests",
+        "tasks.index.verification.read_ledger",
     ),
-    "pieces": ("tasks.encode.pieces.Pieces.write", "tasks.encode.pieces.Pieces.remove"),
+    "pieces": ("tasks.encode.stage.pieces.Pieces.write", "tasks.encode.stage.pieces.Pieces.remove"),
 }
 
 

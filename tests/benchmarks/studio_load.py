@@ -18,10 +18,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from tasks.index_run import IndexRun
+from tasks.index.documents import collection_spec, read_documents
+from tasks.index.run import IndexRun
 from tasks.records import Document, Float32
 from tasks.settings import Settings
-from tasks.store.documents import collection_spec, read_documents
 from tasks.store.open import close_shared_stores, shared_store
 from tasks.work.collections import save_record
 from tests.deployments.collection import index_dataset, settings_in

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.records import CollectionSpec, Document, Float32, Query
-from tasks.store.zvec import ZvecStore
+from tasks.store.zvec.store import ZvecStore
 
 NAME = "scale"
 TERMS = 20_000

@@ -16,7 +16,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from tests.campaign.children import STAGES, Zygote
 from tests.campaign.scenario import Scenario, Tally, small_disk
-from tests.encode.models import make_model
+from tests.encode.model.models import make_model
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.loopback import loopback_allowed
 

@@ -136,9 +136,9 @@ def main() -> None:
 
 def _import_everything() -> None:
     """Import what runs need, without starting any thread: zvec does, so it is not among them."""
-    for name in ("flows.reindex_dataset", "tasks.encode.encoder", "tasks.sparse.bm25"):
+    for name in ("flows.reindex_dataset", "tasks.encode.model.encoder", "tasks.sparse.bm25"):
         importlib.import_module(name)
-    for name in ("tasks.store.dashvector", "torch"):
+    for name in ("tasks.store.dashvector.store", "torch"):
         importlib.import_module(name)
     sys.modules["torch"].set_num_threads(1)
     sys.modules["tasks.sparse.bm25"].tokenize("预热")  # reads its dictionary
@@ -182,8 +182,10 @@ def without_prefect() -> None:
     """
     from prefect.utilities.annotations import quote
 
-    from flows import filling, index_dataset, reindex_dataset
-    from tasks import index_stages, prefect_tasks
+    from flows import index_dataset, reindex_dataset
+    from tasks import prefect_tasks
+    from tasks.index import operation as filling
+    from tasks.index import stages as index_stages
 
     os.environ.pop("PREFECT_API_URL", None)  # aliases of the service lie in the work folder
 
@@ -246,7 +248,7 @@ def _quick_store() -> Any:
 
     from pydantic import SecretStr
 
-    from tasks.store.dashvector import DashVectorStore
+    from tasks.store.dashvector.store import DashVectorStore
     from tests.servers.fixtures import QUICK
 
     options = replace(QUICK, batch_documents=8)

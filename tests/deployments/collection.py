@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tasks.index_run import IndexRun
+from tasks.index.run import IndexRun
 from tasks.settings import Settings, load_settings
 from tasks.store.open import close_shared_stores
 from tasks.work.collections import CollectionRecord

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from deployments.production.definitions import ROOT
-from flows.run_states import WITH_REJECTS
+from flows.orchestration.states import WITH_REJECTS
 from tests.deployments.machines import Machine
 
 SAVE_BLOCK = """

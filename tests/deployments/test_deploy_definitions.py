@@ -11,7 +11,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from deployments.production.definitions import Definitions, absolute, read_definitions
-from flows.run_states import WITH_REJECTS
+from flows.orchestration.states import WITH_REJECTS
 from tasks import prefect_tasks
 from tasks.errors import UsageError
 from tasks.settings import load_deploy_settings, load_settings

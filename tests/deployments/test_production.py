@@ -29,7 +29,7 @@ kept.__enter__()
 
 SAVE_BLOCK = """
 from pydantic import SecretStr
-from flows.dashvector_credentials import DashVectorCredentials
+from flows.orchestration.blocks import DashVectorCredentials
 block = DashVectorCredentials(api_key=SecretStr({key!r}), endpoint=SecretStr({endpoint!r}))
 block.save({name!r}, overwrite=True)
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.encode.models import TinyModel, make_model
+from tests.encode.model.models import TinyModel, make_model
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.dataset.shards import Plan, plan_shards
-from tasks.encode.embeddings import EmbeddingWriter, embedding_schema
+from tasks.encode.stage.embeddings import EmbeddingWriter, embedding_schema
 from tasks.evaluate import exact
 from tasks.evaluate.exact import ExactSearch, QueryVectors, search_exactly
+from tasks.index.documents import DocumentParts
 from tasks.records import Float32, ModelInfo, SparseVector
 from tasks.sparse.stages import SCHEMA
-from tasks.store.documents import DocumentParts
 from tasks.work.folder import Folder
 from tasks.work.parquet import writing_parquet
 from tests.dataset.rows import LIMIT, RowsReader, row

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tasks.errors import QueryError
 from tasks.evaluate.filters import KINDS, read_filter
+from tasks.index.documents import collection_spec
 from tasks.records import Document, FieldValue, Query
 from tasks.store.contract import VectorStore
-from tasks.store.documents import collection_spec
-from tasks.store.zvec import ZvecStore
+from tasks.store.zvec.store import ZvecStore
 from tests.servers.fixtures import ServedStore
 
 NAME = "filters"

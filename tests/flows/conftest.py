@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from tasks.store.open import close_shared_stores
-from tests.encode.models import make_model
+from tests.encode.model.models import make_model
 from tests.servers.fixtures import dashvector_server  # noqa: F401  (a fixture)
 
 WORDS = ("红色连衣裙", "蓝色帽子", "绿色的包", "黄色雨伞", "白色球鞋")
@@ -85,7 +85,7 @@ def run_muge(
     """The command as a person starts it; its output must never hold a traceback."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
     done = subprocess.run(
-        [sys.executable, "-c", "from flows.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from flows.command.app import main; main()", *arguments],
         cwd=cwd,
         env={**kept, "HOME": str(cwd), **environment},
         capture_output=True,

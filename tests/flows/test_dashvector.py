@@ -11,9 +11,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from pydantic import SecretStr
 
-from flows.dashvector_credentials import DashVectorCredentials
 from flows.evaluate_search import evaluate_search
 from flows.index_dataset import index_dataset
+from flows.orchestration.blocks import DashVectorCredentials
 from flows.search_images import search_images
 from tasks.errors import CollectionRecordError, StoreError, UsageError
 from tasks.prefect_tasks import QUOTA

@@ -112,7 +112,7 @@ def test_the_same_output_as_on_a_disk(
 
 CHILD = """
 import sys
-import tasks.encode.stages as stages
+import tasks.encode.stage.stages as stages
 mark = stages.mark_complete
 def slowly(folder, output, **counts):  # leaves time to be killed in the middle
     import time

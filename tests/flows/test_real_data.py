@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
+from flows.command.app import app
 from flows.index_dataset import index_dataset
 from tasks.dataset import modelscope
 from tasks.inspect import cost
@@ -24,7 +24,7 @@ from tasks.work.folder import Folder
 from tasks.work.rejects import read_rejects
 from tests.dataset.muge_files import picture_line, query_line, write_lines, write_muge
 from tests.dataset.rows import write_parquet
-from tests.encode.models import make_model
+from tests.encode.model.models import make_model
 from tests.flows.conftest import WORDS, Muge
 from tests.servers.hub import Fault, Hub, using
 

@@ -19,7 +19,7 @@ from tasks.report.inspection import profile_tables
 from tasks.settings import load_settings
 from tests.dataset.muge_files import picture_line, query_line, write_lines
 from tests.dataset.rows import RowsReader, row
-from tests.encode.models import make_model
+from tests.encode.model.models import make_model
 
 
 @pytest.fixture(autouse=True)

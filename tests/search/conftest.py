@@ -9,7 +9,7 @@ import pytest
 from tasks.settings import Settings, load_settings
 from tasks.store.open import close_shared_stores
 from tests.encode.conftest import one_thread
-from tests.encode.models import make_model
+from tests.encode.model.models import make_model
 from tests.search.library import build, make_pictures
 
 __all__ = ["one_thread"]

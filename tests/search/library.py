@@ -7,10 +7,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from tasks import index_stages
-from tasks.index_checks import verify_filled
-from tasks.index_request import check_request
-from tasks.index_run import Filling, IndexRun
+from tasks.index import stages as index_stages
+from tasks.index.request import check_request
+from tasks.index.run import Filling, IndexRun
+from tasks.index.verification import verify_filled
 from tasks.settings import Settings
 from tasks.work.collections import CollectionRecord
 

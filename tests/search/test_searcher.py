@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.encode.encoder import load_encoder
+from tasks.encode.model.encoder import load_encoder
 from tasks.errors import CollectionRecordError, QueryError, WorkFolderError
+from tasks.index.documents import collection_spec
 from tasks.search.questions import Question
 from tasks.search.searcher import Searcher, answers, as_json, open_searcher
 from tasks.search.stages import search
 from tasks.settings import Settings
 from tasks.sparse.bm25 import train_bm25
-from tasks.store.documents import collection_spec
 from tasks.store.open import close_shared_stores, shared_store
 from tasks.work.collections import find_record, require_record, save_record
 from tasks.work.folder import Folder
 from tasks.work.markers import mark_complete
-from tests.encode.models import make_model
+from tests.encode.model.models import make_model
 from tests.search.conftest import settings_in
 from tests.search.library import COUNT, WORDS, build, make_pictures
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tasks.errors import StoreError
 from tasks.records import CollectionSpec, Document
-from tasks.store.dashvector import DashVectorStore
+from tasks.store.dashvector.store import DashVectorStore
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.dashvector_faults import Fault
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from tasks.store.dashvector import DashVectorStore
-from tasks.store.dashvector_options import DashVectorOptions
+from tasks.store.dashvector.options import DashVectorOptions
+from tasks.store.dashvector.store import DashVectorStore
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.loopback import loopback_allowed
 from tests.servers.s3 import S3Server, s3_server

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.records import CollectionSpec
 from tasks.store.contract import VectorStore
-from tasks.store.zvec import ZvecStore
+from tasks.store.zvec.store import ZvecStore
 from tests.servers.fixtures import ServedStore, dashvector_server, dashvector_store
 from tests.store.samples import DOCUMENTS
 

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.errors import UsageError
 from tasks.store.open import open_store
-from tasks.store.zvec import ZvecStore
+from tasks.store.zvec.store import ZvecStore
 
 
 def test_zvec_takes_a_folder(tmp_path: Path) -> None:

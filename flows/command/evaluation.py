@@ -1,0 +1,74 @@
+"""What `muge evaluate` prints and writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flows.command.output import print_json, show, write_page
+from tasks.evaluate.gate import check_quality
+from tasks.evaluate.result import Evaluation, as_json
+from tasks.report.evaluation_page import render_evaluation_page
+from tasks.report.evaluation_views import ends_of, evaluation_view, protocol_words
+from tasks.report.terminal import metrics_table
+
+
+def write_evaluation_page(path: Path, measured: Evaluation) -> None:
+    """The report as one HTML file; `WorkFolderError` if it cannot be written."""
+    write_page(path, render_evaluation_page(evaluation_view(measured)))
+
+
+def show_evaluation(measured: Evaluation, in_json: bool) -> None:
+    """The numbers to standard output, as one JSON object or as tables."""
+    if in_json:
+        print_json(as_json(measured))
+        return
+    print(protocol_words(measured)[1])
+    if not measured.metrics:
+        return
+    counts = f"{measured.queries} queries, {measured.gallery} images"
+    title = f"{counts}, exact search, 95 % intervals"
+    show(
+        metrics_table(
+            measured.metrics,
+            alpha=measured.alpha,
+            title=title,
+            intervals=ends_of(measured.intervals),
+        )
+    )
+    show(metrics_table(measured.through_store, alpha=measured.alpha, title="through the store"))
+    print(f"ann recall@10: {measured.ann_recall:.4f}")
+    _show_directions(measured)
+    _show_sweep(measured)
+
+
+def hold(baseline: Mapping[str, Any], measured: Evaluation, max_drop: float) -> None:
+    """Print how the numbers changed to standard error; raises `QualityDropError` if too far."""
+    found = check_quality(baseline, as_json(measured), max_drop)
+    lowest = min(found, key=lambda change: (change.now or 0.0) - change.then, default=None)
+    print(f"not worse than the baseline; the lowest: {lowest}", file=sys.stderr)
+
+
+def _show_directions(measured: Evaluation) -> None:
+    for name, found in measured.directions.items():
+        values = {"dense": {metric: i.value for metric, i in found.metrics.items()}}
+        title = f"{name.replace('_', ' ')}: {found.asked} pictures, {found.candidates} candidates"
+        show(metrics_table(values, alpha=1.0, title=title))
+
+
+def _show_sweep(measured: Evaluation) -> None:
+    sweep = measured.sweep
+    if sweep is None:
+        return
+    table = {
+        f"{name} {sweep.best[name]:g}" if name in sweep.best else name: {
+            metric: interval.value for metric, interval in found.items()
+        }
+        for name, found in sweep.reported.items()
+    }
+    title = f"alpha chosen on {sweep.chosen_on} queries, reported on the other {sweep.reported_on}"
+    show(metrics_table(table, alpha=measured.alpha, title=title))
+    verdict = "wins" if sweep.normalisation_wins else "does not win"
+    print(f"normalising the scores {verdict} on the queries that nothing was chosen on")

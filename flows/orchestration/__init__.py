@@ -1,0 +1,1 @@
+"""How stages run under Prefect and Ray."""

@@ -1,0 +1,1 @@
+"""Models: bytes and texts to vectors."""

@@ -1,0 +1,234 @@
+"""Pixels and texts to vectors, with one loaded model."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tasks.encode.model.checkpoint import fill, read_weights
+from tasks.encode.model.describe import model_info
+from tasks.encode.model.device import choose_device
+from tasks.encode.model.fp8 import use_fp8
+from tasks.encode.model.kernels import Kernels, prepare_tower
+from tasks.encode.model.layout import WEIGHTS_FILE, ModelLayout, read_layout, read_vocabulary
+from tasks.encode.model.locate import ModelFolder, locate_model
+from tasks.encode.model.memory import BatchLimit, batch_within
+from tasks.encode.model.pending import PendingVectors, begin
+from tasks.encode.model.precision import TYPES, Format, Precision, choose_format
+from tasks.encode.model.resnet import fold_norms
+from tasks.encode.model.streams import count_streams, cpu_streams
+from tasks.encode.model.tokenizer import TextTokenizer
+from tasks.encode.model.towers import ChineseClip
+from tasks.records import Float32, ModelInfo, Uint8
+
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+"""Of CLIP's training pictures, channels R, G, B, on a scale of 0 to 1."""
+
+_TOKENS_A_CALL = {"cpu": 1024}
+_TOKENS_A_CALL_ELSEWHERE = 32_768
+
+
+class Encoder:
+    """One model on one device, safe to use from several threads.
+
+    All vectors are float32 with L2 norm 1; the dot product of two of them is their cosine.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        model: ChineseClip,
+        tokenizer: TextTokenizer,
+        device: torch.device,
+        format: Format = "fp32",
+        kernels: Kernels = "eager",
+    ) -> None:
+        """`model` holds its weights on `device`, in the type of `format`."""
+        self.info = info
+        self.device = str(device)
+        self.format = format
+        self._place = device
+        self._type = TYPES[format]
+        self._kernels = kernels
+        self._model = model.requires_grad_(False).eval()
+        self._parameters = {"text": _count(model.text), "image": _count(model.vision)}
+        fold_norms(model.vision)
+        self._vision = prepare_tower(self._model.vision, kernels, device)
+        self._tokenizer = tokenizer
+        self._mean = torch.tensor(PIXEL_MEAN, device=device)
+        self._deviation = torch.tensor(PIXEL_DEVIATION, device=device)
+        self._images, self._texts = BatchLimit(), BatchLimit()
+        self._measuring = threading.Lock()
+        self._batches_within: dict[int, int] = {}
+
+    @property
+    def way(self) -> str:
+        """On what kind of device and how it works: with another one vectors differ in their last
+        digits."""
+        return f"{self._place.type}-{self.format}-{self._kernels}"
+
+    def parameters(self) -> dict[str, int]:
+        """How many numbers each tower holds."""
+        return dict(self._parameters)
+
+    def batch_images(self, asked: int, budget: int) -> int:
+        """How many pictures to encode at once: `asked`, or if that is 0 what a budget of so many
+        bytes of a GPU's memory allows (a fixed number elsewhere)."""
+        if asked:
+            return asked
+        with self._measuring:  # memory would be counted together
+            if budget not in self._batches_within:
+                side = self.info.resolution
+                found = batch_within(budget, self._place, side, self._try_images)
+                self._batches_within[budget] = found
+            return self._batches_within[budget]
+
+    def _try_images(self, rows: int) -> None:
+        side = self.info.resolution
+        with torch.inference_mode():
+            self._features(torch.zeros(rows, side, side, 3, dtype=torch.uint8, device=self._place))
+
+    def encode_images(self, pixels: Uint8) -> Float32:
+        """(N, R, R, 3) uint8 RGB pixels, as `decode_image` gives them, to vectors (N, D).
+
+        All N go through the model at once, or in halves where the device's memory is too small.
+        Raises `ValueError` for another shape or type.
+        """
+        side = self.info.resolution
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (side, side, 3):
+            raise ValueError(
+                f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 (N, {side}, {side}, 3)"
+            )
+        if len(pixels) == 0:
+            return self._nothing()
+        batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+        vectors: Float32 = self._encode_pixels(batch.to(self._place)).cpu().numpy()
+        return vectors
+
+    def begin_images(self, pixels: Tensor) -> PendingVectors:
+        """Start encoding (N, R, R, 3) uint8 pixels in main memory, and do not wait for it; for
+        streams of batches, of which `at_once` should be begun.
+
+        The pixels must stay as they are until the vectors are there.
+        """
+        return begin(pixels, self._place, lambda: self._copies, self._encode_pixels)
+
+    @property
+    def at_once(self) -> int:
+        """How many batches the device has use for at the same time."""
+        return count_streams() if self._place.type == "cpu" else 2
+
+    @cached_property
+    def _copies(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self._place)  # type: ignore[no-untyped-call]
+
+    def _encode_pixels(self, pixels: Tensor) -> Tensor:
+        """(N, R, R, 3) uint8 on the device to vectors (N, D) float32 on the device."""
+        with torch.inference_mode():
+            return self._images.run(len(pixels), lambda a, b: _unit(self._features(pixels[a:b])))
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        # Four bytes a pixel instead of one would cross to the device if this were done before.
+        batch = (pixels.float() / 255 - self._mean) / self._deviation
+        return self._vision(batch.permute(0, 3, 1, 2).to(self._type))
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """Texts to vectors (N, D) in the same order; longer texts are cut at 50 tokens."""
+        if len(texts) == 0:
+            return self._nothing()
+        tokens = [self._tokenizer.encode(text) for text in texts]
+        vectors = np.empty((len(texts), self.info.dimension), np.float32)
+        batches = list(self._batches(tokens))
+        encode = cpu_streams().map if self._place.type == "cpu" and len(batches) > 1 else map
+        parts = encode(lambda rows: self._encode_tokens([tokens[row] for row in rows]), batches)
+        with torch.inference_mode():
+            vectors[[row for rows in batches for row in rows]] = (
+                torch.cat(list(parts)).cpu().numpy()
+            )
+        return vectors
+
+    def _batches(self, tokens: list[list[int]]) -> Iterator[list[int]]:
+        """Row numbers by length of text, so many that they are a budget of tokens when padded to
+        the longest of the batch."""
+        budget = _TOKENS_A_CALL.get(self._place.type, _TOKENS_A_CALL_ELSEWHERE)
+        batch: list[int] = []
+        for row in sorted(range(len(tokens)), key=lambda row: len(tokens[row])):
+            if batch and (len(batch) + 1) * len(tokens[row]) > budget:
+                yield batch
+                batch = []
+            batch.append(row)
+        yield batch
+
+    def _encode_tokens(self, tokens: list[list[int]]) -> Tensor:
+        """Token ids of texts, in order of length, to vectors (N, D) float32 on the device."""
+        pad = self._tokenizer.pad
+        longest = len(tokens[-1])
+        padded = [ids + [pad] * (longest - len(ids)) for ids in tokens]
+        ids = torch.tensor(padded, device=self._place)
+        keep = None if len(tokens[0]) == longest else ids != pad
+
+        def forward(start: int, stop: int) -> Tensor:
+            kept = None if keep is None else keep[start:stop]
+            return _unit(self._model.text(ids[start:stop], kept))
+
+        with torch.inference_mode():
+            return self._texts.run(len(ids), forward)
+
+    def _nothing(self) -> Float32:
+        return np.empty((0, self.info.dimension), np.float32)
+
+
+def load_encoder(
+    model: str, device: str = "auto", precision: Precision = "auto", kernels: Kernels = "eager"
+) -> Encoder:
+    """The encoder of a model, loaded once a process for each model file, device and way of working.
+
+    `model` is "sample", a folder, or a ModelScope id; `device` as in `choose_device`, `precision`
+    as in `choose_format`. Raises `ModelError` or `DeviceError`.
+    """
+    place = choose_device(device)
+    with _loading:
+        folder = locate_model(model)
+        layout = read_layout(folder.path)
+        info = model_info(folder, layout)
+        format = choose_format(precision, place, layout)
+        key = (info, layout, str(place), format, kernels)
+        if key not in _loaded:
+            loaded = _load(folder, layout, place, format)
+            tokenizer = TextTokenizer(read_vocabulary(folder.path, layout.text.vocabulary))
+            _loaded[key] = Encoder(info, loaded, tokenizer, place, format, kernels)
+        return _loaded[key]
+
+
+_loading = threading.Lock()
+_loaded: dict[tuple[ModelInfo, ModelLayout, str, Format, Kernels], Encoder] = {}
+
+
+def _load(
+    folder: ModelFolder, layout: ModelLayout, device: torch.device, format: Format
+) -> ChineseClip:
+    weights = folder.path / WEIGHTS_FILE
+    model = ChineseClip(layout)
+    read = read_weights(weights, mapped=folder.revision != "")  # a hub's files never change
+    fill(model, read, weights, device, TYPES[format])
+    if format == "fp8":
+        use_fp8(model)
+    return model
+
+
+def _count(tower: nn.Module) -> int:
+    tensors = itertools.chain(tower.parameters(), tower.buffers())  # of 8 bits: buffers
+    return sum(tensor.numel() for tensor in tensors)
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Features (N, D) of any type to float32 vectors of L2 norm 1."""
+    return F.normalize(features.float(), dim=-1)

@@ -1,0 +1,1 @@
+"""The encode stages: shards to Parquet, and what is not encoded again."""

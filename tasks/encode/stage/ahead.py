@@ -1,0 +1,102 @@
+"""Reading and decoding ahead of the model, in other threads, as far as there is room."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from typing import TypeVar
+
+from tasks.dataset.catalog import CatalogEntry
+from tasks.encode.model.pixels import DecodedPicture, decode_picture, picture_png
+from tasks.encode.stage.clock import Clock
+from tasks.encode.stage.plan import ImageStage
+
+T = TypeVar("T")
+Decoding = tuple[CatalogEntry, "Future[DecodedPicture]"]
+
+_END = object()
+
+
+@contextmanager
+def decoded_ahead(
+    pictures: Iterable[tuple[CatalogEntry, bytes]],
+    resolution: int,
+    stage: ImageStage,
+    room: int,
+    clock: Clock,
+) -> Iterator[Iterator[Decoding]]:
+    """Pictures in order with their decoding begun; at most `room` are ahead of who takes them.
+
+    What goes wrong while reading is raised where its picture would be taken.
+    """
+    pool = _decoders(stage.decoders)
+
+    def begun() -> Iterator[Decoding]:
+        stream = iter(pictures)
+        while True:
+            with clock.timing("read_busy"):
+                item = next(stream, None)
+            if item is None:
+                return
+            yield item[0], pool.submit(_decode, item[1], resolution, stage, clock)
+
+    with ahead(begun(), room) as items:
+        yield items
+
+
+@lru_cache(maxsize=4)
+def _decoders(threads: int) -> ThreadPoolExecutor:
+    """One pool a process: shards that are encoded at the same time share the cores."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="decode")
+
+
+def _decode(data: bytes, resolution: int, stage: ImageStage, clock: Clock) -> DecodedPicture:
+    began = time.thread_time()
+    try:
+        picture = decode_picture(data, resolution, stage.max_pixels, stage.longest, stage.draft)
+        if stage.picture == "png":
+            picture = replace(picture, thumbnail=picture_png(data, stage.max_pixels))
+        return picture
+    finally:
+        clock.add("decode_busy", time.thread_time() - began)
+
+
+@contextmanager
+def ahead(items: Iterator[T], room: int) -> Iterator[Iterator[T]]:
+    """Items made by another thread, which ends with the block."""
+    made: queue.SimpleQueue[T | BaseException | object] = queue.SimpleQueue()
+    free = threading.Semaphore(room)
+    stopped = threading.Event()
+
+    def make() -> None:
+        try:
+            for item in items:
+                made.put(item)
+                free.acquire()
+                if stopped.is_set():
+                    return
+            made.put(_END)
+        except BaseException as error:
+            made.put(error)
+
+    def taken() -> Iterator[T]:
+        while (item := made.get()) is not _END:
+            if isinstance(item, BaseException):
+                raise item
+            free.release()
+            yield item  # type: ignore[misc]
+
+    thread = threading.Thread(target=make, name="read", daemon=True)
+    thread.start()
+    try:
+        yield taken()
+    finally:
+        stopped.set()
+        free.release()
+        thread.join()

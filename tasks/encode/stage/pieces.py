@@ -1,0 +1,168 @@
+"""Pieces: what was made of a part since the last piece, written now and then beside it.
+
+A run that is killed loses what it made since its last piece. The next one takes the rows of the
+pieces and goes on behind them with the very same batches, so that the part becomes, byte for
+byte, what an undisturbed run writes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.encode.stage.embeddings import EmbeddingWriter, GroupWriter
+from tasks.records import Float32, Reject
+from tasks.work.folder import Folder
+from tasks.work.markers import completed, fingerprint, mark_complete
+from tasks.work.rejects import storable
+
+PICTURES_A_GROUP = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Finished rows of a part in order: `vectors` (N, D) float32, `pictures` as encoded bytes
+    (None if none are kept); and the rejects among them. `entries` counts what the part is made of,
+    from its start to behind these."""
+
+    ids: list[str]
+    hashes: list[str]
+    vectors: Float32
+    pictures: list[bytes | None] | None
+    rejects: tuple[Reject, ...]
+    entries: int
+
+
+class Pieces:
+    """The pieces of one part, `<place>/<part>-<key>-00000.parquet` and so on; `made_of` is all that
+    their rows and the ends of their batches depend on."""
+
+    def __init__(self, folder: Folder, place: str, part: str, **made_of: str | int) -> None:
+        self._folder = folder
+        self._place = place
+        self._part = part
+        self._key = fingerprint(**made_of)
+        self._next = 0
+
+    def read(self) -> Iterator[Rows]:
+        """What is there complete and without a gap."""
+        while completed(self._folder, self._name) is not None:
+            rows = _read(self._folder, self._name)
+            self._next += 1
+            yield rows
+
+    def write(self, rows: Sequence[Rows]) -> None:
+        """One more piece."""
+        _write(self._folder, self._name, rows)
+        mark_complete(self._folder, self._name, entries=rows[-1].entries)
+        self._next += 1
+
+    def remove(self) -> None:
+        """Delete all pieces of the part, whatever they were made of."""
+        for name in self._folder.names(self._place):
+            if name.startswith(f"{self._part}-"):
+                self._folder.remove(f"{self._place}/{name}")
+
+    @property
+    def _name(self) -> str:
+        return f"{self._place}/{self._part}-{self._key}-{self._next:05d}.parquet"
+
+
+class PartWriter:
+    """Writes the rows of one part in order, and every `seconds` what came since as a piece."""
+
+    def __init__(
+        self,
+        vectors: EmbeddingWriter,
+        pictures: GroupWriter | None,
+        pieces: Pieces,
+        seconds: float,
+    ) -> None:
+        self._vectors = vectors
+        self._pictures = pictures
+        self._pieces = pieces
+        self._seconds = seconds
+        self._since: list[Rows] = []
+        self._last = time.monotonic()
+        self.rejects: list[Reject] = []
+        self.entries = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return self._vectors.rows
+
+    def resume(self) -> int:
+        """Take the rows of an earlier run's pieces; returns how many entries are behind them."""
+        for rows in self._pieces.read():
+            self._add(rows)
+        self._last = time.monotonic()
+        return self.entries
+
+    def write(self, rows: Rows) -> None:
+        """Append rows; `rows.entries` must grow."""
+        self._add(rows)
+        self._since.append(rows)
+        if time.monotonic() - self._last >= self._seconds:
+            self._pieces.write(self._since)
+            self._since = []
+            self._last = time.monotonic()
+
+    def flush(self) -> None:
+        """Write what is left of the last row groups."""
+        for writer in (self._vectors, self._pictures):
+            if writer is not None:
+                writer.flush()
+
+    def _add(self, rows: Rows) -> None:
+        self.rejects += rows.rejects
+        self.entries = rows.entries
+        if not rows.ids:
+            return
+        self._vectors.write(rows.ids, rows.hashes, rows.vectors)
+        if self._pictures is not None:
+            assert rows.pictures is not None
+            self._pictures.add([pa.array(rows.ids), pa.array(rows.pictures, pa.binary())])
+
+
+def _write(folder: Folder, name: str, several: Sequence[Rows]) -> None:
+    rejects = [
+        {key: storable(value) for key, value in asdict(reject).items()}
+        for rows in several
+        for reject in rows.rejects
+    ]
+    vectors = np.concatenate([rows.vectors for rows in several])
+    columns = {
+        "id": pa.array([i for rows in several for i in rows.ids], pa.string()),
+        "hash": pa.array([h for rows in several for h in rows.hashes], pa.string()),
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
+    }
+    if several[0].pictures is not None:
+        pictures = [p for rows in several for p in rows.pictures or ()]
+        columns["picture"] = pa.array(pictures, pa.binary())
+    said = {"rejects": json.dumps(rejects), "entries": str(several[-1].entries)}
+    with folder.writing(name) as handle:
+        table = pa.table(columns).replace_schema_metadata(said)
+        pq.write_table(table, handle, compression="none", use_dictionary=False)
+
+
+def _read(folder: Folder, name: str) -> Rows:
+    with folder.reading(name) as handle:
+        table = pq.read_table(handle).combine_chunks()
+    said = table.schema.metadata
+    vectors = table.column("vector").combine_chunks()
+    flat = vectors.flatten().to_numpy(zero_copy_only=False)
+    return Rows(
+        ids=table.column("id").to_pylist(),
+        hashes=table.column("hash").to_pylist(),
+        vectors=flat.reshape(len(table), vectors.type.list_size),
+        pictures=table.column("picture").to_pylist() if "picture" in table.column_names else None,
+        rejects=tuple(Reject(**reject) for reject in json.loads(said[b"rejects"])),
+        entries=int(said[b"entries"]),
+    )

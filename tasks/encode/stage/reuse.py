@@ -1,0 +1,152 @@
+"""Reuse: what an earlier run encoded is found by the hash of its content, and not encoded again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import pyarrow.parquet as pq
+
+from tasks.dataset.shards import find_plan, read_entries, read_queries
+from tasks.encode.stage.embeddings import read_embeddings
+from tasks.encode.stage.known import KnownImage
+from tasks.records import Float32, Shard
+from tasks.work.folder import Folder
+from tasks.work.markers import completed, fingerprint, mark_complete
+from tasks.work.rejects import payload_hash
+from tasks.work.scratch import scratch_table
+
+_ENCODED = "CREATE TABLE encoded (hash TEXT PRIMARY KEY, source INTEGER, part TEXT) WITHOUT ROWID;"
+
+
+@dataclass(frozen=True, slots=True)
+class Encodings:
+    """What a run encoded: folder of the run in the work folder, and in it the folders of image
+    embeddings, pictures kept for people ("" if none) and query embeddings."""
+
+    run: str
+    images: str
+    pictures: str
+    texts: str
+
+
+def plan_reuse(
+    work: Folder, own: Encodings, shards: Sequence[Shard], parts: int, sources: Sequence[Encodings]
+) -> str:
+    """Write for every shard and query part of the run of `own` which parts of the sources have
+    something of it; returns the folder of those lists, "" if there is no source."""
+    sources = [s for s in sources if (s.run, s.images) != (own.run, own.images)]
+    if not sources:
+        return ""
+    folder, name = work.sub(own.run), f"reuse-{fingerprint(sources=[asdict(s) for s in sources])}"
+    if completed(folder, f"{name}/sources.json") is not None:
+        return name
+    with scratch_table("index", _ENCODED) as db:
+        for number, source in enumerate(sources):
+            for part, hashes in _encoded_images(work, source):
+                _add(db, number, part, hashes)
+        for shard in shards:
+            hashes = [entry.hash for entry in read_entries(folder, shard)]
+            folder.write_json(f"{name}/images/{shard.part}.json", _parts_of(db, hashes))
+    with scratch_table("index", _ENCODED) as db:
+        for number, source in enumerate(sources):
+            for part, hashes in _encoded_texts(work, source):
+                _add(db, number, part, hashes)
+        for each in range(parts):
+            hashes = [payload_hash(text.encode()) for _, text in read_queries(folder, each)]
+            folder.write_json(f"{name}/texts/part-{each:05d}.json", _parts_of(db, hashes))
+    folder.write_json(f"{name}/sources.json", [asdict(source) for source in sources])
+    mark_complete(folder, f"{name}/sources.json", sources=len(sources))
+    return name
+
+
+def known_images(work: Folder, run: str, reuse: str, shard: Shard) -> dict[str, KnownImage]:
+    """What is known of a shard's pictures, by content hash; memory: one shard."""
+    if not reuse:
+        return {}
+    folder = work.sub(run)
+    wanted = {entry.hash for entry in read_entries(folder, shard)}
+    found: dict[str, KnownImage] = {}
+    for source, part in _listed(folder, reuse, f"images/{shard.part}.json"):
+        found.update(_read_images(work, source, part, wanted - found.keys()))
+    return found
+
+
+def known_of_part(work: Folder, source: Encodings, part: str) -> dict[str, KnownImage]:
+    """Everything that one part holds, by content hash; {} if it is torn."""
+    return dict(_read_images(work, source, part, None))
+
+
+def known_texts(work: Folder, run: str, reuse: str, part: int) -> Mapping[str, Float32]:
+    """The vectors (D,) float32 known of a part's queries, by the hash of the text."""
+    if not reuse:
+        return {}
+    folder = work.sub(run)
+    wanted = {payload_hash(text.encode()) for _, text in read_queries(folder, part)}
+    found: dict[str, Float32] = {}
+    for source, name in _listed(folder, reuse, f"texts/part-{part:05d}.json"):
+        output = f"{source.texts}/{name}.parquet"
+        if completed(work.sub(source.run), output) is None:
+            continue
+        for _, hashes, vectors in read_embeddings(work.sub(source.run), output):
+            found |= {h: v for h, v in zip(hashes, vectors, strict=True) if h in wanted}
+    return found
+
+
+def _read_images(
+    work: Folder, source: Encodings, part: str, wanted: set[str] | None
+) -> Iterator[tuple[str, KnownImage]]:
+    """(hash, what is known) of the wanted pictures of one part (None: all); nothing of a torn
+    one."""
+    folder, images = work.sub(source.run), f"{source.images}/{part}.parquet"
+    pictures = f"{source.pictures}/{part}.parquet" if source.pictures else None
+    if not all(completed(folder, name) for name in filter(None, (images, pictures))):
+        return
+    kept = _pictures(folder, pictures) if pictures else {}
+    for ids, hashes, vectors in read_embeddings(folder, images):
+        for image_id, digest, vector in zip(ids, hashes, vectors, strict=True):
+            if wanted is None or digest in wanted:
+                yield digest, KnownImage(vector, kept.get(image_id))
+
+
+def _pictures(folder: Folder, name: str) -> dict[str, bytes]:
+    with folder.reading(name) as handle:
+        table = pq.read_table(handle)
+    return dict(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
+
+
+def _add(db: sqlite3.Connection, source: int, part: str, hashes: Iterable[str]) -> None:
+    rows = ((digest, source, part) for digest in hashes)
+    db.executemany("INSERT OR IGNORE INTO encoded VALUES (?, ?, ?)", rows)
+
+
+def _parts_of(db: sqlite3.Connection, hashes: Iterable[str]) -> list[tuple[int, str]]:
+    found: set[tuple[int, str]] = set()
+    for digest in hashes:
+        query = "SELECT source, part FROM encoded WHERE hash = ?"
+        found.update(db.execute(query, (digest,)))
+    return sorted(found)
+
+
+def _encoded_images(work: Folder, source: Encodings) -> Iterator[tuple[str, list[str]]]:
+    folder = work.sub(source.run)
+    plan = find_plan(folder)
+    for shard in plan.shards if plan else ():
+        if folder.exists(f"{source.images}/{shard.part}.parquet"):
+            yield shard.part, [entry.hash for entry in read_entries(folder, shard)]
+
+
+def _encoded_texts(work: Folder, source: Encodings) -> Iterator[tuple[str, list[str]]]:
+    folder = work.sub(source.run)
+    plan = find_plan(folder)
+    for part in range(plan.query_parts if plan else 0):
+        if folder.exists(f"{source.texts}/part-{part:05d}.parquet"):
+            hashes = [payload_hash(text.encode()) for _, text in read_queries(folder, part)]
+            yield f"part-{part:05d}", hashes
+
+
+def _listed(folder: Folder, reuse: str, name: str) -> Iterator[tuple[Encodings, str]]:
+    sources = [Encodings(**said) for said in folder.read_json(f"{reuse}/sources.json")]
+    for source, part in folder.read_json(f"{reuse}/{name}"):
+        yield sources[source], part

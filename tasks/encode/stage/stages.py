@@ -1,0 +1,230 @@
+"""The encode stages: a shard's pictures, or a part of the queries, to Parquet."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.dataset.catalog import CatalogEntry
+from tasks.encode.stage.clock import Clock
+from tasks.encode.stage.embeddings import EmbeddingWriter, GroupWriter, embedding_schema
+from tasks.encode.stage.known import KnownImage
+from tasks.encode.stage.pieces import PICTURES_A_GROUP, PartWriter, Pieces, Rows
+from tasks.encode.stage.plan import Encoded, ImageStage
+from tasks.index.freed import give_back
+from tasks.records import Float32, Shard
+from tasks.work.folder import Folder
+from tasks.work.markers import Marker, completed, fingerprint, mark_complete
+from tasks.work.parquet import writing_parquet
+from tasks.work.rejects import payload_hash, write_rejects
+
+if TYPE_CHECKING:
+    from tasks.encode.model.encoder import Encoder
+
+PICTURE_SCHEMA = pa.schema([("image_id", pa.string()), ("picture", pa.binary())])
+QUERIES_A_GROUP = 4096
+"""Texts that are sorted by length together: their batches depend on nothing outside."""
+
+__all__ = ["Encoded", "ImageStage", "encode_image_shard", "encode_query_part", "image_shard_done"]
+
+
+def encode_image_shard(
+    folder: Folder,
+    shard: Shard,
+    entries: Callable[[], Sequence[CatalogEntry]],
+    read: Callable[[Sequence[CatalogEntry]], Iterable[tuple[CatalogEntry, bytes]]],
+    stage: ImageStage,
+    load: Callable[[], Encoder],
+    advance: Callable[[int], None] = lambda _: None,
+    known: Callable[[], Mapping[str, KnownImage]] = lambda: {},
+    again: bool = False,
+) -> Encoded:
+    """Decode and encode each picture of a shard once; does nothing if it is done.
+
+    Writes `<images>/<part>.parquet` (embeddings) and `<pictures>/<part>.parquet` (thumbnails), each
+    with its marker, and rejects of pictures that cannot be decoded; goes on behind the pieces that
+    a killed run left. Pictures whose content hash is in `known` are neither read nor encoded; one
+    that is known without its thumbnail, where one is kept, is encoded anew. `entries`, `read`,
+    `load` and `known` are called only if there is work. With `again` a part that is done is written
+    anew, from what is known and what can be decoded by now.
+    """
+    done = None if again else image_shard_done(folder, shard, stage)
+    if done is not None:
+        advance(shard.images)
+        return Encoded(done.counts["rows"], done.counts["rejects"], 0)
+    work = _ImageWork(folder, shard, entries(), stage, load(), known())
+    with ExitStack() as open_files:
+        part = work.open_part(open_files)
+        advance(part.resume())
+        fresh, clock = work.encode(read, part, advance)
+        part.flush()
+    images, thumbnails = _outputs(shard, stage)
+    write_rejects(folder, f"{stage.images}-{shard.part}", part.rejects)
+    if thumbnails is not None:
+        mark_complete(folder, thumbnails, rows=part.rows)
+    mark_complete(folder, images, rows=part.rows, rejects=len(part.rejects))
+    work.pieces.remove()
+    give_back()
+    return Encoded(part.rows, len(part.rejects), fresh, clock.seconds)
+
+
+def image_shard_done(folder: Folder, shard: Shard, stage: ImageStage) -> Marker | None:
+    """The marker of a shard's embeddings if they and its thumbnails are complete."""
+    images, thumbnails = _outputs(shard, stage)
+    if thumbnails is not None and completed(folder, thumbnails) is None:
+        return None
+    return completed(folder, images)
+
+
+def encode_query_part(
+    folder: Folder,
+    part: str,
+    queries: Iterable[tuple[int, str]],
+    texts: str,
+    load: Callable[[], Encoder],
+    advance: Callable[[int], None] = lambda _: None,
+    known: Callable[[], Mapping[str, Float32]] = lambda: {},
+    checkpoint: float = 10.0,
+) -> Encoded:
+    """Encode one part of the queries to `<texts>/<part>.parquet`; does nothing if it is done.
+
+    Texts whose hash is in `known` (to a vector (D,) float32) are not encoded. Goes on behind the
+    pieces that a killed run left; every `checkpoint` seconds there is one.
+    """
+    output = f"{texts}/{part}.parquet"
+    done = completed(folder, output)
+    if done is not None:
+        advance(done.counts["rows"])
+        return Encoded(done.counts["rows"], 0, 0)
+    encoder, before, clock = load(), known(), Clock()
+    schema = embedding_schema("query_id", encoder.info, encoder.format)
+    pieces = Pieces(folder, f"{texts}/pieces", part, made_by=encoder.way, known=_names(before))
+    fresh = 0
+    with writing_parquet(folder, output, schema, dictionary=False) as file:
+        writer = PartWriter(EmbeddingWriter(file), None, pieces, checkpoint)
+        advance(writer.resume())
+        stream = itertools.islice(queries, writer.entries, None)
+        while group := list(itertools.islice(stream, QUERIES_A_GROUP)):
+            with clock.timing("model_busy"):
+                rows, new = _encode_texts(encoder, group, before, writer.entries)
+            with clock.timing("write_busy"):
+                writer.write(rows)
+            advance(len(group))
+            fresh += new
+        writer.flush()
+    mark_complete(folder, output, rows=writer.rows)
+    pieces.remove()
+    give_back()
+    return Encoded(writer.rows, 0, fresh, clock.seconds)
+
+
+class _ImageWork:
+    """One shard's pictures and what they go through."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        shard: Shard,
+        entries: Sequence[CatalogEntry],
+        stage: ImageStage,
+        encoder: Encoder,
+        known: Mapping[str, KnownImage],
+    ) -> None:
+        self._folder, self._shard, self._stage = folder, shard, stage
+        self._entries, self._encoder = entries, encoder
+        usable = (e.hash for e in entries if _is_usable(known.get(e.hash), stage))
+        self._known = {digest: known[digest] for digest in usable}
+        self._batch = encoder.batch_images(stage.batch, stage.memory)
+        self.pieces = Pieces(
+            folder,
+            f"{stage.images}/pieces",
+            shard.part,
+            shard=shard.fingerprint,
+            pictures=stage.pictures,
+            batch=self._batch,
+            made_by=encoder.way,
+            known=_names(self._known),
+        )
+
+    def open_part(self, files: ExitStack) -> PartWriter:
+        """The writer of both outputs, which appear when `files` is closed without an error."""
+        images, thumbnails = _outputs(self._shard, self._stage)
+        schema = embedding_schema("image_id", self._encoder.info, self._encoder.format)
+        vectors = files.enter_context(
+            writing_parquet(self._folder, images, schema, dictionary=False)
+        )
+        pictures = None
+        if thumbnails is not None:
+            file = files.enter_context(  # pictures are compressed already
+                writing_parquet(self._folder, thumbnails, PICTURE_SCHEMA, "none", dictionary=False)
+            )
+            pictures = GroupWriter(file, PICTURES_A_GROUP)
+        return PartWriter(EmbeddingWriter(vectors), pictures, self.pieces, self._stage.checkpoint)
+
+    def encode(
+        self,
+        read: Callable[[Sequence[CatalogEntry]], Iterable[tuple[CatalogEntry, bytes]]],
+        part: PartWriter,
+        advance: Callable[[int], None],
+    ) -> tuple[int, Clock]:
+        """Do what `part` does not have yet; returns how many pictures were encoded."""
+        from tasks.encode.model.pending import PixelBuffers
+        from tasks.encode.stage.ahead import decoded_ahead
+        from tasks.encode.stage.pipeline import encode_batches, fill_batches
+
+        fresh, clock, first = 0, Clock(), part.entries
+        wanted = [e for e in self._entries[first:] if e.hash not in self._known]
+        size = min(self._batch, max(1, len(wanted)))
+        side = self._encoder.info.resolution
+        # one is filled, one has its vectors written, and the others are in the device
+        buffers = PixelBuffers(self._encoder.at_once + 2, size, side, self._encoder.device)
+
+        def write(rows: Rows, new: int) -> None:
+            nonlocal fresh
+            done = rows.entries - part.entries
+            part.write(rows)
+            advance(done)
+            fresh += new
+
+        with decoded_ahead(read(wanted), side, self._stage, 2 * size, clock) as decoded:
+            batches = fill_batches(self._entries, first, self._known, decoded, buffers, size, clock)
+            keep = self._stage.picture is not None
+            encode_batches(batches, self._encoder, buffers, write, keep, clock)
+        return fresh, clock
+
+
+def _encode_texts(
+    encoder: Encoder,
+    group: Sequence[tuple[int, str]],
+    known: Mapping[str, Float32],
+    before: int,
+) -> tuple[Rows, int]:
+    """The rows of a group of queries, and how many texts were encoded."""
+    hashes = [payload_hash(text.encode()) for _, text in group]
+    new = [number for number, digest in enumerate(hashes) if digest not in known]
+    vectors = np.empty((len(group), encoder.info.dimension), np.float32)
+    vectors[new] = encoder.encode_texts([group[number][1] for number in new])
+    for number, digest in enumerate(hashes):
+        if digest in known:
+            vectors[number] = known[digest]
+    ids = [str(query_id) for query_id, _ in group]
+    return Rows(ids, hashes, vectors, None, (), before + len(group)), len(new)
+
+
+def _is_usable(known: KnownImage | None, stage: ImageStage) -> bool:
+    return known is not None and (stage.picture is None or known.thumbnail is not None)
+
+
+def _names(known: Mapping[str, object]) -> str:
+    """What is known decides which rows share a batch."""
+    return fingerprint(hashes=sorted(known))
+
+
+def _outputs(shard: Shard, stage: ImageStage) -> tuple[str, str | None]:
+    thumbnails = f"{stage.pictures}/{shard.part}.parquet" if stage.picture else None
+    return f"{stage.images}/{shard.part}.parquet", thumbnails

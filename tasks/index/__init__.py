@@ -1,0 +1,1 @@
+"""One index run: what is asked, planned, encoded, sent, noted and verified."""

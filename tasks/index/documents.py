@@ -1,0 +1,184 @@
+"""Documents: what a shard's embeddings, BM25 vectors, queries and pictures become in a store."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tasks.dataset.catalog import CatalogEntry
+from tasks.dataset.shards import read_entries
+from tasks.encode.stage.embeddings import read_embeddings
+from tasks.errors import WorkFolderError
+from tasks.records import (
+    CollectionInfo,
+    CollectionSpec,
+    Document,
+    FieldType,
+    FieldValue,
+    Float32,
+    Shard,
+    SparseVector,
+)
+from tasks.sparse.stages import DocumentForm, document_texts, read_sparse
+from tasks.work.folder import Folder
+from tasks.work.rejects import payload_hash
+
+FIELDS: dict[str, FieldType] = {
+    "image_id": "int",
+    "query": "str",
+    "query_id": "int",
+    "queries": "int",
+    "picture": "str",
+}
+"""image_id; query: all queries of the document, one a line ("" if none); query_id: the first
+(-1 if none); queries: how many; picture: as the option says ("" if none)."""
+
+NO_QUERY = -1
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentParts:
+    """The folders (in the run's folder) that a document is put together from; `pictures` is None
+    where a document's picture is its position in the data set (`uri`) or nothing."""
+
+    form: DocumentForm
+    images: str
+    sparse: str
+    pictures: str | None
+    picture_is_position: bool
+
+
+def collection_fields(largest_id: int) -> dict[str, FieldType]:
+    """The fields of a collection whose ids go up to `largest_id`: ids beyond 32 bits, as those
+    made from file names are, need DashVector's `long`."""
+    ids: FieldType = "int" if largest_id < 1 << 31 else "long"
+    return {**FIELDS, "image_id": ids, "query_id": ids}
+
+
+def collection_spec(
+    name: str, dimension: int, largest_id: int = 0, there: CollectionInfo | None = None
+) -> CollectionSpec:
+    """The schema of a collection of images; of one that is there already, with its `long` fields,
+    which hold small ids as well."""
+    fields = collection_fields(largest_id)
+    if there is not None:
+        long = {name for name, kind in there.spec.fields.items() if kind == "long"}
+        fields |= {name: "long" for name, kind in fields.items() if kind == "int" and name in long}
+    return CollectionSpec(name, dimension, fields)
+
+
+def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterator[Document]:
+    """The documents of a shard, in order; pictures that were rejected have none."""
+    sparse = dict(read_sparse(folder, f"{parts.sparse}/{shard.part}.parquet"))
+    entries = {str(e.image_id): e for e in read_entries(folder, shard)}
+    pictures = _pictures(folder, shard, parts, entries)
+    for image_id, vector in _vectors(folder, f"{parts.images}/{shard.part}.parquet"):
+        entry = entries[image_id]
+        of, picture = next(pictures, ("", ""))
+        if of != image_id:
+            raise WorkFolderError(
+                f"{folder.url}/{parts.pictures}/{shard.part}.parquet has image {of or 'none'}, the "
+                f"embeddings have {image_id} there; delete {parts.pictures} and run again"
+            )
+        for number, (document_id, text) in enumerate(document_texts(entry, parts.form)):
+            yield Document(
+                id=document_id,
+                vector=vector,
+                sparse=sparse[document_id],
+                fields=_fields(entry, number, text, picture, parts.form),
+            )
+
+
+def document_digests(folder: Folder, shard: Shard, parts: DocumentParts) -> dict[str, str]:
+    """(document id, digest) of a shard's documents in order: the digest covers the row that the
+    document is made of; model and options are the affair of `IndexRun.form`."""
+    with folder.reading(f"{parts.images}/{shard.part}.parquet") as handle:
+        images = set(pq.read_table(handle, columns=["image_id"]).column(0).to_pylist())
+    return {
+        document_id: digest
+        for entry in read_entries(folder, shard)
+        if str(entry.image_id) in images
+        for document_id, digest in _digests(entry, parts)
+    }
+
+
+def possible_documents(folder: Folder, shard: Shard, form: DocumentForm) -> Iterator[str]:
+    """The ids of all documents that the rows of a shard can become, rejected pictures too."""
+    for entry in read_entries(folder, shard):
+        for document_id, _ in document_texts(entry, form):
+            yield document_id
+
+
+def _digests(entry: CatalogEntry, parts: DocumentParts) -> Iterator[tuple[str, str]]:
+    position = entry.position if parts.picture_is_position else ""
+    for number, (document_id, text) in enumerate(document_texts(entry, parts.form)):
+        ids = entry.query_ids if parts.form == "image" else entry.query_ids[number : number + 1]
+        row = json.dumps([entry.hash, ids, text, position], ensure_ascii=False)
+        yield document_id, payload_hash(row.encode())
+
+
+def read_scored_parts(
+    folder: Folder, shard: Shard, parts: DocumentParts, size: int
+) -> Iterator[tuple[list[str], Float32, list[SparseVector]]]:
+    """(ids, vectors (N, D), sparse vectors) of a shard's documents, at most `size` at a time: what
+    a score is made of, without fields."""
+    sparse = dict(read_sparse(folder, f"{parts.sparse}/{shard.part}.parquet"))
+    entries = {str(e.image_id): e for e in read_entries(folder, shard)}
+    documents = (
+        (document_id, vector)
+        for image_id, vector in _vectors(folder, f"{parts.images}/{shard.part}.parquet")
+        for document_id, _ in document_texts(entries[image_id], parts.form)
+    )
+    while piece := list(itertools.islice(documents, size)):
+        ids = [document_id for document_id, _ in piece]
+        yield ids, np.stack([vector for _, vector in piece]), [sparse[i] for i in ids]
+
+
+def read_fields(
+    folder: Folder, shard: Shard, form: DocumentForm
+) -> Iterator[tuple[str, dict[str, FieldValue]]]:
+    """(document id, its fields without the picture) of all that the rows of a shard can become,
+    rejected pictures too."""
+    for entry in read_entries(folder, shard):
+        for number, (document_id, text) in enumerate(document_texts(entry, form)):
+            fields = _fields(entry, number, text, "", form)
+            yield document_id, {name: v for name, v in fields.items() if name != "picture"}
+
+
+def _fields(
+    entry: CatalogEntry, number: int, text: str, picture: str, form: DocumentForm
+) -> dict[str, FieldValue]:
+    query_ids = entry.query_ids
+    return {
+        "image_id": entry.image_id,
+        "query": text,
+        "query_id": query_ids[number] if query_ids else NO_QUERY,
+        "queries": len(query_ids) if form == "image" else min(1, len(query_ids)),
+        "picture": picture,
+    }
+
+
+def _vectors(folder: Folder, name: str) -> Iterator[tuple[str, Float32]]:
+    for ids, _, vectors in read_embeddings(folder, name):
+        yield from zip(ids, vectors, strict=True)
+
+
+def _pictures(
+    folder: Folder, shard: Shard, parts: DocumentParts, entries: dict[str, CatalogEntry]
+) -> Iterator[tuple[str, str]]:
+    """(image_id, picture field) of each embedded image, in order."""
+    if parts.pictures is None:
+        for ids, _, _ in read_embeddings(folder, f"{parts.images}/{shard.part}.parquet"):
+            for image_id in ids:
+                yield image_id, entries[image_id].position if parts.picture_is_position else ""
+        return
+    with folder.reading(f"{parts.pictures}/{shard.part}.parquet") as handle:
+        for batch in pq.ParquetFile(handle).iter_batches(256):
+            for line in batch.to_pylist():
+                yield line["image_id"], base64.b64encode(line["picture"]).decode()

@@ -1,0 +1,69 @@
+"""Whether a collection's record agrees with what a run makes, and where the two differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tasks.errors import CollectionRecordError
+from tasks.index.run import IndexRun
+from tasks.records import CollectionInfo
+from tasks.work.collections import CollectionRecord, find_record
+
+
+def as_recorded(run: IndexRun) -> IndexRun:
+    """The run as the record of its collection has it: of the same data that is indexed already, it
+    goes on with the BM25 statistics that were kept when the data changed."""
+    options = run.settings
+    record = find_record(run.work, options.store_uri, options.collection)
+    if record is None or record.data_fingerprint != run.plan.fingerprint:
+        return run
+    return replace(run, kept=record.kept)
+
+
+def agree(
+    run: IndexRun, record: CollectionRecord | None, found: CollectionInfo | None
+) -> CollectionRecord | None:
+    """The record to go on with, or None to start anew.
+
+    It names the model, data set and run folder of this run: they are equal to what it was made
+    with, though they may have moved.
+    Raises `CollectionRecordError` if the collection holds something else than this run makes.
+    """
+    name = run.settings.collection
+    if found is None:
+        return None
+    if record is None:
+        raise CollectionRecordError(
+            f"collection {name!r} exists in {run.settings.store_uri} but {run.settings.work_url} "
+            f"has no record of how it was made; use --replace to build it anew, another "
+            f"--collection, or the --work-dir it was made with"
+        )
+    if record.made_of == run.made_of:
+        return replace(
+            record,
+            model=run.model,
+            dataset=run.plan.dataset,
+            run=run.plan.folder,
+            stages=run.stages,
+        )
+    raise CollectionRecordError(
+        f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
+        f"it anew, or another --collection"
+    )
+
+
+def differences(run: IndexRun, record: CollectionRecord) -> str:
+    """What a collection was made with where it differs from what the run makes, for people."""
+    now = run.new_record()
+    pairs = {
+        "model": (record.model.name, now.model.name),
+        "dimension": (record.model.dimension, now.model.dimension),
+        "weights": (record.model.weights[:12], now.model.weights[:12]),
+        "data set": (record.dataset, now.dataset),
+        "data": (record.data_fingerprint, now.data_fingerprint),
+        "document": (record.document, now.document),
+        "picture": (record.picture, now.picture),
+        "partition": (record.partition, now.partition),
+    }
+    said = [f"{what} {old} (now {new})" for what, (old, new) in pairs.items() if old != new]
+    return ", ".join(said) or "other options of preprocessing, pictures or BM25"

@@ -1,0 +1,53 @@
+"""What an index run is asked for: what cannot work is refused before anything is read."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from tasks.dataset.reader import open_reader
+from tasks.encode.model.describe import describe_model
+from tasks.errors import UsageError
+from tasks.records import ModelInfo
+from tasks.settings import Settings
+from tasks.sparse.options import sparse_options
+from tasks.store.open import check_address
+from tasks.work.collections import check_name
+from tasks.work.folder import Folder
+
+
+def check_request(dataset: str, settings: Settings) -> ModelInfo:
+    """Refuse at once what cannot work: data set, names, store's address, work folder, model,
+    device.
+
+    Raises `UsageError` (a child) or `WorkFolderError`; returns the model's description.
+    """
+    open_reader(dataset)
+    check_name(settings.collection)
+    check_name(settings.partition, "partition")
+    check_address(settings.store_uri)
+    Folder(settings.work_url).check_writable()
+    sparse_options(settings)
+    check_runner(settings.runner)
+    # auto and cpu are always there, and torch is slow to load; Ray's nodes have their own devices
+    if settings.runner == "threads" and settings.device not in ("auto", "cpu"):
+        from tasks.encode.model.device import choose_devices
+
+        choose_devices(settings.device)
+    return describe_model(settings.model)
+
+
+def check_runner(runner: str) -> None:
+    """Raise `UsageError` if the extra that a runner needs is not installed."""
+    if runner == "ray" and not (find_spec("ray") and find_spec("prefect_ray")):
+        raise UsageError("--runner ray needs the extra [ray]: pip install 'muge-search[ray]'")
+
+
+def check_gate(strategy: str, gate_queries: str | None, max_drop: float | None) -> None:
+    """Raise `UsageError` if a comparison is asked for where no second collection is built."""
+    given = {"--gate-queries": gate_queries or None, "--max-drop": max_drop}
+    for option, value in given.items():
+        if strategy == "in-place" and value is not None:
+            raise UsageError(
+                f"{option} {value} belongs to --strategy blue-green: in place there is no second "
+                f"collection to compare with; add that option, or leave {option} out"
+            )

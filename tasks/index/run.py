@@ -1,0 +1,254 @@
+"""One index run: what its outputs are called, and what they are made of."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tasks.dataset.shards import Plan
+from tasks.encode.stage.reuse import Encodings
+from tasks.encode.stage.stages import ImageStage
+from tasks.encode.stage.workers import decoders_at_once
+from tasks.index.documents import DocumentParts, collection_fields
+from tasks.records import ModelInfo
+from tasks.settings import Settings
+from tasks.sparse import bm25, tokens
+from tasks.sparse.options import SparseOptions, sparse_options
+from tasks.work.collections import CollectionRecord
+from tasks.work.folder import Folder
+from tasks.work.markers import fingerprint
+
+
+@dataclass(frozen=True)
+class IndexRun:
+    """A planned data set, a model and the options: all that an output's name depends on.
+
+    `kept` is the hash of BM25 statistics to go on with, "" to count them over this data. `reuse` is
+    the folder that says where pictures and queries were encoded before, "" if nowhere;
+    `retry_rejects`: pictures that could not be decoded before are tried again.
+    """
+
+    settings: Settings
+    plan: Plan
+    model: ModelInfo
+    kept: str = ""
+    reuse: str = ""
+    retry_rejects: bool = False
+
+    @property
+    def work(self) -> Folder:
+        """The work folder."""
+        return Folder(self.settings.work_url)
+
+    @property
+    def folder(self) -> Folder:
+        """The folder of this data set in the work folder."""
+        return self.work.sub(self.plan.folder)
+
+    @property
+    def image_stage(self) -> ImageStage:
+        """Outputs and options of encoding pictures."""
+        options = self.settings
+        kind = options.picture if options.picture in ("jpeg", "png") else None
+        side = options.thumbnail_pixels if kind == "jpeg" else None
+        made_of = {**self._picture_options, "limits": self._limits, "version": 2}
+        return ImageStage(
+            images=f"images-{self._images}",
+            pictures=f"pictures-{fingerprint(**made_of)}" if kind else "",
+            picture=kind,
+            longest=side,
+            max_pixels=options.max_image_pixels,
+            batch=options.batch_images,
+            decoders=decoders_at_once(options.decoders or self._cpus),
+            memory=options.batch_memory_mb << 20,
+            draft=options.jpeg_draft,
+            checkpoint=options.checkpoint_seconds,
+        )
+
+    @property
+    def _picture_options(self) -> dict[str, Any]:
+        kind = self.settings.picture
+        side = self.settings.thumbnail_pixels if kind == "jpeg" else None
+        return {"kind": kind, "side": side, **self._draft}
+
+    @property
+    def _picture_form(self) -> str:
+        """Equal means that the pictures kept for people are the same."""
+        return fingerprint(**self._picture_options, version=2)
+
+    @property
+    def _cpus(self) -> int:
+        """The CPUs that one shard may use; 0: all of the machine."""
+        return max(1, round(self.settings.ray_cpus)) if self.settings.runner == "ray" else 0
+
+    @property
+    def _images(self) -> str:
+        return fingerprint(dtype="float32", limits=self._limits, **self._model_identity)
+
+    @property
+    def _limits(self) -> dict[str, int]:
+        """What decides which pictures are taken: images and thumbnails have the same rows."""
+        return {"max_pixels": self.settings.max_image_pixels}
+
+    @property
+    def _model_identity(self) -> dict[str, Any]:
+        return {
+            "weights": self.model.weights,
+            "dimension": self.model.dimension,
+            "preprocessing": self.model.preprocessing,
+            **({} if self.settings.precision == "auto" else {"precision": self.settings.precision}),
+            **self._draft,
+        }
+
+    @property
+    def _draft(self) -> dict[str, bool]:
+        return {"draft": True} if self.settings.jpeg_draft else {}
+
+    @property
+    def texts(self) -> str:
+        """Folder of the query embeddings."""
+        return f"texts-{fingerprint(dtype='float32', **self._model_identity)}"
+
+    @property
+    def _sparse(self) -> str:
+        kept = {"kept": self.kept} if self.kept else {}
+        return fingerprint(**self._sparse_form, **kept)
+
+    @property
+    def _sparse_form(self) -> dict[str, Any]:
+        return {
+            "tokens": tokens.VERSION,
+            "k1": bm25.K1,
+            "b": bm25.B,
+            "document": self.settings.document,
+            **self.sparse_options.fingerprint(),
+        }
+
+    @cached_property
+    def sparse_options(self) -> SparseOptions:
+        """How texts are cut and counted, read once a run."""
+        return sparse_options(self.settings)
+
+    @property
+    def bm25(self) -> str:
+        """File of the BM25 statistics."""
+        return f"bm25-{self._sparse}.json"
+
+    @property
+    def sparse(self) -> str:
+        """Folder of the documents' BM25 vectors."""
+        return f"sparse-{self._sparse}"
+
+    @property
+    def parts(self) -> DocumentParts:
+        """What documents are put together from."""
+        return DocumentParts(
+            form=self.settings.document,
+            images=self.image_stage.images,
+            sparse=self.sparse,
+            pictures=self.image_stage.pictures or None,
+            picture_is_position=self.settings.picture == "uri",
+        )
+
+    @property
+    def made_of(self) -> str:
+        """Fingerprint of data, model and document options: equal means equal documents."""
+        return fingerprint(
+            data=self.plan.fingerprint,
+            images=self.image_stage.images,
+            pictures=self.image_stage.pictures or self.settings.picture,
+            positions=self.plan.folder if self.settings.picture == "uri" else "",
+            sparse=self._sparse,
+            document=self.settings.document,
+            partition=self.settings.partition,
+            fields=collection_fields(self.plan.counts.largest_id),
+        )
+
+    @property
+    def form(self) -> str:
+        """Fingerprint of model and document options: documents of two runs fit into one collection
+        if it is equal, and are equal if their rows are."""
+        options = self.settings
+        return fingerprint(
+            images=self._model_identity,
+            picture=self._picture_form,
+            sparse=self._sparse_form,
+            document=options.document,
+            partition=options.partition,
+        )
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """What a search or evaluation needs of this run's folder."""
+        return {
+            "images": self.image_stage.images,
+            "encoding_form": fingerprint(**self._model_identity),
+            "pictures": self.image_stage.pictures,
+            "picture_form": self._picture_form,
+            "texts": self.texts,
+            "bm25": self.bm25,
+            "sparse": self.sparse,
+        }
+
+    @property
+    def own_encodings(self) -> Encodings:
+        """Where this run keeps what it encodes."""
+        stage = self.image_stage
+        return Encodings(self.plan.folder, stage.images, stage.pictures, self.texts)
+
+    def encodings(self, record: CollectionRecord) -> Encodings | None:
+        """What this run need not encode again of what a collection was made of; None if that was
+        encoded in another way, or has no pictures like those kept here."""
+        then, now = record.stages, self.stages
+        must_agree = ["encoding_form", *(["picture_form"] if now["pictures"] else [])]
+        if any(then.get(name) != now[name] for name in must_agree):
+            return None
+        return Encodings(record.run, then["images"], then.get("pictures", ""), then["texts"])
+
+    def upserts(self, record: CollectionRecord, changes: str = "") -> str:
+        """Folder that says what the store holds: anew for each collection, each time it is created,
+        and each list of changes that is made to it."""
+        made = {"made_of": self.made_of, "incarnation": record.incarnation, "changes": changes}
+        return f"upserts-{fingerprint(**made)}"
+
+    def new_record(self) -> CollectionRecord:
+        """The record of a collection that this run starts to fill."""
+        options = self.settings
+        return CollectionRecord(
+            collection=options.collection,
+            store=options.store_uri,
+            partition=options.partition,
+            status="building",
+            incarnation=uuid.uuid4().hex,
+            model=self.model,
+            dataset=self.plan.dataset,
+            data_fingerprint=self.plan.fingerprint,
+            made_of=self.made_of,
+            run=self.plan.folder,
+            stages=self.stages,
+            bm25="",
+            document=options.document,
+            picture=options.picture,
+            counts={},
+            form=self.form,
+            kept=self.kept,
+        )
+
+
+@dataclass(frozen=True)
+class Filling:
+    """A collection that a run fills: with all its documents, or with the `changes` that a folder of
+    the run's lists."""
+
+    run: IndexRun
+    record: CollectionRecord
+    changes: str = ""
+
+    @property
+    def held(self) -> str:
+        """Folder of the ledgers: what the store holds of each shard."""
+        if self.record.made_of == self.run.made_of and self.record.held and not self.changes:
+            return self.record.held
+        return self.run.upserts(self.record, self.changes)

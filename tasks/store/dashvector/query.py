@@ -1,0 +1,126 @@
+"""Queries to DashVector: weights on the way there, exact parts of the score on the way back.
+
+Hybrid score (the service's documentation of sparse vectors): dense dot product plus sparse dot
+product, where the query alone is weighted: dense by alpha, sparse by 1 - alpha.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.records import Document, FieldValue, Hit, HitGroup, Query
+from tasks.store.checks import QuerySides
+from tasks.store.dashvector import sdk
+
+SCORE_TOLERANCE = 1e-3
+MAX_GROUPS_WITH_VECTORS = 64
+MAX_GROUP_HITS_WITH_VECTORS = 16
+Fetch = Callable[[Sequence[str]], Mapping[str, Document]]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """A query as it is sent: dense (D,) float64 already times alpha, sparse times 1 - alpha.
+
+    A side that is not asked is zeros, or nothing: the service wants a dense vector always.
+    """
+
+    dense: npt.NDArray[np.float64]
+    sparse: dict[int, float]
+
+    def parts(self, vector: Sequence[float], sparse: Mapping[int, float]) -> tuple[float, float]:
+        """Dense and sparse part of a document's score."""
+        # not a BLAS product: equal vectors must score equally, to the last bit
+        dense = float((self.dense * np.asarray(vector, dtype=np.float64)).sum())
+        shared = self.sparse.keys() & sparse.keys()
+        return dense, math.fsum(self.sparse[term] * sparse[term] for term in shared)
+
+
+def weigh(sides: QuerySides, dimension: int) -> Weighted:
+    """Multiply both sides of a query by their weights."""
+    dense = np.zeros(dimension)
+    if sides.dense is not None:
+        dense = sides.dense_weight * sides.dense.astype(np.float64)
+    sparse = {term: sides.sparse_weight * value for term, value in (sides.sparse or {}).items()}
+    return Weighted(dense, sparse)
+
+
+def query_arguments(query: Query, weighted: Weighted, *more_fields: str) -> dict[str, Any]:
+    """Arguments that the SDK's query and group-by share; `more_fields` come back too."""
+    fields = sorted({*query.output_fields, *more_fields}) if query.output_fields else None
+    return {
+        "vector": weighted.dense.tolist(),
+        "sparse_vector": weighted.sparse or None,
+        "filter": (query.filter or "").strip() or None,
+        "partition": query.partition,
+        "output_fields": fields,
+    }
+
+
+def hits(docs: Iterable[sdk.Doc], query: Query, weighted: Weighted, fetch: Fetch) -> list[Hit]:
+    """Hits with the exact parts of their scores, best first, ties by id.
+
+    The parts are computed from the documents' vectors. Where an answer has no vectors, or they do
+    not give the service's score (an answer without sparse vectors), they are fetched.
+    """
+    docs = list(docs)
+    parts = {doc.id: _parts(doc, weighted) for doc in docs}
+    unclear = [doc.id for doc in docs if not _agrees(parts[doc.id], doc.score)]
+    if unclear:
+        for document in fetch(unclear).values():
+            parts[document.id] = weighted.parts(document.vector.tolist(), document.sparse)
+    found = [_hit(doc, parts[doc.id], query) for doc in docs]
+    return sorted(found, key=lambda hit: (-hit.score, hit.id))
+
+
+def vectors_come_with(groups: int, per_group: int) -> bool:
+    """Whether the service sends vectors with so many groups and hits of each."""
+    return groups <= MAX_GROUPS_WITH_VECTORS and per_group <= MAX_GROUP_HITS_WITH_VECTORS
+
+
+def groups(
+    found: Iterable[Any], query: Query, weighted: Weighted, fetch: Fetch, group_by: str
+) -> list[HitGroup]:
+    """Groups of hits, the group with the best hit first; documents without a value have none.
+
+    A group is named by its documents' value, because how the service writes, say, true is its own.
+    """
+    made = [
+        HitGroup(str(value), tuple(hits(group.docs, query, weighted, fetch)))
+        for group in found
+        if group.docs and (value := group.docs[0].fields.get(group_by)) is not None
+    ]
+    return sorted(made, key=lambda group: (-group.hits[0].score, group.hits[0].id))
+
+
+def plain_fields(fields: Mapping[str, Any] | None) -> dict[str, FieldValue]:
+    """Fields that have a value; the service returns the others as None."""
+    return {name: value for name, value in (fields or {}).items() if value is not None}
+
+
+def _parts(doc: sdk.Doc, weighted: Weighted) -> tuple[float, float] | None:
+    if doc.vector is None or len(doc.vector) != len(weighted.dense):
+        return None
+    return weighted.parts(doc.vector, doc.sparse_vector or {})
+
+
+def _agrees(parts: tuple[float, float] | None, score: float) -> bool:
+    return parts is not None and abs(sum(parts) - score) <= SCORE_TOLERANCE * max(1.0, abs(score))
+
+
+def _hit(doc: sdk.Doc, parts: tuple[float, float] | None, query: Query) -> Hit:
+    # deleted between query and fetch: the service's own score is all that is known
+    dense, sparse = parts or (doc.score, 0.0)
+    wanted = query.output_fields
+    fields = {
+        name: value
+        for name, value in plain_fields(doc.fields).items()
+        if wanted is None or name in wanted
+    }
+    return Hit(doc.id, dense + sparse, dense, sparse, fields)

@@ -1,0 +1,228 @@
+"""Models by name: described without torch, loaded once, safe in threads, honest about devices."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.encode.model.describe import PREPROCESSING, describe_model, hash_file
+from tasks.encode.model.device import available_devices, choose_device
+from tasks.encode.model.encoder import load_encoder
+from tasks.encode.model.locate import locate_model
+from tasks.errors import DeviceError, ModelError
+from tests.encode.model.models import TinyModel
+from tests.servers.hub import Fault, Hub
+
+Tiny = Callable[[str], TinyModel]
+
+
+def test_a_description_needs_files_only(tiny: Tiny) -> None:
+    folder = tiny("vit-l-336").folder
+    info = describe_model(str(folder))
+    weights = (folder / "pytorch_model.bin").read_bytes()
+    assert (info.dimension, info.resolution, info.revision) == (64, 336, "")
+    assert info.weights == hashlib.sha256(weights).hexdigest()
+    assert PREPROCESSING == "squash-bicubic-1/wordpiece-lower-52-1"
+    assert info.preprocessing.startswith(f"{PREPROCESSING}/")
+    assert describe_model(info.name) == info
+    assert load_encoder(str(folder), "cpu").info == info
+
+
+def test_light_modules_do_not_import_torch() -> None:
+    script = (
+        "import sys; import tasks.encode.model.describe, tasks.encode.model.pixels;"
+        "import tasks.encode.model.tokenizer;"
+        "print({'torch', 'modelscope', 'tokenizers', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout.split() == [b"set()"]
+
+
+def test_loading_does_not_import_torchs_compiler(tiny: Tiny) -> None:
+    """It would take 2 of the 4 seconds that a search may take."""
+    script = (
+        "import sys; from tasks.encode.model.encoder import load_encoder;"
+        f"load_encoder({str(tiny('vit-b').folder)!r}, 'cpu').encode_texts(['猫']);"
+        "print({'torch._dynamo', 'sympy', 'modelscope'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True)
+    assert (done.stdout.split(), done.stderr) == ([b"set()"], b"")
+
+
+def test_a_model_is_loaded_once(tiny: Tiny) -> None:
+    folder = tiny("resnet").folder
+    with ThreadPoolExecutor(8) as pool:
+        encoders = set(pool.map(lambda _: load_encoder(str(folder), "cpu"), range(16)))
+    assert len(encoders) == 1
+    assert load_encoder(os.path.relpath(folder), "cpu") in encoders
+
+
+def test_changed_weights_are_another_model(own: Tiny) -> None:
+    folder = own("vit-b").folder
+    first = load_encoder(str(folder), "cpu")
+    state = torch.load(folder / "pytorch_model.bin")["state_dict"]
+    torch.save(
+        {**state, "text_projection": -state["text_projection"]}, folder / "pytorch_model.bin"
+    )
+    second = load_encoder(str(folder), "cpu")
+    assert second.info.weights != first.info.weights
+    np.testing.assert_allclose(second.encode_texts(["猫"]), -first.encode_texts(["猫"]), atol=1e-6)
+
+
+def test_a_hash_follows_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    file.write_bytes(b"one")
+    assert hash_file(file) == hashlib.sha256(b"one").hexdigest()
+    file.write_bytes(b"other")
+    assert hash_file(file) == hashlib.sha256(b"other").hexdigest()
+    assert hash_file(file) == hashlib.sha256(b"other").hexdigest()
+    with pytest.raises(ModelError, match="cannot be read"):
+        hash_file(tmp_path / "none")
+
+
+def test_threads_get_their_own_vectors(tiny: Tiny) -> None:
+    encoder = load_encoder(str(tiny("vit-b").folder), "cpu")
+    texts = [[f"{'猫狗' * size}{number}" for number in range(5)] for size in range(12)]
+    expected = [encoder.encode_texts(batch) for batch in texts]
+    with ThreadPoolExecutor(6) as pool:
+        for vectors, right in zip(pool.map(encoder.encode_texts, texts), expected, strict=True):
+            np.testing.assert_allclose(vectors, right, rtol=0, atol=1e-6)
+
+
+def test_nothing_gives_no_vectors(tiny: Tiny) -> None:
+    encoder = load_encoder(str(tiny("vit-b").folder), "cpu")
+    nothing = np.empty((0, 224, 224, 3), np.uint8)
+    for vectors in (encoder.encode_texts([]), encoder.encode_images(nothing)):
+        assert vectors.shape == (0, 64)
+        assert vectors.dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 224, 224), (224, 224, 3), (1, 64, 64, 3)])
+def test_pixels_of_another_shape_are_refused(tiny: Tiny, shape: tuple[int, ...]) -> None:
+    encoder = load_encoder(str(tiny("vit-b").folder), "cpu")
+    with pytest.raises(ValueError, match=r"expected uint8 \(N, 224, 224, 3\)"):
+        encoder.encode_images(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="float32"):
+        encoder.encode_images(np.zeros((1, 224, 224, 3), np.float32))
+
+
+def test_pixels_may_be_a_view_that_cannot_be_written(tiny: Tiny) -> None:
+    encoder = load_encoder(str(tiny("resnet").folder), "cpu")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    view = pixels[::-1, :, ::-1]
+    view.flags.writeable = False
+    right = encoder.encode_images(np.ascontiguousarray(view))
+    np.testing.assert_array_equal(encoder.encode_images(view), right)
+
+
+def test_auto_takes_a_device_that_is_there() -> None:
+    assert str(choose_device("auto")) == available_devices()[0]
+    assert available_devices()[-1] == "cpu"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7", "mps:3", "tpu", ""])
+def test_a_device_that_is_not_there_is_an_error(tiny: Tiny, device: str) -> None:
+    with pytest.raises(DeviceError, match=rf"'{device}' was asked for.* has: .*cpu"):
+        load_encoder(str(tiny("vit-b").folder), device)
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing", "/no/such/folder", "../none", "./a/b", "a/b/c", "~x", ""]
+)
+def test_a_name_that_means_nothing_is_an_error(name: str) -> None:
+    with pytest.raises(ModelError, match="there is no model"):
+        locate_model(name)
+
+
+HUB_SCRIPT = """
+import dataclasses, json, sys
+from tasks.encode.model.describe import describe_model
+from tasks.errors import ModelError
+for name in sys.stdin:
+    try:
+        answer = dataclasses.asdict(describe_model(name.strip()))
+    except ModelError as error:
+        answer = str(error)
+    print(json.dumps(answer), flush=True)
+"""
+
+
+class HubUser:
+    """A process that describes models, whose ModelScope client talks to one hub alone."""
+
+    def __init__(self, hub: Hub, cache: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HUB_SCRIPT],
+            env={**os.environ, **hub.environment(cache)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+        )
+
+    def describe(self, model: str) -> Any:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{model}\n")
+        return json.loads(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def test_a_hub_model_is_downloaded_once(tiny: Tiny, tmp_path: Path) -> None:
+    with Hub() as hub, closing(HubUser(hub, tmp_path)) as user:
+        hub.add_model("owner/tiny", tiny("vit-b").folder, "master", "v1.0.1")
+        first = user.describe("owner/tiny")
+        assert (first["name"], first["revision"]) == ("owner/tiny", "master")
+        assert first["weights"] == describe_model(str(tiny("vit-b").folder)).weights
+        assert hub.downloads("pytorch_model.bin") == 1
+        assert user.describe("owner/tiny@v1.0.1")["revision"] == "v1.0.1"
+        assert hub.downloads("pytorch_model.bin") == 2
+        assert hub.downloads("README.md") == 0
+
+        hub.requests.clear()
+        assert user.describe("owner/tiny") == first
+        assert hub.requests == []
+
+        next(tmp_path.rglob("vocab.txt")).unlink()
+        assert user.describe("owner/tiny") == first
+        assert user.describe("owner/tiny@v1.0.1")["dimension"] == 64
+        assert hub.downloads("vocab.txt") == 1
+
+        for name in ("owner/none@master", "owner/tiny@v9"):
+            answer = user.describe(name)
+            assert answer.startswith(f"could not download {name}: ")
+            assert answer.endswith("; use --model sample or a local folder")
+            assert "\n" not in answer
+
+
+def test_broken_downloads_are_mended_or_said(tiny: Tiny, tmp_path: Path) -> None:
+    weights = "pytorch_model.bin"
+    with Hub() as hub, closing(HubUser(hub, tmp_path)) as user:
+        hub.add_model("owner/tiny", tiny("vit-b").folder)
+        for fault, said in (
+            (Fault("missing"), weights),
+            (Fault("wrong"), weights),
+        ):
+            hub.faults[weights] = fault
+            answer = user.describe("owner/tiny")
+            assert answer.startswith(f"could not download owner/tiny@master: {said}: ")
+            assert "\n" not in answer
+            assert not list(tmp_path.rglob(weights))
+        hub.faults = {weights: Fault("cut", times=1), "vocab.txt": Fault("slow", 1, seconds=0.2)}
+        assert user.describe("owner/tiny")["dimension"] == 64

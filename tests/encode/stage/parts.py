@@ -1,0 +1,140 @@
+"""A shard of pictures in memory, and what encoding it leaves in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tasks.dataset.catalog import CatalogEntry
+from tasks.encode.model.encoder import Encoder, load_encoder
+from tasks.encode.stage.known import KnownImage
+from tasks.encode.stage.stages import Encoded, ImageStage, encode_image_shard, encode_query_part
+from tasks.records import Float32, Shard
+from tasks.work.folder import Folder
+from tasks.work.rejects import payload_hash
+from tests.encode.model.pictures import saved
+
+STAGE = ImageStage(
+    images="images",
+    pictures="pictures",
+    picture="jpeg",
+    longest=24,
+    max_pixels=10**6,
+    batch=4,
+    decoders=2,
+    checkpoint=0.0,
+)
+QUERIES = [
+    (number, "猫狗红色"[: 1 + number % 4] * (number % 5) + str(number)) for number in range(9000)
+]
+
+
+class Killed(Exception):
+    """A run that ends where it is."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures by their entries; those with a number in `bad` cannot be decoded."""
+
+    entries: list[CatalogEntry]
+    data: dict[int, bytes]
+
+    @property
+    def shard(self) -> Shard:
+        return Shard(0, 1, len(self.entries), "of these pictures")
+
+    def read(self, wanted: Sequence[CatalogEntry]) -> Iterator[tuple[CatalogEntry, bytes]]:
+        for entry in wanted:
+            yield entry, self.data[entry.image_id]
+
+
+def make_pictures(count: int, bad: Sequence[int] = ()) -> Pictures:
+    random = np.random.default_rng(count)
+    data = {}
+    for number in range(count):
+        coarse = random.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        picture = Image.fromarray(coarse).resize((40, 30), Image.Resampling.NEAREST)
+        data[number] = b"not a picture %d" % number if number in bad else saved(picture, "PNG")
+    entries = [
+        CatalogEntry(n, 0, n, f"rows:{n}", payload_hash(data[n]), (), ()) for n in range(count)
+    ]
+    return Pictures(entries, data)
+
+
+def encode(
+    folder: Path,
+    model: Path,
+    pictures: Pictures,
+    stage: ImageStage = STAGE,
+    read: Callable[[Sequence[CatalogEntry]], Iterator[tuple[CatalogEntry, bytes]]] | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+    known: Mapping[str, KnownImage] | None = None,
+) -> Encoded:
+    """Encode the shard in a folder with a model of a folder, on the CPU."""
+    return encode_image_shard(
+        Folder(str(folder)),
+        pictures.shard,
+        lambda: pictures.entries,
+        read or pictures.read,
+        stage,
+        lambda: load(model),
+        advance,
+        lambda: known or {},
+    )
+
+
+def encode_texts(
+    folder: Path,
+    model: Path,
+    queries: Sequence[tuple[int, str]] = QUERIES,
+    advance: Callable[[int], None] = lambda _: None,
+    known: Mapping[str, Float32] | None = None,
+    checkpoint: float = 0.0,
+) -> Encoded:
+    """Encode queries as one part."""
+    return encode_query_part(
+        Folder(str(folder)),
+        "part-00000",
+        iter(queries),
+        "texts",
+        lambda: load(model),
+        advance,
+        lambda: known or {},
+        checkpoint,
+    )
+
+
+def load(model: Path) -> Encoder:
+    return load_encoder(str(model), "cpu", "fp32")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Everything that lies there, by its name."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def dying(after: int) -> Callable[[int], None]:
+    """To be told of progress, and end the run when so many are done."""
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        if done >= after:
+            raise Killed
+
+    return advance
+
+
+def patient(**changes: object) -> ImageStage:
+    """The stage with other options."""
+    return replace(STAGE, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,69 @@
+"""What a person sees of stages: rates of what was made, and no rate where nothing was."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from rich.console import Console
+
+from flows.command.bars import Bars
+from flows.orchestration.runners import StageTimes
+from tasks.work import progress
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def run_stage(total: int, made: int) -> None:
+    with StageTimes().stage("encode_images", total) as count:
+        progress.advancing("encode_images")(total)
+        count(made)
+
+
+def last_line(said: str) -> str:
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said).replace("\r", "\n")
+    return [line for line in plain.splitlines() if line.strip()][-1]
+
+
+@pytest.mark.parametrize("made", [5, 2])
+def test_a_stage_that_made_something_has_a_rate(
+    made: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Bars():
+        run_stage(5, made)
+    assert re.fullmatch(
+        r"encoding images: [\d.]+ s, 5 items, [\d,]+/s", last_line(capsys.readouterr().err)
+    )
+
+
+def test_a_stage_that_had_nothing_to_do_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bars():
+        run_stage(5, 0)
+    said = last_line(capsys.readouterr().err)
+    assert re.fullmatch(r"encoding images: [\d.]+ s, 5 items, already done", said)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_bar_says_so_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Console().is_terminal
+    with Bars():
+        run_stage(5, 0)
+    said = last_line(capsys.readouterr().err)
+    assert "5/5 already done" in said
+    assert "/s" not in said
+
+
+def test_a_failed_stage_is_not_already_done(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        with StageTimes().stage("encode_images", 5):
+            progress.advancing("encode_images")(3)
+            raise OSError("gone")
+
+    with Bars(), pytest.raises(OSError, match="gone"):
+        fail()
+    assert "already done" not in capsys.readouterr().err

@@ -1,0 +1,74 @@
+"""Documents are put together from parts that belong together."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tasks.dataset.reader import stable_id
+from tasks.encode.stage.stages import PICTURE_SCHEMA
+from tasks.errors import WorkFolderError
+from tasks.index.documents import FIELDS, NO_QUERY, DocumentParts, read_documents, read_scored_parts
+from tasks.index.run import IndexRun
+from tasks.store.open import close_shared_stores
+from tasks.work.parquet import writing_parquet
+from tests.search.conftest import model, settings_in
+from tests.search.library import build, make_pictures
+
+__all__ = ["model"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[IndexRun]:
+    """A run over 10 pictures in shards of 8; the last picture has no query."""
+    folder = tmp_path_factory.mktemp("documents")
+    data = make_pictures(folder / "pictures", 10)
+    lines = (data / "queries.jsonl").read_text("utf-8").splitlines()
+    kept = [line for line in lines if '"image_id": 9' not in line]
+    (data / "queries.jsonl").write_text("\n".join(kept), "utf-8")
+    settings = settings_in(folder, model)
+    made, _ = build(f"folder:{data}", settings)
+    yield made
+    close_shared_stores()
+
+
+def test_a_document_of_every_picture(run: IndexRun) -> None:
+    documents = [d for s in run.plan.shards for d in read_documents(run.folder, s, run.parts)]
+    given = [str(number) for number in range(9)]
+    assert [document.id for document in documents] == [*given, str(stable_id("9.png"))]
+    first, last = documents[0], documents[9]
+    assert all(document.fields.keys() == FIELDS.keys() for document in documents)
+    assert (first.fields["query"], first.fields["queries"]) == ("红色连衣裙\n夏天 长款", 2)
+    assert (last.fields["query"], last.fields["query_id"]) == ("", NO_QUERY)
+    assert (last.fields["queries"], dict(last.sparse)) == (0, {})
+    assert all(
+        base64.b64decode(str(d.fields["picture"])).startswith(b"\xff\xd8") for d in documents
+    )
+    assert len({str(d.fields["picture"]) for d in documents}) == 10
+
+
+def test_scored_parts_are_the_same_documents(run: IndexRun) -> None:
+    for shard in run.plan.shards:
+        documents = list(read_documents(run.folder, shard, run.parts))
+        pieces = list(read_scored_parts(run.folder, shard, run.parts, 3))
+        assert [i for ids, _, _ in pieces for i in ids] == [d.id for d in documents]
+        assert [s for _, _, sparse in pieces for s in sparse] == [d.sparse for d in documents]
+        assert all(len(ids) == len(vectors) <= 3 for ids, vectors, _ in pieces)
+
+
+@pytest.mark.parametrize("keep", [slice(0, 7), slice(1, None), slice(None, None, -1), slice(0, 0)])
+def test_pictures_of_other_embeddings_are_refused(run: IndexRun, keep: slice) -> None:
+    shard = run.plan.shards[0]
+    ids = [str(number) for number in range(shard.images)][keep]
+    name = f"spoiled/{shard.part}.parquet"
+    with writing_parquet(run.folder, name, PICTURE_SCHEMA) as file:
+        file.write_table(pa.table([ids, [b"x" for _ in ids]], schema=PICTURE_SCHEMA))
+    parts = run.parts
+    spoiled = DocumentParts(parts.form, parts.images, parts.sparse, "spoiled", False)
+    with pytest.raises(WorkFolderError, match=r"the embeddings have .*delete spoiled") as error:
+        list(read_documents(run.folder, shard, spoiled))
+    assert "\n" not in str(error.value)

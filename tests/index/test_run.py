@@ -1,0 +1,158 @@
+"""An index run never mistakes another run's outputs or collection for its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tasks.errors import CollectionRecordError
+from tasks.index.documents import read_documents
+from tasks.index.run import IndexRun
+from tasks.index.stages import plan
+from tasks.settings import Settings
+from tasks.store.open import close_shared_stores, shared_store
+from tasks.work.folder import Folder
+from tests.dataset.rows import write_parquet
+from tests.search.conftest import model, one_thread, pictures, settings_in
+from tests.search.library import build
+
+__all__ = ["model", "one_thread", "pictures"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, model: Path) -> Iterator[Settings]:
+    yield settings_in(tmp_path, model)
+    close_shared_stores()
+
+
+def changed(settings: Settings, **options: Any) -> Settings:
+    return settings.model_copy(update=options)
+
+
+def picture_fields(run: IndexRun) -> dict[str, object]:
+    documents = (d for s in run.plan.shards for d in read_documents(run.folder, s, run.parts))
+    return {document.id: document.fields["picture"] for document in documents}
+
+
+def test_every_option_that_changes_an_output_changes_its_name(
+    settings: Settings, pictures: Path
+) -> None:
+    found = plan(f"folder:{pictures}", settings)
+
+    def made_of(**options: Any) -> str:
+        from tasks.encode.model.describe import describe_model
+
+        return IndexRun(changed(settings, **options), found, describe_model(settings.model)).made_of
+
+    different = [
+        made_of(),
+        made_of(picture="png"),
+        made_of(picture="uri"),
+        made_of(picture="none"),
+        made_of(thumbnail_pixels=64),
+        made_of(max_image_pixels=1000),
+        made_of(document="pair"),
+        made_of(partition="other"),
+        made_of(precision="bf16"),
+        made_of(jpeg_draft=True),
+    ]
+    assert len(set(different)) == len(different)
+    assert made_of(workers=7, batch_images=3, alpha=0.1) == made_of()
+    assert made_of(decoders=3, checkpoint_seconds=1.0, kernels="compile") == made_of()
+
+
+def test_pictures_belong_to_their_embeddings_whatever_was_run_before(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """A stricter limit rejects a picture; its thumbnails must not serve the run before it."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, side in enumerate((30, 90, 30, 30)):
+        Image.new("RGB", (side, side), (60 * number, 200, 9)).save(folder / f"{number}.png")
+    dataset = f"folder:{folder}"
+    first, _ = build(dataset, settings)
+    before = picture_fields(first)
+    assert len(set(before.values())) == 4
+    strict, _ = build(dataset, changed(settings, max_image_pixels=2000, collection="strict"))
+    assert len(picture_fields(strict)) == 3
+    again, _ = build(dataset, settings)
+    assert picture_fields(again) == before
+    assert picture_fields(strict).items() <= before.items()
+
+
+def test_positions_of_moved_rows_are_not_those_of_the_collection(
+    settings: Settings, pictures: Path, tmp_path: Path
+) -> None:
+    lines = [
+        {"image_id": n, "image": (pictures / f"{n}.png").read_bytes(), "query": str(n)}
+        for n in range(6)
+    ]
+    settings, dataset = changed(settings, picture="uri"), f"parquet:{tmp_path}/data"
+    write_parquet(tmp_path / "data" / "a.parquet", lines)
+    run, _ = build(dataset, settings)
+    assert picture_fields(run)["5"] == "a.parquet:5"
+    write_parquet(tmp_path / "data" / "a.parquet", lines[:3])
+    write_parquet(tmp_path / "data" / "b.parquet", lines[3:])
+    with pytest.raises(CollectionRecordError, match=r"was made with .*--replace"):
+        build(dataset, settings)
+    run, _ = build(dataset, settings, anew=True)
+    assert picture_fields(run)["5"] == "b.parquet:2"
+
+
+def test_moved_rows_of_the_same_content_are_no_other_data(
+    settings: Settings, pictures: Path, tmp_path: Path
+) -> None:
+    lines = [
+        {"image_id": n, "image": (pictures / f"{n}.png").read_bytes(), "query": str(n)}
+        for n in range(6)
+    ]
+    dataset = f"parquet:{tmp_path}/data"
+    write_parquet(tmp_path / "data" / "a.parquet", [*lines, lines[0]])
+    _, before = build(dataset, settings)
+    write_parquet(tmp_path / "data" / "a.parquet", [lines[0], lines[0], *lines[1:]])
+    _, after = build(dataset, settings)
+    assert after.made_of == before.made_of
+    assert after.incarnation == before.incarnation
+    assert Folder(settings.work_url).sub(after.run).exists("shards.json")
+
+
+def test_collections_of_others_are_left_alone(settings: Settings, pictures: Path) -> None:
+    dataset = f"folder:{pictures}"
+    build(dataset, settings)
+    with pytest.raises(CollectionRecordError, match=r"made with document image \(now pair\)"):
+        build(dataset, changed(settings, document="pair"))
+    elsewhere = changed(settings, work_dir=f"{settings.home}/other")
+    with pytest.raises(CollectionRecordError, match=r"has no record of how it was made"):
+        build(dataset, elsewhere)
+    assert shared_store(settings.store_uri).count("muge") == 12
+
+
+def test_a_store_that_lost_its_collection_is_filled_again(
+    settings: Settings, pictures: Path
+) -> None:
+    _, before = build(f"folder:{pictures}", settings)
+    shared_store(settings.store_uri).drop("muge")
+    _, after = build(f"folder:{pictures}", settings)
+    assert after.incarnation != before.incarnation
+    assert shared_store(settings.store_uri).count("muge") == 12
+
+
+def test_only_what_was_encoded_in_the_same_way_is_used_again(
+    settings: Settings, pictures: Path
+) -> None:
+    run, record = build(f"folder:{pictures}", settings)
+
+    def known(**options: Any) -> bool:
+        return replace(run, settings=changed(settings, **options)).encodings(record) is not None
+
+    assert known()
+    assert known(stop_words=None, document="pair", shard_images=3)
+    assert not known(precision="bf16")
+    assert not known(jpeg_draft=True)
+    assert not known(thumbnail_pixels=64)
+    assert known(picture="none")

@@ -1,0 +1,109 @@
+"""Credentials: named when they are missing, refused when they are wrong, and never shown."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+import pytest
+from pydantic import SecretStr
+
+from tasks.errors import StoreError, UsageError
+from tasks.settings import DashVectorSettings
+from tasks.store.contract import VectorStore
+from tasks.store.dashvector.store import DashVectorStore
+from tasks.store.open import open_store
+from tests.servers.dashvector import DashVectorServer
+from tests.servers.dashvector_faults import Fault
+from tests.servers.fixtures import QUICK, StoreFactory
+from tests.store.conftest import SPEC
+from tests.store.samples import random_documents
+
+KEY = "sk-do-not-show-me"
+BOTH = ("DASHVECTOR_API_KEY", "DASHVECTOR_ENDPOINT")
+
+
+@pytest.mark.parametrize("given", [(), BOTH[:1], BOTH[1:]])
+def test_missing_variables_are_named(
+    monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]
+) -> None:
+    for name in BOTH:
+        monkeypatch.delenv(name, raising=False)
+    for name in given:
+        monkeypatch.setenv(name, KEY)
+    with pytest.raises(UsageError) as caught:
+        open_store("dashvector:")
+    for name in BOTH:
+        assert (name in str(caught.value)) == (name not in given)
+    assert KEY not in str(caught.value)
+
+
+def test_the_address_opens_the_store_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, dashvector_server: DashVectorServer
+) -> None:
+    monkeypatch.setenv("DASHVECTOR_API_KEY", dashvector_server.api_key)
+    monkeypatch.setenv("DASHVECTOR_ENDPOINT", dashvector_server.endpoint)
+    store: VectorStore = open_store("dashvector:")
+    store.create(SPEC)
+    assert store.collections() == [SPEC.name]
+    store.close()
+
+
+def test_credentials_of_elsewhere_will_do(dashvector_server: DashVectorServer) -> None:
+    settings = DashVectorSettings(
+        api_key=SecretStr(dashvector_server.api_key), endpoint=SecretStr(dashvector_server.endpoint)
+    )
+    store = DashVectorStore.from_settings(settings, QUICK)
+    assert store.collections() == []
+    store.close()
+
+
+def test_a_wrong_key_is_refused_at_once_and_not_shown(
+    dashvector_server: DashVectorServer,
+    dashvector_store: StoreFactory,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    store = dashvector_store(api_key=KEY)
+    with pytest.raises(StoreError, match="API key was refused") as caught:
+        store.create(SPEC)
+    shown = [
+        *traceback.format_exception(caught.value),
+        repr(store),
+        str(store),
+        caplog.text,
+        *capfd.readouterr(),
+    ]
+    assert KEY not in "".join(shown)
+    assert dashvector_server.endpoint not in "".join(shown)
+    assert dashvector_server.faults.requests.total() == 0
+
+
+@pytest.mark.parametrize("endpoint", ["https://example.com", "example", "exa_mple.com/path"])
+def test_an_endpoint_that_is_none_is_refused_and_not_shown(endpoint: str) -> None:
+    store = DashVectorStore(SecretStr(KEY), SecretStr(endpoint), QUICK)
+    with pytest.raises(StoreError, match="DASHVECTOR_ENDPOINT") as caught:
+        store.collections()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert endpoint not in shown
+    assert KEY not in shown
+
+
+def test_messages_of_the_service_are_cleared_of_secrets(
+    dashvector_server: DashVectorServer, dashvector_store: StoreFactory
+) -> None:
+    store = dashvector_store(deadline_seconds=0.1)
+    store.create(SPEC)
+    dashvector_server.go_away()
+    with pytest.raises(StoreError) as caught:
+        store.upsert(SPEC.name, random_documents(3))
+    store.close()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert dashvector_server.endpoint not in shown
+    assert dashvector_server.api_key not in shown
+    dashvector_server.come_back()
+    dashvector_server.faults.script("upsert_doc", Fault("partial", -2017))
+    rejects = dashvector_store().upsert(SPEC.name, random_documents(3)).rejects
+    assert rejects
+    assert dashvector_server.api_key not in repr(rejects)
