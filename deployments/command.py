@@ -4,68 +4,38 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from flows.command import app as cli
-from flows.command.options import AsJson, CollectionName, Device, Model, Store, WorkDir
+from flows.command import app as command
+from flows.command.options import AsJson, options
 from flows.command.output import explained, print_json
-from tasks.settings import (
-    deploy_option_help,
-    load_deploy_settings,
-    load_settings,
-    load_web_settings,
-    web_option_help,
-)
+from flows.signatures import Given
+from tasks.settings import Content, DeploySettings, Encoding, Place, WebSettings, flags_of
 
 if TYPE_CHECKING:
     from deployments.production.definitions import Definitions
 
-Dataset = Annotated[str | None, typer.Option(help=deploy_option_help("dataset"))]
-Queries = Annotated[str | None, typer.Option(help=deploy_option_help("queries"))]
 
-
-def web(
-    host: Annotated[str | None, typer.Option(help=web_option_help("host"))] = None,
-    port: Annotated[int | None, typer.Option(help=web_option_help("port"))] = None,
-    store: Store = None,
-    collection: CollectionName = None,
-    work_dir: WorkDir = None,
-    device: Device = None,
-) -> None:
+@options(flags_of(WebSettings), flags_of(Place), flags_of(Encoding))
+def web(given: Given) -> None:
     """Serve the search page and its JSON API; more options are MUGE_WEB_ variables."""
     with explained():
         from deployments.studio.serve import serve
 
-        settings = load_settings(
-            store=store, collection=collection, work_dir=work_dir, device=device
-        )
-        serve(settings, load_web_settings(host=host, port=port))
+        serve(given.settings, given.read(WebSettings))
 
 
-def deploy(
-    dataset: Dataset = None,
-    queries: Queries = None,
-    store: Store = None,
-    collection: CollectionName = None,
-    model: Model = None,
-    work_dir: WorkDir = None,
-    source: Annotated[str | None, typer.Option(help=deploy_option_help("source"))] = None,
-    branch: Annotated[str | None, typer.Option(help=deploy_option_help("branch"))] = None,
-    as_json: AsJson = False,
-) -> None:
+@options(flags_of(DeploySettings, leave_out=["port"]), flags_of(Place), flags_of(Content, "model"))
+def deploy(given: Given, as_json: AsJson = False) -> None:
     """Set up the configured Prefect server: pools, limits, blocks, deployments, schedules.
 
     Only what differs is changed, so it can be run again at any time.
     """
-    place = {"store": store, "collection": collection, "model": model, "work_dir": work_dir}
-    asked = {"dataset": dataset, "queries": queries, "source": source, "branch": branch}
     with explained():
         from deployments.production.server import require_server
 
-        address = require_server(load_settings(**place).home)
-        definitions = _definitions(place, asked)
+        address = require_server(given.settings.home)
+        definitions = _definitions(given)
         from deployments.production.deploy import deploy as set_up
 
         changes = set_up(definitions)
@@ -82,29 +52,24 @@ def deploy(
             print(f"  prefect worker start --pool {name}")
 
 
-def serve(
-    dataset: Dataset = None,
-    queries: Queries = None,
-    store: Store = None,
-    collection: CollectionName = None,
-    model: Model = None,
-    work_dir: WorkDir = None,
-    port: Annotated[int | None, typer.Option(help=deploy_option_help("port"))] = None,
-) -> None:
+@options(
+    flags_of(DeploySettings, "dataset", "queries", "port"),
+    flags_of(Place),
+    flags_of(Content, "model"),
+)
+def serve(given: Given) -> None:
     """Run the deployments and their schedules on this machine, without pools and workers.
 
     Uses the configured Prefect server, or else starts one here for as long as it serves.
     """
-    place = {"store": store, "collection": collection, "model": model, "work_dir": work_dir}
-    asked = {"dataset": dataset, "queries": queries, "port": port}
     with explained():
         from deployments.production.server import server_on
 
         # a server that was started here ends with this process
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        options = load_deploy_settings(**asked)
-        with server_on(load_settings(**place).home, options.port) as address:
-            definitions = _definitions(place, asked)
+        port = given.read(DeploySettings).port
+        with server_on(given.settings.home, port) as address:
+            definitions = _definitions(given)
             from deployments.production.serve import serve as start
 
             print(f"Prefect server {address}", flush=True)
@@ -115,22 +80,22 @@ def serve(
         print("muge: schedules are paused until the next `muge serve`", file=sys.stderr)
 
 
-def _definitions(place: dict[str, Any], asked: dict[str, Any]) -> Definitions:
+def _definitions(given: Given) -> Definitions:
     """What is to be set up, once what it names is known to be well formed."""
     from deployments.production.definitions import read_definitions
-    from tasks.store.open import check_address
+    from tasks.store.stores import check_address
     from tasks.work.collections import check_name
 
-    settings, options = load_settings(**place), load_deploy_settings(**asked)
+    settings, choices = given.settings, given.read(DeploySettings)
     check_name(settings.collection)
     check_address(settings.store_uri)
-    return read_definitions(settings, options)
+    return read_definitions(settings, choices)
 
 
-for command in (web, deploy, serve):
-    cli.app.command()(command)
+for added in (web, deploy, serve):
+    command.app.command()(added)
 
 
 def main() -> None:
     """Entry point of the command."""
-    cli.main()
+    command.main()

@@ -5,22 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 from prefect import flow
 
 from flows.evaluate_search import evaluate_search
-from flows.index_dataset import IndexReport, index_dataset
-from flows.orchestration import parameters as options
-from flows.page_views import index_view, search_view
+from flows.index_dataset import index_dataset
+from flows.orchestration.parameters import parameters
 from flows.search_images import search_images
+from flows.signatures import Given
 from tasks.errors import WorkFolderError
-from tasks.evaluate.stages import Evaluation
+from tasks.evaluate.result import Evaluation
+from tasks.index.report import IndexReport
 from tasks.report.demo_page import render_demo_page
 from tasks.report.evaluation_views import evaluation_view
+from tasks.report.run_views import index_view, search_view
 from tasks.report.views import DemoView
-from tasks.settings import load_settings
+from tasks.settings import Encoding, Place, flags_of
 
 TEXTS = ("熊猫", "生日吃的蛋糕", "下雨天打的伞", "红色的赛车", "脖子很长的动物", "海上的帆船")
 PICTURE_CONCEPT, PICTURE_TEXT = "1f431", "开心"
@@ -43,20 +44,10 @@ class DemoReport:
 
 
 @flow(name="run_demo", flow_run_name="demo", persist_result=False)
-def run_demo(
-    store: options.Store = None,
-    collection: options.Collection = None,
-    work_dir: options.WorkDir = None,
-    device: options.Device = None,
-) -> DemoReport:
+@parameters(flags_of(Place), flags_of(Encoding))
+def run_demo(given: Given) -> DemoReport:
     """Index, evaluate and search the sample with the sample model, then write the report."""
-    place: dict[str, Any] = {
-        "store": store,
-        "collection": collection,
-        "work_dir": work_dir,
-        "device": device,
-    }
-    settings = load_settings(**place)
+    settings, place = given.settings, given.parameters()
     index = index_dataset("sample:", model="sample", **place)
     measured = evaluate_search("sample:?split=held_out", alpha_sweep=True, **place)
     folder = Path(settings.home) / "demo"

@@ -61,6 +61,26 @@ class Shard:
         """The name that every output of this shard carries."""
         return f"part-{self.index:05d}-of-{self.of:05d}"
 
+    def file_in(self, folder: str) -> str:
+        """This shard's Parquet file in a folder of outputs."""
+        return f"{folder}/{self.part}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPart:
+    """A reference to consecutive queries of a data set."""
+
+    index: int
+
+    @property
+    def part(self) -> str:
+        """The name that every output of this part carries."""
+        return f"part-{self.index:05d}"
+
+    def file_in(self, folder: str) -> str:
+        """This part's Parquet file in a folder of outputs."""
+        return f"{folder}/{self.part}.parquet"
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:

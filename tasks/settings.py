@@ -1,41 +1,82 @@
-"""Every option, once: its default, meaning, unit and environment variable (MUGE_<NAME>)."""
+"""Every option, once: its default, meaning, unit and environment variable (MUGE_<NAME>).
+
+Options stand in groups. A part of the code that needs some of them takes the group that it needs;
+`Settings` is all of them. What a command or a flow offers is derived from the groups too: fields
+declared with `flag` (see `flags_of`), everything else is set by its environment variable alone.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.errors import UsageError
 
+DocumentForm = Literal["image", "pair"]
+PictureForm = Literal["jpeg", "png", "uri", "none"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "fp8"]
+Kernels = Literal["eager", "compile", "graphs"]
+RunnerName = Literal["threads", "ray"]
+Strategy = Literal["in-place", "blue-green"]
+ProtocolName = Literal["auto", "official", "held-out", "leave-query-out"]
 
-class Settings(BaseSettings):
-    """Options of a run. Values come from arguments, then environment, then these defaults."""
+OptionValue = str | int | float | bool | Path | None
+"""What an option can be given as."""
+
+
+def flag(default: Any, meaning: str, *, name: str | None = None, **limits: Any) -> Any:
+    """A field that commands and flows offer, there called `name` (None: as it is here)."""
+    return Field(default, description=meaning, json_schema_extra={"flag": name or ""}, **limits)
+
+
+class Group(BaseSettings):
+    """Options that environment variables set too: arguments win, then environment, then these
+    defaults."""
 
     model_config = SettingsConfigDict(env_prefix="MUGE_", frozen=True, extra="ignore")
 
+
+class Choices(BaseModel):
+    """Options of one command, given each time."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Place(Group):
+    """Where data lies: what a run keeps, and the collection it is about."""
+
     home: str = Field(".muge", description="Folder in which everything a run keeps lies.")
-    work_dir: str | None = Field(
-        None, description="Work folder (any fsspec URL). Default: <home>/work."
+    work_dir: str | None = flag(None, "Work folder (any fsspec URL). Default: <home>/work.")
+    store: str | None = flag(None, "zvec:DIR or dashvector: . Default: zvec:<home>/store.")
+    collection: str = flag("muge", "Collection: 3 to 32 of a-z A-Z 0-9 _ -, first a letter.")
+
+    @property
+    def work_url(self) -> str:
+        """The work folder in force."""
+        return self.work_dir or str(Path(self.home) / "work")
+
+    @property
+    def store_uri(self) -> str:
+        """The store in force."""
+        return self.store or f"zvec:{Path(self.home) / 'store'}"
+
+
+class Content(Group):
+    """What is indexed, and as what: equal options and equal data give equal documents."""
+
+    partition: str = flag("default", "Partition of the collection.")
+    model: str = flag("sample", "sample, a ModelScope id, or a folder in that layout.")
+    document: DocumentForm = flag(
+        "image", "One document an image (all its queries), or one an (image, query)."
     )
-    store: str | None = Field(
-        None, description="zvec:DIR or dashvector: . Default: zvec:<home>/store."
-    )
-    collection: str = Field(
-        "muge", description="Collection: 3 to 32 of a-z A-Z 0-9 _ -, first a letter."
-    )
-    partition: str = Field("default", description="Partition of the collection.")
-    model: str = Field("sample", description="sample, a ModelScope id, or a folder in that layout.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
-    document: Literal["image", "pair"] = Field(
-        "image", description="One document an image (all its queries), or one an (image, query)."
-    )
-    picture: Literal["jpeg", "png", "uri", "none"] = Field(
-        "jpeg", description="What a document carries of its picture."
-    )
+    picture: PictureForm = flag("jpeg", "What a document carries of its picture.")
     thumbnail_pixels: int = Field(
         160, ge=16, le=1024, description="Longest side of the JPEG picture field, pixels."
     )
@@ -44,36 +85,6 @@ class Settings(BaseSettings):
     )
     max_image_bytes: int = Field(
         64 * 1024 * 1024, ge=1, description="Larger image files are rejected unread, bytes."
-    )
-    shard_images: int = Field(1000, ge=1, description="Images a shard.")
-    batch_images: int = Field(
-        0, ge=0, le=4096, description="Images a model call; 0: as many as fit batch_memory_mb."
-    )
-    batch_memory_mb: int = Field(
-        4096, ge=64, description="GPU memory for the work on one batch, MiB."
-    )
-    precision: Literal["auto", "fp32", "bf16", "fp16", "fp8"] = Field(
-        "auto", description="Number format of the model; auto: the fastest the machine has."
-    )
-    kernels: Literal["eager", "compile", "graphs"] = Field(
-        "eager", description="The picture tower as it is, compiled, or as CUDA graphs."
-    )
-    jpeg_draft: bool = Field(
-        False, description="Decode large JPEGs at a fraction of their size: faster, not the same."
-    )
-    decoders: int = Field(
-        0, ge=0, le=256, description="Threads that decode pictures; 0: one a core."
-    )
-    checkpoint_seconds: float = Field(
-        10.0, ge=0.0, description="A killed run loses at most so much encoding of a shard, seconds."
-    )
-    workers: int = Field(2, ge=1, le=256, description="Shards worked on at the same time.")
-    runner: Literal["threads", "ray"] = Field(
-        "threads", description="Encode in threads of this process, or on a Ray cluster."
-    )
-    ray_cpus: float = Field(1.0, gt=0, description="CPUs of a Ray node that one shard uses.")
-    ray_gpus: float | None = Field(
-        None, ge=0, description="GPUs that one shard takes. Default: 1 if the Ray cluster has any."
     )
     user_dictionary: str | None = Field(
         None, description="File of words that BM25 never cuts apart, one a line."
@@ -87,36 +98,129 @@ class Settings(BaseSettings):
     bm25_sha256: str | None = Field(
         None, pattern=r"^[0-9a-fA-F]{64}$", description="SHA-256 of the DashText statistics."
     )
+
+
+class Encoding(Group):
+    """How pictures and texts are encoded."""
+
+    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps.")
+    precision: Precision = Field(
+        "auto", description="Number format of the model; auto: the fastest the machine has."
+    )
+    kernels: Kernels = Field(
+        "eager", description="The picture tower as it is, compiled, or as CUDA graphs."
+    )
+    jpeg_draft: bool = Field(
+        False, description="Decode large JPEGs at a fraction of their size: faster, not the same."
+    )
+    decoders: int = Field(
+        0, ge=0, le=256, description="Threads that decode pictures; 0: one a core."
+    )
+    batch_images: int = Field(
+        0, ge=0, le=4096, description="Images a model call; 0: as many as fit batch_memory_mb."
+    )
+    batch_memory_mb: int = Field(
+        4096, ge=64, description="GPU memory for the work on one batch, MiB."
+    )
+    checkpoint_seconds: float = Field(
+        10.0, ge=0.0, description="A killed run loses at most so much encoding of a shard, seconds."
+    )
+
+
+class Running(Group):
+    """How a run is cut into parts and where those run."""
+
+    shard_images: int = flag(1000, "Images a shard.", ge=1)
+    workers: int = flag(2, "Shards worked on at the same time.", ge=1, le=256)
+    runner: RunnerName = flag("threads", "Encode in threads of this process, or on a Ray cluster.")
+    wait: float = flag(0.0, "Wait for another run on the work folder to end, seconds.", ge=0.0)
+    ray_cpus: float = Field(1.0, gt=0, description="CPUs of a Ray node that one shard uses.")
+    ray_gpus: float | None = Field(
+        None, ge=0, description="GPUs that one shard takes. Default: 1 if the Ray cluster has any."
+    )
     sparse_workers: int = Field(
         min(os.cpu_count() or 1, 8), ge=1, le=64, description="BM25 processes for large data sets."
     )
-    alpha: float = Field(
-        0.8, ge=0.0, le=1.0, description="1 = meaning (dense) only, 0 = keywords (sparse) only."
-    )
-    topk: int = Field(10, ge=1, le=1024, description="Number of results.")
     verify_samples: int = Field(64, ge=1, description="Documents re-read after an index run.")
-    wait: float = Field(
-        0.0, ge=0.0, description="Wait for another run on the work folder to end, seconds."
+
+
+class Searching(Group):
+    """How a search weighs and how much it answers."""
+
+    alpha: float = flag(
+        0.8, "1 = meaning (dense) only, 0 = keywords (sparse) only.", ge=0.0, le=1.0
     )
-    max_drop: float = Field(
-        0.01, ge=0.0, le=1.0, description="R@10 that a new collection may be below the live one."
+    topk: int = flag(10, "Number of results.", ge=1, le=1024)
+
+
+class Replacing(Group):
+    """What a reindex may do to the live collection."""
+
+    max_drop: float = flag(
+        0.01, "R@10 that a new collection may be below the live one.", ge=0.0, le=1.0
     )
-    max_removed: float = Field(
-        0.5, ge=0.0, le=1.0, description="Share of the live documents that a reindex may remove."
+    max_removed: float = flag(
+        0.5, "Share of the live documents that a reindex may remove.", ge=0.0, le=1.0
     )
     max_bm25_drift: float = Field(
         0.1, ge=0.0, description="BM25 drift from which a reindex in place advises counting anew."
     )
 
-    @property
-    def work_url(self) -> str:
-        """The work folder in force."""
-        return self.work_dir or str(Path(self.home) / "work")
 
-    @property
-    def store_uri(self) -> str:
-        """The store in force."""
-        return self.store or f"zvec:{Path(self.home) / 'store'}"
+class Settings(Place, Content, Encoding, Running, Searching, Replacing):
+    """All options of a run."""
+
+
+class IndexChoices(Choices):
+    """What an index run does with a collection that is there."""
+
+    replace: bool = flag(False, "Drop the collection first if it was made of something else.")
+
+
+class ReindexChoices(Choices):
+    """How a reindex replaces."""
+
+    strategy: Strategy = flag(
+        "in-place",
+        "in-place: send what changed. blue-green: a new collection, checked, then the alias moves; "
+        "a name of at most 26 characters, since a number is added.",
+    )
+    gate_queries: str | None = flag(
+        None, "Data set whose queries compare both collections. Default: drawn."
+    )
+    keep_previous: bool = flag(
+        True, "Keep the collection before, until the next reindex, for rollback."
+    )
+    retry_rejects: bool = flag(False, "Try pictures again that could not be decoded before.")
+
+
+class EvaluateChoices(Choices):
+    """What an evaluation measures beyond the standard, and what it is held against.
+
+    `predictions` is a file for the leaderboard's lines, `filter` restricts the gallery to the
+    documents that it takes, `max_metric_drop` is how far a metric may fall below the baseline.
+    """
+
+    protocol: ProtocolName = flag(
+        "auto",
+        "auto: held-out if no query is in the documents' text, else official (by meaning alone). "
+        "leave-query-out: each query on documents without it.",
+    )
+    alpha_sweep: bool = flag(False, "Measure alpha from 0 to 1, and rank fusion.")
+    predictions: str | None = flag(None, "Write the MUGE leaderboard's lines to this file.")
+    baseline: str | None = flag(None, "JSON of an earlier run: fail if a metric fell.")
+    max_metric_drop: float = flag(
+        0.005, "How far a metric may fall below the baseline.", name="max_drop", ge=0.0
+    )
+    filter: str | None = flag(None, "For example: image_id < 1000")
+
+
+class HitChoices(Choices):
+    """Which hits are wanted of each question."""
+
+    filter: str | None = flag(None, "For example: image_id < 1000")
+    group_by: str | None = flag(None, "Field: the best hits of each of its --topk best values.")
+    per_group: int = flag(3, "Hits a group.", ge=1)
 
 
 class DashVectorSettings(BaseSettings):
@@ -140,8 +244,8 @@ class WebSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MUGE_WEB_", frozen=True, extra="ignore")
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0: every network.")
-    port: int = Field(7860, ge=0, le=65535, description="Port to listen on; 0: any free one.")
+    host: str = flag("127.0.0.1", "Address to listen on; 0.0.0.0: every network.")
+    port: int = flag(7860, "Port to listen on; 0: any free one.", ge=0, le=65535)
     token: SecretStr | None = Field(None, description="Whoever asks must give it. Default: none.")
     hosts: str = Field(
         "", description="Names, by commas, that the page is asked by. Default: see the README."
@@ -178,69 +282,96 @@ class DeploySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MUGE_DEPLOY_", frozen=True, extra="ignore")
 
-    dataset: str = Field("sample:", description="Data set that the deployments index.")
-    queries: str | None = Field(
-        None,
-        description="Data set of the queries that measure it. Default: itself (sample: held out).",
+    dataset: str = flag("sample:", "Data set that the deployments index.")
+    queries: str | None = flag(
+        None, "Data set of the queries that measure it. Default: itself (sample: held out)."
     )
-    source: str | None = Field(
+    source: str | None = flag(
         None,
-        description="Where runs find the code: a folder that all workers have, or a git address. "
+        "Where runs find the code: a folder that all workers have, or a git address. "
         "Default: this installation.",
     )
-    branch: str = Field("main", description="Branch of a git address.")
-    port: int = Field(
-        4200, ge=1, le=65535, description="Port of the Prefect server that `muge serve` starts."
-    )
+    branch: str = flag("main", "Branch of a git address.")
+    port: int = flag(4200, "Port of the Prefect server that `muge serve` starts.", ge=1, le=65535)
 
 
-def load_deploy_settings(**given: Any) -> DeploySettings:
-    """As `load_settings`, for deployments."""
-    try:
-        return DeploySettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        raise UsageError(_describe(error, "MUGE_DEPLOY_")) from None
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One option that a command or a flow offers: `name` there, `field` in its group."""
+
+    name: str
+    field: str
+    group: type[BaseModel]
+    meaning: str
+    annotation: Any
+    default: Any
 
 
-def load_web_settings(**given: Any) -> WebSettings:
-    """As `load_settings`, for the server."""
-    try:
-        return WebSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        raise UsageError(_describe(error, "MUGE_WEB_")) from None
+def flags_of(group: type[BaseModel], *names: str, leave_out: Iterable[str] = ()) -> Iterator[Flag]:
+    """The flags of a group (only those of `names` if any are given), in the order declared.
+
+    The default is None where the environment may say another one.
+    """
+    for field, info in group.model_fields.items():
+        name = _flag_name(field, info)
+        if name is None or (names and name not in names) or name in leave_out:
+            continue
+        from_environment = issubclass(group, BaseSettings)
+        annotation = info.annotation
+        yield Flag(
+            name,
+            field,
+            group,
+            info.description or "",
+            annotation | None if from_environment else annotation,  # type: ignore[operator]
+            None if from_environment else info.default,
+        )
 
 
-def load_settings(**given: Any) -> Settings:
-    """Settings from arguments (None means not given), environment and defaults.
+def _flag_name(field: str, info: FieldInfo) -> str | None:
+    extra = info.json_schema_extra
+    said = extra.get("flag") if isinstance(extra, dict) else None
+    return None if said is None else str(said) or field
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_options(group: type[Model], given: Mapping[str, object]) -> Model:
+    """Options of a group from arguments by field (None means not given), environment and defaults.
 
     Raises `UsageError` naming the option, its value and what is allowed.
     """
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return group(**{field: value for field, value in given.items() if value is not None})
     except ValidationError as error:
-        raise UsageError(_describe(error)) from None
+        raise UsageError(_describe(error, group)) from None
 
 
-def option_help(name: str) -> str:
-    """The meaning of an option as written here, for a command's help."""
-    return Settings.model_fields[name].description or ""
+def load_deploy_settings(**given: OptionValue) -> DeploySettings:
+    """As `load_settings`, for deployments."""
+    return read_options(DeploySettings, given)
 
 
-def web_option_help(name: str) -> str:
-    """As `option_help`, for the server's options."""
-    return WebSettings.model_fields[name].description or ""
+def load_web_settings(**given: OptionValue) -> WebSettings:
+    """As `load_settings`, for the server."""
+    return read_options(WebSettings, given)
 
 
-def deploy_option_help(name: str) -> str:
-    """As `option_help`, for the deployments' options."""
-    return DeploySettings.model_fields[name].description or ""
+def load_settings(**given: OptionValue) -> Settings:
+    """Settings from arguments (None means not given), environment and defaults.
+
+    Raises `UsageError` naming the option, its value and what is allowed.
+    """
+    return read_options(Settings, given)
 
 
-def _describe(error: ValidationError, prefix: str = "MUGE_") -> str:
+def _describe(error: ValidationError, group: type[BaseModel]) -> str:
+    prefix = str(group.model_config.get("env_prefix") or "")
     problems = []
     for item in error.errors():
-        name = str(item["loc"][0])
-        problems.append(
-            f"{name.replace('_', '-')} ({prefix}{name.upper()}) is {item['input']!r}: {item['msg']}"
-        )
+        field = str(item["loc"][0])
+        name = _flag_name(field, group.model_fields[field]) or field
+        variable = f" ({prefix}{field.upper()})" if prefix else ""
+        problems.append(f"{name.replace('_', '-')}{variable} is {item['input']!r}: {item['msg']}")
     return "; ".join(problems)

@@ -20,13 +20,14 @@ from deployments.studio.limits import BusyError
 from deployments.studio.problems import Problem, invalid
 from deployments.studio.routes import page_routes
 from deployments.studio.service import Service
+from tasks.context import Context
 from tasks.errors import MugeError
 from tasks.settings import Settings, WebSettings
 
 
-def make_app(settings: Settings, web: WebSettings) -> FastAPI:
-    """The application for one collection."""
-    service = Service(settings, web)
+def make_app(context: Context, settings: Settings, web: WebSettings) -> FastAPI:
+    """The application for one collection; it closes the stores of the context at its end."""
+    service = Service(context, settings, web)
     guard = Guard(service)
     app = FastAPI(
         title="muge-search",

@@ -9,13 +9,11 @@ from __future__ import annotations
 import threading
 import time
 
+from tasks.context import Context
 from tasks.errors import CollectionRecordError, StoreError
 from tasks.search.questions import Question
 from tasks.search.searcher import Searcher, open_searcher
 from tasks.settings import Settings
-from tasks.store.contract import VectorStore
-from tasks.store.open import open_store
-from tasks.work.aliases import following
 from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
 
@@ -27,11 +25,11 @@ WARM_UP = "预热"
 class LiveCollection:
     """A searcher of the collection in force; safe to use from several threads."""
 
-    def __init__(self, settings: Settings, idle_seconds: float) -> None:
+    def __init__(self, context: Context, settings: Settings, idle_seconds: float) -> None:
+        self._context = context
         self._settings = settings
         self._idle = idle_seconds
         self._work = Folder(settings.work_url)
-        self._store: VectorStore = open_store(settings.store_uri)
         self._lock = threading.Lock()
         self._searcher: Searcher | None = None
         self._checked = self._used = 0.0
@@ -87,21 +85,21 @@ class LiveCollection:
         if self._searcher is None or self._searcher.record != record:
             self._let_go()
             self._open = True
-            self._searcher = _warm(open_searcher(self._settings, self._store))
+            self._searcher = _warm(open_searcher(self._context, self._settings))
         self._checked = time.monotonic()
 
     def _record_in_force(self) -> CollectionRecord:
         """The record that the configured name, or its alias, means now."""
         try:
-            settings = following(self._settings)
+            meant = self._context.aliases(self._settings).meant()
         except StoreError:  # whoever keeps the aliases is away: the collection is still there
             if self._searcher is None:
                 raise
             return self._searcher.record
-        return require_record(self._work, settings.store_uri, settings.collection)
+        return require_record(self._work, self._settings.store_uri, meant)
 
     def _let_go(self) -> None:
-        self._store.close()
+        self._context.close()
         self._open = False
 
 

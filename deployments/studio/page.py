@@ -19,9 +19,9 @@ from markupsafe import Markup
 from deployments.studio.asking import Asking
 from deployments.studio.problems import Problem
 from deployments.studio.wording import say
-from flows.page_views import search_view
 from tasks.report import page as report_page
 from tasks.report.components import section_of
+from tasks.report.run_views import search_view
 from tasks.report.texts import printable
 from tasks.report.views import Words
 from tasks.search.searcher import Answer

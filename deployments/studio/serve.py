@@ -10,7 +10,7 @@ import uvicorn
 from deployments.studio.app import make_app
 from deployments.studio.guard import LOOPBACK
 from flows.command.output import explained
-from flows.orchestration.remote_store import prepare_store
+from flows.orchestration.context import caller_context
 from tasks.settings import Settings, WebSettings, load_settings, load_web_settings
 
 CONNECTIONS = 512
@@ -20,28 +20,27 @@ CONNECTIONS = 512
 def serve(settings: Settings, web: WebSettings) -> None:
     """Listen until interrupted."""
     logging.basicConfig(level=logging.WARNING, format="muge web: %(message)s", stream=sys.stderr)
-    prepare_store(settings.store_uri)
-    app = make_app(settings, web)
     if web.host not in LOOPBACK and web.token is None:
         print(
             f"muge web: anybody who reaches {web.host}:{web.port} may search: set MUGE_WEB_TOKEN "
             "unless that is meant",
             file=sys.stderr,
         )
-    config = uvicorn.Config(
-        app,
-        host=web.host,
-        port=web.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(web.proxies),
-        forwarded_allow_ips=web.proxies or None,
-        limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=5,
-    )
-    _Server(config).run()
+    with caller_context(settings) as context:
+        config = uvicorn.Config(
+            make_app(context, settings, web),
+            host=web.host,
+            port=web.port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(web.proxies),
+            forwarded_allow_ips=web.proxies or None,
+            limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=5,
+        )
+        _Server(config).run()
 
 
 class _Server(uvicorn.Server):

@@ -14,6 +14,7 @@ from deployments.studio.limits import Gate, RateLimiter, Shelf
 from deployments.studio.live import LiveCollection
 from deployments.studio.metrics import Metrics
 from deployments.studio.problems import ProblemError
+from tasks.context import Context
 from tasks.encode.model.pixels import decode_image
 from tasks.errors import ImageError, QueryError
 from tasks.records import Document
@@ -32,11 +33,11 @@ EXAMPLES = 6
 class Service:
     """Everything that requests share."""
 
-    def __init__(self, settings: Settings, web: WebSettings) -> None:
+    def __init__(self, context: Context, settings: Settings, web: WebSettings) -> None:
         limits = {"max_image_bytes": web.picture_bytes, "max_image_pixels": web.picture_pixels}
         self.settings = settings.model_copy(update=limits)
         self.web = web
-        self.live = LiveCollection(self.settings, web.idle_seconds)
+        self.live = LiveCollection(context, self.settings, web.idle_seconds)
         self.limiter = RateLimiter(web.rate)
         self.shelf = Shelf(web.kept_bytes)
         self._gate = Gate(web.workers, web.queue, web.wait_seconds)

@@ -21,8 +21,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from tasks.work import progress
-
 NAMES = {
     "start": "starting Prefect",
     "plan": "reading the data set",
@@ -73,7 +71,6 @@ class Bars:
         )
 
     def __enter__(self) -> Bars:
-        progress.watch(self)
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -84,7 +81,6 @@ class Bars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        progress.watch(None)
         if self._console.is_terminal:
             self._live.stop()
 

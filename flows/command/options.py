@@ -1,33 +1,33 @@
-"""The options of commands that several of them share."""
+"""The options of commands, from the groups that they take, and those that only the command has."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from tasks.settings import option_help
+from flows.signatures import taking
+from tasks.dataset.reader import FORMS
+from tasks.settings import Flag
 
-DATASETS = "sample: | muge:DIR?split=S | modelscope:OWNER/NAME?split=S | parquet:PATH | folder:PATH"
+Result = TypeVar("Result")
 
-Store = Annotated[str | None, typer.Option(help=option_help("store"))]
-CollectionName = Annotated[str | None, typer.Option(help=option_help("collection"))]
-WorkDir = Annotated[str | None, typer.Option(help=option_help("work_dir"))]
-Model = Annotated[str | None, typer.Option(help=option_help("model"))]
-DocumentForm = Annotated[
-    Literal["image", "pair"] | None, typer.Option(help=option_help("document"))
-]
-PictureForm = Annotated[
-    Literal["jpeg", "png", "uri", "none"] | None, typer.Option(help=option_help("picture"))
-]
-Device = Annotated[str | None, typer.Option(help=option_help("device"))]
-Runner = Annotated[Literal["threads", "ray"] | None, typer.Option(help=option_help("runner"))]
-Alpha = Annotated[float | None, typer.Option(help=option_help("alpha"))]
-TopK = Annotated[int | None, typer.Option(help=option_help("topk"))]
 Html = Annotated[Path | None, typer.Option(help="Write a self-contained page as well.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object to standard output.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log lines as well.")]
-Dataset = Annotated[str, typer.Argument(help=DATASETS)]
-Filter = Annotated[str | None, typer.Option(help="For example: image_id < 1000")]
-Wait = Annotated[float | None, typer.Option(help=option_help("wait"))]
+Dataset = Annotated[str, typer.Argument(help=FORMS)]
+
+
+def options(
+    *groups: Iterable[Flag],
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Let a command take these options."""
+    return taking(_annotation, *groups)
+
+
+def _annotation(flag: Flag) -> Any:
+    switch = flag.annotation is bool and not flag.default
+    names = [f"--{flag.name.replace('_', '-')}"] if switch else []
+    return Annotated[flag.annotation, typer.Option(*names, help=flag.meaning)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 WIDTH_WITHOUT_TERMINAL = 120
+EXIT_REJECTS = 3
 
 
 @contextmanager

@@ -15,16 +15,12 @@ def running_flows(verbose: bool) -> Iterator[None]:
     """Run flows with progress bars and a quiet Prefect, and explain what goes wrong."""
     with explained():
         from flows.command.bars import Bars
+        from flows.orchestration.context import showing
         from flows.orchestration.environment import prepare
 
         prepare(load_settings().home, verbose)
         # ends Prefect's temporary server too, which would outlive this process otherwise
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with Bars() as bars:
+        with Bars() as bars, showing(bars):
             bars.start("start", None)
-            try:
-                yield
-            finally:
-                from tasks.store.open import close_shared_stores
-
-                close_shared_stores()
+            yield

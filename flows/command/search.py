@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.command.options import (
-    Alpha,
-    AsJson,
-    CollectionName,
-    Device,
-    Filter,
-    Model,
-    Store,
-    TopK,
-    Verbose,
-    WorkDir,
-)
-from flows.command.output import explained, print_json, show, write_page
+from flows.command.options import AsJson, Html, Verbose, options
+from flows.command.output import EXIT_REJECTS, explained, print_json, show, write_page
 from flows.command.running import running_flows
-from flows.orchestration.remote_store import prepare_store
+from flows.orchestration.context import caller_context
+from flows.signatures import Given
 from tasks.errors import UsageError
-from tasks.settings import Settings, load_settings
+from tasks.settings import Content, Encoding, HitChoices, Place, Searching, flags_of
 
 if TYPE_CHECKING:
     from tasks.search.questions import Question
     from tasks.search.searcher import Answer
 
-EXIT_REJECTS = 3
 
-
+@options(
+    flags_of(Searching),
+    flags_of(HitChoices),
+    flags_of(Place),
+    flags_of(Content, "model"),
+    flags_of(Encoding),
+)
 def search(
     text: Annotated[str | None, typer.Option(help="Chinese query.")] = None,
     image: Annotated[str | None, typer.Option(help="Picture file or http(s) URL.")] = None,
@@ -41,21 +36,8 @@ def search(
         Path | None, typer.Option(help="JSONL file of questions (text, image, ...); needs --out.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="JSONL file for the answers.")] = None,
-    alpha: Alpha = None,
-    topk: TopK = None,
-    filter: Filter = None,
-    group_by: Annotated[
-        str | None, typer.Option(help="Field: the best hits of each of its --topk best values.")
-    ] = None,
-    per_group: Annotated[int, typer.Option(min=1, help="Hits a group.")] = 3,
-    store: Store = None,
-    collection: CollectionName = None,
-    model: Model = None,
-    work_dir: WorkDir = None,
-    device: Device = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Write the hits as a page with pictures.")
-    ] = None,
+    given: Given = Given(),
+    html: Html = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -63,26 +45,26 @@ def search(
 
     Exit code 3: some questions of --queries could not be answered; their lines say why.
     """
-    place: dict[str, Any] = {
-        "store": store,
-        "collection": collection,
-        "work_dir": work_dir,
-        "device": device,
-        "alpha": alpha,
-        "topk": topk,
-    }
-    grouped: dict[str, Any] = {"group_by": group_by, "per_group": per_group, "filter": filter}
     if queries is not None or out is not None:
         with explained():
             check_batch(queries, out, {"text": text, "image": image, "like": like, "html": html})
-        _search_file(str(queries), str(out), as_json, verbose, **place, **grouped, model=model)
+        _search_file(str(queries), str(out), given, as_json, verbose)
         return
     with explained():
         from tasks.search.questions import Question, checked
 
-        settings = load_settings(**place)
-        asked = Question(text, image, settings.alpha, settings.topk, like=like, **grouped)
-        _show(_answer(settings, checked(asked), model), html, as_json)
+        settings, hits = given.settings, given.read(HitChoices)
+        question = Question(
+            text,
+            image,
+            settings.alpha,
+            settings.topk,
+            filter=hits.filter,
+            like=like,
+            group_by=hits.group_by,
+            per_group=hits.per_group,
+        )
+        _show(_answer(given, checked(question)), html, as_json)
 
 
 def check_batch(queries: Path | None, out: Path | None, others: dict[str, object]) -> None:
@@ -96,11 +78,11 @@ def check_batch(queries: Path | None, out: Path | None, others: dict[str, object
         raise UsageError(f"--queries {queries} is not a file")
 
 
-def _search_file(queries: str, out: str, as_json: bool, verbose: bool, **options: Any) -> None:
+def _search_file(queries: str, out: str, given: Given, as_json: bool, verbose: bool) -> None:
     with running_flows(verbose):
         from flows.search_images import search_file
 
-        report = search_file(queries, out, **options)
+        report = search_file(queries, out, **given.parameters())
     if as_json:
         from dataclasses import asdict
 
@@ -115,20 +97,17 @@ def _search_file(queries: str, out: str, as_json: bool, verbose: bool, **options
         raise typer.Exit(EXIT_REJECTS)
 
 
-def _answer(settings: Settings, question: Question, model: str | None) -> Answer:
+def _answer(given: Given, question: Question) -> Answer:
     from tasks.search.searcher import open_searcher
-    from tasks.store.open import close_shared_stores, shared_store
 
-    prepare_store(settings.store_uri)
-    try:
-        searcher = open_searcher(settings, shared_store(settings.store_uri), model)
-        return searcher.search(question)
-    finally:
-        close_shared_stores()
+    settings = given.settings
+    model = None if given.values["model"] is None else settings.model
+    with caller_context(settings) as context:
+        return open_searcher(context, settings, model).search(question)
 
 
 def _show(answer: Answer, html: Path | None, as_json: bool) -> None:
-    from flows.page_views import search_view
+    from tasks.report.run_views import search_view
 
     view = search_view(answer)
     if html is not None:

@@ -7,7 +7,6 @@ from pydantic import Field, SecretStr
 
 from tasks.errors import UsageError
 from tasks.settings import DashVectorSettings
-from tasks.store.dashvector.credentials import remember_credentials
 
 
 class DashVectorCredentials(Block):
@@ -20,14 +19,9 @@ class DashVectorCredentials(Block):
     endpoint: SecretStr = Field(description="Endpoint of the cluster, without a scheme.")
 
 
-def load_credentials(store: str) -> None:
-    """Load the block that a store `dashvector:NAME` names; other stores need none.
-
-    Raises `UsageError` if there is no such block.
-    """
-    scheme, _, name = store.partition(":")
-    if scheme != "dashvector" or not name:
-        return
+def load_credentials(store: str, name: str) -> DashVectorSettings:
+    """The credentials that a store `dashvector:NAME` names; raises `UsageError` if there is no
+    block of that name."""
     try:
         block = DashVectorCredentials.load(name)
     except ValueError:
@@ -36,4 +30,4 @@ def load_credentials(store: str) -> None:
             f"with `prefect block register -m flows.orchestration.blocks` and save one"
         ) from None
     assert isinstance(block, DashVectorCredentials)
-    remember_credentials(name, DashVectorSettings(api_key=block.api_key, endpoint=block.endpoint))
+    return DashVectorSettings(api_key=block.api_key, endpoint=block.endpoint)

@@ -1,15 +1,20 @@
-"""The parameters of flows, described once, so that Prefect's form says what they mean."""
+"""The parameters of flows, from the options that they take, so that Prefect's form says what they
+mean."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, TypeVar
 
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 
+from flows.signatures import taking
 from tasks.dataset.reader import FORMS
-from tasks.settings import option_help
+from tasks.settings import Flag
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -24,25 +29,11 @@ class Described:
         return {**handler(schema), "description": self.meaning}
 
 
-def _described(name: str) -> Described:
-    return Described(option_help(name))
-
-
 Dataset = Annotated[str, Described(FORMS)]
-Store = Annotated[str | None, _described("store")]
-Collection = Annotated[str | None, _described("collection")]
-Model = Annotated[str | None, _described("model")]
-WorkDir = Annotated[str | None, _described("work_dir")]
-Partition = Annotated[str | None, _described("partition")]
-DocumentForm = Annotated[Literal["image", "pair"] | None, _described("document")]
-Picture = Annotated[Literal["jpeg", "png", "uri", "none"] | None, _described("picture")]
-Device = Annotated[str | None, _described("device")]
-ShardImages = Annotated[int | None, _described("shard_images")]
-Workers = Annotated[int | None, _described("workers")]
-Runner = Annotated[Literal["threads", "ray"] | None, _described("runner")]
-Alpha = Annotated[float | None, _described("alpha")]
-TopK = Annotated[int | None, _described("topk")]
-Filter = Annotated[str | None, Described("For example: image_id < 1000")]
-Wait = Annotated[float | None, _described("wait")]
-MaxDrop = Annotated[float | None, _described("max_drop")]
-MaxRemoved = Annotated[float | None, _described("max_removed")]
+
+
+def parameters(
+    *groups: Iterable[Flag],
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Let a flow take these options."""
+    return taking(lambda flag: Annotated[flag.annotation, Described(flag.meaning)], *groups)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,11 @@ from prefect.utilities.annotations import quote
 from prefect.utilities.callables import get_call_parameters
 from prefect_ray.task_runners import PrefectRayFuture, RayTaskRunner
 
+from flows.orchestration.runners import progress_artifact
+from tasks.context import Context
 from tasks.errors import MugeError, UsageError
+from tasks.index.runner import Carried, Part, PartStage, Result, run_parts
+from tasks.prefect_tasks import task_of
 from tasks.settings import Settings
 
 AT_ONCE = 512
@@ -62,27 +66,42 @@ class Shard(PrefectRayFuture[Any]):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class RayShards:
-    """A cluster that is connected; each shard takes so many of its CPUs and GPUs."""
+    """`Encoders` on a cluster that is connected; each shard takes so many of its CPUs and GPUs."""
 
+    context: Context
     cpus: float
     gpus: float
     at_once: int = AT_ONCE
-    distant: bool = True
 
-    def sending(
+    def over(
+        self, stage: PartStage[Carried, Part, Result], carried: Carried, parts: Sequence[Part]
+    ) -> list[Result]:
+        """As `Encoders.over`; whether a part is done is seen where it would be encoded, and its
+        process cannot show its progress here."""
+        send = self._sending(task_of(stage), carried)
+        with progress_artifact(stage.name.replace("_", " "), len(parts)) as report:
+
+            def settled(over: int, result: object) -> None:
+                self.context.progress.advance(stage.name, getattr(result, "rows", 0))
+                report(over)
+
+            return run_parts(parts, lambda _: None, send, self.at_once, settled)
+
+    def _sending(
         self, task: Task[..., Any], carried: object
     ) -> Callable[[object], PrefectFuture[Any]]:
-        """As `Place.sending`; what is carried goes to the cluster once, here."""
+        """A function that starts the task for one part; what is carried goes to the cluster once,
+        here."""
         # without max_calls=0 Ray ends a process that used a GPU, and its model with it
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_calls": 0}
         remote = ray.remote(max_retries=DEATHS, **options)(_run).options(name=task.name)
-        first = next(iter(get_call_parameters(task.fn, (None, None), {})))
+        own, common, _ = get_call_parameters(task.fn, (None, None, None), {})
         context = ray.put((os.getcwd(), _portable_context()))
-        shared = ray.put({first: carried})
+        shared = ray.put({common: carried})
 
         def send(item: object) -> PrefectFuture[Any]:
-            parameters = get_call_parameters(task.fn, (None, item), {})
-            del parameters[first]
+            parameters = get_call_parameters(task.fn, (None, None, item), {})
+            del parameters[own], parameters[common]
             number = uuid4()
             # in a list Ray hands over references, not what they refer to
             reference = remote.remote([context, shared], task, number, parameters)
@@ -112,10 +131,11 @@ def _run(
     context, shared = references
     _enter(context)
     carried = {name: quote(value) for name, value in _fetched(shared).items()}
+    own = next(iter(get_call_parameters(task.fn, (None, None, None), {})))
     state: State[Any] | None = run_task_sync(
         task=task,
         task_run_id=number,
-        parameters={**carried, **parameters},
+        parameters={own: quote(Context()), **carried, **parameters},
         return_type="state",
     )
     return state
@@ -148,7 +168,7 @@ def _fetched(reference: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def on_ray(settings: Settings) -> Iterator[RayShards]:
+def on_ray(settings: Settings, caller: Context) -> Iterator[RayShards]:
     """Connect to the cluster that RAY_ADDRESS names, or start one on this machine.
 
     Raises `UsageError` if it cannot take a single shard, or its nodes cannot report to Prefect.
@@ -171,7 +191,7 @@ def on_ray(settings: Settings) -> Iterator[RayShards]:
                 f"`ray start`, or unset RAY_ADDRESS to use this machine alone"
             ) from None
         _check_nodes(url)
-        yield RayShards(settings.ray_cpus, _gpus(settings))
+        yield RayShards(caller, settings.ray_cpus, _gpus(settings))
 
 
 def _knock(address: str) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import StoreError
-from tasks.work.aliases import keep_aliases_in
+from tasks.store.stores import StoreAddress
+from tasks.work.aliases import AliasBook
 
 
-def follow_server_aliases(store: str) -> None:
-    """Keep aliases of `dashvector:` stores in Variables if a Prefect server is configured; Prefect
-    is imported only then. Aliases of other stores lie beside the store."""
-    remote = store.startswith("dashvector:") and server_is_configured()
-    keep_aliases_in(VariableBook if remote else None)
+def server_aliases(address: StoreAddress) -> Callable[[], AliasBook] | None:
+    """Where aliases of a store are kept: in Variables if it is not of this machine and a Prefect
+    server is configured (Prefect is imported only then), else None."""
+    return None if address.kind.local or not server_is_configured() else VariableBook
 
 
 def server_is_configured() -> bool:

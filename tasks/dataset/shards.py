@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tasks.dataset.catalog import Catalog, CatalogCounts, CatalogEntry
 from tasks.dataset.reader import Reader
 from tasks.errors import DatasetError, WorkFolderError
-from tasks.records import Reject, Row, Shard
+from tasks.records import QueryPart, Reject, Row, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.rejects import payload_hash, write_rejects
@@ -113,12 +113,12 @@ def _write_parts(catalog: Catalog, folder: Folder, shard_images: int) -> dict[st
     for index in range(total):
         part = list(itertools.islice(entries, shard_images))
         shard = Shard(index, total, len(part), fingerprint(rows=[_line(e) for e in part]))
-        _write(folder, f"catalog/{shard.part}.parquet", [asdict(e) for e in part], _ENTRY)
+        _write(folder, shard.file_in("catalog"), [asdict(e) for e in part], _ENTRY)
         shards.append(asdict(shard))
     queries, parts = catalog.queries(), 0
     while part_of_queries := list(itertools.islice(queries, QUERIES_A_PART)):
         rows = [{"query_id": i, "query": q} for i, q in part_of_queries]
-        _write(folder, f"queries/part-{parts:05d}.parquet", rows, _QUERY)
+        _write(folder, QueryPart(parts).file_in("queries"), rows, _QUERY)
         parts += 1
     return {"shards": shards, "query_parts": parts}
 
@@ -141,8 +141,8 @@ def find_plan(folder: Folder, name: str = "") -> Plan | None:
     plan = _as_plan(folder.read_json("shards.json"), name)
     if plan.rejects and not folder.exists("rejects/dataset.parquet"):
         return None
-    parts = [f"catalog/{shard.part}.parquet" for shard in plan.shards]
-    parts += [f"queries/part-{number:05d}.parquet" for number in range(plan.query_parts)]
+    parts = [shard.file_in("catalog") for shard in plan.shards]
+    parts += [QueryPart(number).file_in("queries") for number in range(plan.query_parts)]
     with ThreadPoolExecutor(CHECKED_AT_ONCE) as threads:  # each is a wait on object storage
         return plan if all(threads.map(partial(completed, folder), parts)) else None
 
@@ -170,7 +170,7 @@ def read_shards(folder: Folder) -> tuple[Shard, ...]:
 
 def read_entries(folder: Folder, shard: Shard) -> Iterator[CatalogEntry]:
     """The images of a shard, in order."""
-    with folder.reading(f"catalog/{shard.part}.parquet") as handle:
+    with folder.reading(shard.file_in("catalog")) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(1024):
             for line in batch.to_pylist():
                 yield CatalogEntry(
@@ -182,9 +182,9 @@ def read_entries(folder: Folder, shard: Shard) -> Iterator[CatalogEntry]:
                 )
 
 
-def read_queries(folder: Folder, part: int) -> Iterator[tuple[int, str]]:
+def read_queries(folder: Folder, part: QueryPart) -> Iterator[tuple[int, str]]:
     """(query_id, query) of one part, in order."""
-    with folder.reading(f"queries/part-{part:05d}.parquet") as handle:
+    with folder.reading(part.file_in("queries")) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(4096):
             for line in batch.to_pylist():
                 yield line["query_id"], line["query"]

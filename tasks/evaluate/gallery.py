@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from tasks.context import Context
 from tasks.dataset.shards import read_entries, read_shards
 from tasks.encode.stage.embeddings import read_embeddings
 from tasks.errors import CollectionRecordError, QueryError
@@ -17,7 +18,6 @@ from tasks.search.searcher import check_model, open_searcher
 from tasks.settings import Settings
 from tasks.sparse.stages import document_texts
 from tasks.store.contract import VectorStore
-from tasks.store.open import shared_store
 from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
 
@@ -59,7 +59,7 @@ class Gallery:
     def pictures(self) -> Iterator[tuple[list[str], Float32]]:
         """(image ids, vectors (N, D) with L2 norm 1) of all pictures that are in the gallery."""
         for shard in self.shards:
-            name = f"{self.parts.images}/{shard.part}.parquet"
+            name = shard.file_in(self.parts.images)
             for ids, _, vectors in read_embeddings(self.run, name):
                 kept = self._kept(ids, self._allowed_images)
                 yield [ids[n] for n in kept], vectors[kept]
@@ -82,14 +82,14 @@ class Gallery:
         return {image for ids, _ in self.pictures() for image in ids}
 
 
-def open_gallery(settings: Settings, filter: str | None = None) -> Gallery:
+def open_gallery(context: Context, settings: Settings, filter: str | None = None) -> Gallery:
     """The collection that the settings name, checked against its record.
 
     Raises `CollectionRecordError` as `open_searcher` does, or if documents are missing, and
     `QueryError` for a filter that the store or exact search cannot use, or that takes nothing.
     """
-    store = shared_store(settings.store_uri)
-    record = open_searcher(settings, store).record
+    store = context.store(settings.store_uri)
+    record = open_searcher(context, settings).record
     check_model(record)
     held = store.count(record.collection, record.partition)
     if held != record.counts["documents"]:
@@ -100,8 +100,8 @@ def open_gallery(settings: Settings, filter: str | None = None) -> Gallery:
     run = Folder(settings.work_url).sub(record.run)
     parts = DocumentParts(
         form=record.document,
-        images=record.stages["images"],
-        sparse=record.stages["sparse"],
+        images=record.stages.images,
+        sparse=record.stages.sparse,
         pictures=None,
         picture_is_position=False,
     )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from tasks.dataset.reader import Reader, stable_id
 from tasks.dataset.text import QueryTextError, clean_query
 from tasks.errors import DatasetError, UsageError
+from tasks.settings import ProtocolName
 from tasks.sparse.tokens import normalise
-
-ProtocolName = Literal["auto", "official", "held-out", "leave-query-out"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.context import Context
 from tasks.dataset.reader import open_reader
 from tasks.errors import DatasetError, UsageError
 from tasks.evaluate.asked import Asked, Ranked, by_mode, encode_queries, filled, modes_of
@@ -27,7 +27,6 @@ from tasks.evaluate.intervals import intervals_of
 from tasks.evaluate.judgements import (
     Judgement,
     Protocol,
-    ProtocolName,
     choose_protocol,
     read_judgements,
 )
@@ -38,28 +37,15 @@ from tasks.evaluate.origin import origin_of
 from tasks.evaluate.predictions import write_predictions
 from tasks.evaluate.result import Evaluation, Table, Worst
 from tasks.evaluate.worst import worst_queries
-from tasks.settings import Settings
-from tasks.work.progress import finish, start
-
-__all__ = ["DEPTH", "Evaluation", "EvaluationOptions", "evaluate"]
+from tasks.index.runner import Stage
+from tasks.settings import EvaluateChoices, Settings
 
 DEPTH = 100
 """Documents ranked a query; a first positive below that counts 0 in MRR."""
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationOptions:
-    """What to measure beyond the standard; `predictions` is a file for the leaderboard's lines,
-    `filter` restricts the gallery to the documents that it takes."""
-
-    protocol: ProtocolName = "auto"
-    alpha_sweep: bool = False
-    predictions: str | None = None
-    filter: str | None = None
-
-
 def evaluate(
-    dataset: str, settings: Settings, options: EvaluationOptions = EvaluationOptions()
+    context: Context, dataset: str, settings: Settings, options: EvaluateChoices
 ) -> Evaluation:
     """Measure a collection with the queries of a data set.
 
@@ -68,21 +54,20 @@ def evaluate(
     `CollectionRecordError` as `open_searcher` does.
     """
     clock = _Clock()
-    gallery = open_gallery(settings, options.filter)
+    gallery = open_gallery(context, settings, options.filter)
     judgements = read_judgements(open_reader(dataset), dataset, unanswered=True)
     protocol = choose_protocol(judgements, gallery.texts(), options.protocol)
     _check(dataset, judgements, protocol, options)
-    start("search_exact", None)
-    asked = encode_queries(gallery, judgements, settings)
-    keywords = keyword_scores(gallery, asked.bm25, judgements, protocol)
-    clock.lap("encode")
-    exact = _exactly(gallery, asked, keywords, modes_of(protocol.honest_hybrid, settings.alpha))
-    finish("search_exact")
+    with context.stage("search_exact"):
+        asked = encode_queries(gallery, judgements, settings)
+        keywords = keyword_scores(gallery, asked.bm25, judgements, protocol)
+        clock.lap("encode")
+        exact = _exactly(gallery, asked, keywords, modes_of(protocol.honest_hybrid, settings.alpha))
     clock.lap("exact")
     if options.predictions is not None:
         images = [images_of(ranking) for ranking in filled(exact)]
         write_predictions(options.predictions, judgements, images)
-    live = _live(gallery, asked, modes_of(protocol.honest_store, settings.alpha))
+    live = _live(context, gallery, asked, modes_of(protocol.honest_store, settings.alpha))
     clock.lap("store")
     sweep = _sweep(gallery, asked, keywords, settings.alpha) if options.alpha_sweep else None
     clock.lap("sweep")
@@ -132,7 +117,7 @@ class _Clock:
 
 
 def _check(
-    dataset: str, judgements: Sequence[Judgement], protocol: Protocol, options: EvaluationOptions
+    dataset: str, judgements: Sequence[Judgement], protocol: Protocol, options: EvaluateChoices
 ) -> None:
     if not any(judgement.relevant for judgement in judgements) and options.predictions is None:
         raise DatasetError(
@@ -155,9 +140,9 @@ def _exactly(
     return by_mode(modes, found)
 
 
-def _live(gallery: Gallery, asked: Asked, modes: Mapping[str, float]) -> Ranked:
+def _live(context: Context, gallery: Gallery, asked: Asked, modes: Mapping[str, float]) -> Ranked:
     alphas = sorted(set(modes.values()))
-    found = {alpha: ask_store(gallery, asked.vectors, alpha, DEPTH) for alpha in alphas}
+    found = {alpha: ask_store(context, gallery, asked.vectors, alpha, DEPTH) for alpha in alphas}
     return by_mode(modes, found)
 
 
@@ -218,7 +203,7 @@ def _worst(gallery: Gallery, asked: Asked, exact: Ranked, known: set[str]) -> tu
     return worst_queries(gallery, asked.answered, rankings, known)
 
 
-def _as_arguments(options: EvaluationOptions) -> list[str]:
+def _as_arguments(options: EvaluateChoices) -> list[str]:
     protocol = [] if options.protocol == "auto" else ["--protocol", options.protocol]
     kept = [] if options.filter is None else ["--filter", options.filter]
     return [*protocol, *kept, *(["--alpha-sweep"] if options.alpha_sweep else [])]
@@ -229,3 +214,6 @@ def _ann_recall(live: Ranked, exact: Ranked) -> float:
     mode = "hybrid" if "hybrid" in live.by_mode else "dense"
     pairs = zip(live.by_mode[mode], exact.by_mode[mode], strict=True)
     return float(np.mean([overlap_at(found, right, 10) for found, right in pairs]))
+
+
+EVALUATE = Stage("evaluate", evaluate)

@@ -25,7 +25,8 @@ from tasks.records import (
     Shard,
     SparseVector,
 )
-from tasks.sparse.stages import DocumentForm, document_texts, read_sparse
+from tasks.settings import DocumentForm
+from tasks.sparse.stages import document_texts, read_sparse
 from tasks.work.folder import Folder
 from tasks.work.rejects import payload_hash
 
@@ -75,10 +76,10 @@ def collection_spec(
 
 def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterator[Document]:
     """The documents of a shard, in order; pictures that were rejected have none."""
-    sparse = dict(read_sparse(folder, f"{parts.sparse}/{shard.part}.parquet"))
+    sparse = dict(read_sparse(folder, shard.file_in(parts.sparse)))
     entries = {str(e.image_id): e for e in read_entries(folder, shard)}
     pictures = _pictures(folder, shard, parts, entries)
-    for image_id, vector in _vectors(folder, f"{parts.images}/{shard.part}.parquet"):
+    for image_id, vector in _vectors(folder, shard.file_in(parts.images)):
         entry = entries[image_id]
         of, picture = next(pictures, ("", ""))
         if of != image_id:
@@ -98,7 +99,7 @@ def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterat
 def document_digests(folder: Folder, shard: Shard, parts: DocumentParts) -> dict[str, str]:
     """(document id, digest) of a shard's documents in order: the digest covers the row that the
     document is made of; model and options are the affair of `IndexRun.form`."""
-    with folder.reading(f"{parts.images}/{shard.part}.parquet") as handle:
+    with folder.reading(shard.file_in(parts.images)) as handle:
         images = set(pq.read_table(handle, columns=["image_id"]).column(0).to_pylist())
     return {
         document_id: digest
@@ -128,11 +129,11 @@ def read_scored_parts(
 ) -> Iterator[tuple[list[str], Float32, list[SparseVector]]]:
     """(ids, vectors (N, D), sparse vectors) of a shard's documents, at most `size` at a time: what
     a score is made of, without fields."""
-    sparse = dict(read_sparse(folder, f"{parts.sparse}/{shard.part}.parquet"))
+    sparse = dict(read_sparse(folder, shard.file_in(parts.sparse)))
     entries = {str(e.image_id): e for e in read_entries(folder, shard)}
     documents = (
         (document_id, vector)
-        for image_id, vector in _vectors(folder, f"{parts.images}/{shard.part}.parquet")
+        for image_id, vector in _vectors(folder, shard.file_in(parts.images))
         for document_id, _ in document_texts(entries[image_id], parts.form)
     )
     while piece := list(itertools.islice(documents, size)):
@@ -174,11 +175,11 @@ def _pictures(
 ) -> Iterator[tuple[str, str]]:
     """(image_id, picture field) of each embedded image, in order."""
     if parts.pictures is None:
-        for ids, _, _ in read_embeddings(folder, f"{parts.images}/{shard.part}.parquet"):
+        for ids, _, _ in read_embeddings(folder, shard.file_in(parts.images)):
             for image_id in ids:
                 yield image_id, entries[image_id].position if parts.picture_is_position else ""
         return
-    with folder.reading(f"{parts.pictures}/{shard.part}.parquet") as handle:
+    with folder.reading(shard.file_in(parts.pictures)) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(256):
             for line in batch.to_pylist():
                 yield line["image_id"], base64.b64encode(line["picture"]).decode()

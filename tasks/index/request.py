@@ -8,9 +8,9 @@ from tasks.dataset.reader import open_reader
 from tasks.encode.model.describe import describe_model
 from tasks.errors import UsageError
 from tasks.records import ModelInfo
-from tasks.settings import Settings
+from tasks.settings import ReindexChoices, Settings
 from tasks.sparse.options import sparse_options
-from tasks.store.open import check_address
+from tasks.store.stores import check_address
 from tasks.work.collections import check_name
 from tasks.work.folder import Folder
 
@@ -42,11 +42,11 @@ def check_runner(runner: str) -> None:
         raise UsageError("--runner ray needs the extra [ray]: pip install 'muge-search[ray]'")
 
 
-def check_gate(strategy: str, gate_queries: str | None, max_drop: float | None) -> None:
+def check_gate(choices: ReindexChoices, max_drop: object = None) -> None:
     """Raise `UsageError` if a comparison is asked for where no second collection is built."""
-    given = {"--gate-queries": gate_queries or None, "--max-drop": max_drop}
-    for option, value in given.items():
-        if strategy == "in-place" and value is not None:
+    asked = {"--gate-queries": choices.gate_queries or None, "--max-drop": max_drop}
+    for option, value in asked.items():
+        if choices.strategy == "in-place" and value is not None:
             raise UsageError(
                 f"{option} {value} belongs to --strategy blue-green: in place there is no second "
                 f"collection to compare with; add that option, or leave {option} out"

@@ -8,15 +8,15 @@ from functools import cached_property
 from typing import Any
 
 from tasks.dataset.shards import Plan
+from tasks.encode.stage.plan import ImageStage
 from tasks.encode.stage.reuse import Encodings
-from tasks.encode.stage.stages import ImageStage
 from tasks.encode.stage.workers import decoders_at_once
 from tasks.index.documents import DocumentParts, collection_fields
 from tasks.records import ModelInfo
 from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
 from tasks.sparse.options import SparseOptions, sparse_options
-from tasks.work.collections import CollectionRecord
+from tasks.work.collections import CollectionRecord, Outputs
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
 
@@ -132,7 +132,7 @@ class IndexRun:
         return sparse_options(self.settings)
 
     @property
-    def bm25(self) -> str:
+    def bm25_file(self) -> str:
         """File of the BM25 statistics."""
         return f"bm25-{self._sparse}.json"
 
@@ -180,17 +180,17 @@ class IndexRun:
         )
 
     @property
-    def stages(self) -> dict[str, str]:
+    def stages(self) -> Outputs:
         """What a search or evaluation needs of this run's folder."""
-        return {
-            "images": self.image_stage.images,
-            "encoding_form": fingerprint(**self._model_identity),
-            "pictures": self.image_stage.pictures,
-            "picture_form": self._picture_form,
-            "texts": self.texts,
-            "bm25": self.bm25,
-            "sparse": self.sparse,
-        }
+        return Outputs(
+            images=self.image_stage.images,
+            encoding_form=fingerprint(**self._model_identity),
+            pictures=self.image_stage.pictures,
+            picture_form=self._picture_form,
+            texts=self.texts,
+            bm25=self.bm25_file,
+            sparse=self.sparse,
+        )
 
     @property
     def own_encodings(self) -> Encodings:
@@ -202,10 +202,11 @@ class IndexRun:
         """What this run need not encode again of what a collection was made of; None if that was
         encoded in another way, or has no pictures like those kept here."""
         then, now = record.stages, self.stages
-        must_agree = ["encoding_form", *(["picture_form"] if now["pictures"] else [])]
-        if any(then.get(name) != now[name] for name in must_agree):
+        if then.encoding_form != now.encoding_form:
             return None
-        return Encodings(record.run, then["images"], then.get("pictures", ""), then["texts"])
+        if now.pictures and then.picture_form != now.picture_form:
+            return None
+        return Encodings(record.run, then.images, then.pictures, then.texts)
 
     def upserts(self, record: CollectionRecord, changes: str = "") -> str:
         """Folder that says what the store holds: anew for each collection, each time it is created,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tasks.context import Context
 from tasks.errors import CollectionRecordError
-from tasks.settings import Settings
-from tasks.store.open import shared_store
+from tasks.settings import Place
 from tasks.work.collections import find_record
 from tasks.work.folder import Folder
 
@@ -26,9 +26,9 @@ class CollectionStatus:
     run_dir: str | None
 
 
-def collection_statuses(settings: Settings) -> list[CollectionStatus]:
+def collection_statuses(context: Context, settings: Place) -> list[CollectionStatus]:
     """All collections of the store, by name."""
-    store, work = shared_store(settings.store_uri), Folder(settings.work_url)
+    store, work = context.store(settings.store_uri), Folder(settings.work_url)
     found = []
     for name in store.collections():
         info = store.describe(name)

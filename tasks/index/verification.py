@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from tasks.index.comparison import verify_count, verify_documents
+import numpy as np
+
+from tasks.context import Context
+from tasks.errors import BUILD_ANEW, VerificationError
 from tasks.index.documents import read_documents
-from tasks.index.freed import give_back
 from tasks.index.ledger import read_ledger
 from tasks.index.run import Filling
-from tasks.records import Document
-from tasks.store.open import shared_store
+from tasks.records import DEFAULT_PARTITION, Document
+from tasks.store.contract import VectorStore
+from tasks.work.freed import give_back
 
 SAMPLED_SHARDS = 8
+WAIT_SECONDS = 60.0
+TOLERANCE = 1e-4
+
+T = TypeVar("T")
 
 
-def verify_filled(filling: Filling, documents: int) -> None:
+def verify_filled(context: Context, filling: Filling, documents: int) -> None:
     """Compare a filled collection with the run: the count, and a sample of documents re-read.
 
     Raises `VerificationError`.
     """
-    record, store = filling.record, shared_store(filling.run.settings.store_uri)
+    record, store = filling.record, context.store(filling.run.settings.store_uri)
     store.finish(record.collection)
     give_back()
     verify_count(store, record.collection, documents, record.partition)
@@ -35,8 +44,77 @@ def sampled_documents(filling: Filling) -> Iterator[Document]:
     shards = run.plan.shards[:: max(1, len(run.plan.shards) // SAMPLED_SHARDS)]
     each = max(1, run.settings.verify_samples // len(shards))
     for shard in shards:
-        held = read_ledger(run.folder, f"{filling.held}/{shard.part}.parquet")
+        held = read_ledger(run.folder, shard.file_in(filling.held))
         step = max(1, shard.images // each)
         documents = read_documents(run.folder, shard, run.parts)
         sample = itertools.islice(itertools.islice(documents, 0, None, step), each)
         yield from (document for document in sample if held.get(document.id))
+
+
+def verify_count(
+    store: VectorStore,
+    name: str,
+    expected: int,
+    partition: str = DEFAULT_PARTITION,
+    wait: float = WAIT_SECONDS,
+) -> None:
+    """Wait until the store counts `expected` documents, if its reads may lag writes.
+
+    Raises `VerificationError` after `wait` seconds, or at once if there are too many.
+    """
+    wait = wait if store.reads_may_lag else 0.0
+    found = _until(lambda: store.count(name, partition), lambda n: n >= expected, wait)
+    if found != expected:
+        raise VerificationError(
+            f"collection {name!r} counts {found} documents, expected {expected}; "
+            f"run the same command again, or if others write to it, {BUILD_ANEW}"
+        )
+
+
+def verify_documents(
+    store: VectorStore,
+    name: str,
+    expected: Sequence[Document],
+    partition: str = DEFAULT_PARTITION,
+    wait: float = WAIT_SECONDS,
+) -> None:
+    """Re-read a sample of documents and compare vector, sparse vector and fields.
+
+    Raises `VerificationError` naming the ids that are missing or differ, after `wait` seconds if
+    the store's reads may lag writes.
+    """
+    wait = wait if store.reads_may_lag else 0.0
+    ids = [document.id for document in expected]
+
+    def wrong() -> list[str]:
+        found = store.fetch(name, ids, partition)
+        return [d.id for d in expected if d.id not in found or not _same(d, found[d.id])]
+
+    left = _until(wrong, lambda ids: not ids, wait)
+    if left:
+        raise VerificationError(
+            f"collection {name!r}: {len(left)} of {len(ids)} documents re-read are missing or "
+            f"differ: {', '.join(left[:10])}; run the same command again; if that does not "
+            f"help, {BUILD_ANEW}"
+        )
+
+
+def _same(a: Document, b: Document) -> bool:
+    return (
+        a.vector.shape == b.vector.shape
+        and np.allclose(a.vector, b.vector, atol=TOLERANCE)
+        and a.sparse.keys() == b.sparse.keys()
+        and all(abs(w - b.sparse[key]) < TOLERANCE for key, w in a.sparse.items())
+        and dict(a.fields) == dict(b.fields)
+    )
+
+
+def _until(read: Callable[[], T], good: Callable[[T], bool], wait: float) -> T:
+    """Read again, at growing intervals, until the value is good or `wait` seconds are over."""
+    end, pause = time.monotonic() + wait, 0.05
+    value = read()
+    while not good(value) and time.monotonic() < end:
+        time.sleep(pause)
+        pause = min(pause * 2, 2.0)
+        value = read()
+    return value

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.context import Context
 from tasks.dataset.catalog import Catalog
 from tasks.dataset.reader import Reader, open_reader
 from tasks.encode.model.describe import describe_model
 from tasks.inspect.cost import Estimate, Workload, estimate_cost
 from tasks.inspect.pictures import EXAMPLES, KEPT, PictureProfile, check_pictures
 from tasks.settings import Settings
-from tasks.work.progress import advancing, finish, start
 
 SAMPLE = 500
 
@@ -46,7 +46,7 @@ class DatasetProfile:
 
 
 def inspect_dataset(
-    dataset: str, settings: Settings, sample: int = SAMPLE, estimate: bool = True
+    context: Context, dataset: str, settings: Settings, sample: int = SAMPLE, estimate: bool = True
 ) -> DatasetProfile:
     """Read a data set, decode `sample` of its pictures (0: all), and time the model on them.
 
@@ -55,10 +55,10 @@ def inspect_dataset(
     reader, model = open_reader(dataset), describe_model(settings.model)
     began = time.perf_counter()
     with Catalog(settings.max_image_bytes) as catalog:
-        rejects, examples = _fill(catalog, reader)
+        rejects, examples = _fill(context, catalog, reader)
         seconds = time.perf_counter() - began
         counts, unmatched = catalog.counts(), catalog.unmatched()
-        checked = check_pictures(catalog, reader, settings, model.resolution, sample)
+        checked = check_pictures(context, catalog, reader, settings, model.resolution, sample)
         texts, lengths = _measure_queries(catalog)
     documents = counts.images if settings.document == "image" else counts.pairs
     characters = lengths["mean"] * counts.pairs / max(1, documents)
@@ -82,16 +82,17 @@ def inspect_dataset(
     )
 
 
-def _fill(catalog: Catalog, reader: Reader) -> tuple[Counter[str], tuple[str, ...]]:
+def _fill(
+    context: Context, catalog: Catalog, reader: Reader
+) -> tuple[Counter[str], tuple[str, ...]]:
     """How often each reason came up, and the first rejects."""
     codes: Counter[str] = Counter()
     examples: list[str] = []
-    start("plan", None)
-    for reject in catalog.fill(reader, advancing("plan")):
-        codes[reject.code] += 1
-        if len(examples) < EXAMPLES:
-            examples.append(f"{reject.position}: {reject.reason}")
-    finish("plan")
+    with context.stage("plan") as advance:
+        for reject in catalog.fill(reader, advance):
+            codes[reject.code] += 1
+            if len(examples) < EXAMPLES:
+                examples.append(f"{reject.position}: {reject.reason}")
     return codes, tuple(examples)
 
 

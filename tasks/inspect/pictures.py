@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tasks.context import Context
 from tasks.dataset.catalog import Catalog, CatalogEntry
 from tasks.dataset.reader import Reader
 from tasks.dataset.shards import read_images
@@ -15,7 +16,6 @@ from tasks.encode.model.pixels import decode_picture
 from tasks.errors import ImageError
 from tasks.records import Uint8
 from tasks.settings import Settings
-from tasks.work.progress import advancing, finish, start
 
 RUN = 25  # consecutive pictures of a sample: they lie close together
 KEPT = 32  # decoded pictures kept to time a model with
@@ -78,18 +78,21 @@ class CheckedPictures:
 
 
 def check_pictures(
-    catalog: Catalog, reader: Reader, settings: Settings, resolution: int, sample: int
+    context: Context,
+    catalog: Catalog,
+    reader: Reader,
+    settings: Settings,
+    resolution: int,
+    sample: int,
 ) -> CheckedPictures:
     """Decode `sample` pictures evenly over the data set (0: all) as indexing would."""
-    images, found = catalog.counts().images, CheckedPictures()
-    progress = advancing("check_pictures")
-    start("check_pictures", min(images, sample) if sample else images)
-    for entries in _sampled(catalog, images, sample):
-        for entry, data in read_images(reader, entries):
-            _check(found, entry, data, settings, resolution)
-        progress(len(entries))
-    finish("check_pictures")
-    return found
+    images, checked = catalog.counts().images, CheckedPictures()
+    with context.stage("check_pictures", min(images, sample) if sample else images) as advance:
+        for entries in _sampled(catalog, images, sample):
+            for entry, data in read_images(reader, entries):
+                _check(checked, entry, data, settings, resolution)
+            advance(len(entries))
+    return checked
 
 
 def _check(

@@ -8,18 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tasks.context import Context
 from tasks.errors import CollectionRecordError, UsageError
 from tasks.index.run import IndexRun
 from tasks.settings import Settings
-from tasks.store.open import shared_store
-from tasks.work.aliases import (
-    LONGEST,
-    Alias,
-    live_alias,
-    previous_collection,
-    promote,
-    save_alias,
-)
+from tasks.work.aliases import LONGEST, Alias
 from tasks.work.collections import (
     CollectionRecord,
     check_name,
@@ -31,22 +24,22 @@ from tasks.work.folder import Folder
 from tasks.work.lock import run_lock
 
 
-def live_record(settings: Settings) -> CollectionRecord | None:
+def live_record(context: Context, settings: Settings) -> CollectionRecord | None:
     """The record of the collection that searches of the settings' name use now, if there is one."""
-    alias = live_alias(settings)
+    alias = context.aliases(settings).live()
     if alias is None:
         return None
     return find_record(Folder(settings.work_url), settings.store_uri, alias.live)
 
 
-def holds(live: CollectionRecord, run: IndexRun) -> bool:
+def holds(context: Context, live: CollectionRecord, run: IndexRun) -> bool:
     """Whether the live collection is just what the run would build."""
     if (live.status, live.made_of, live.updates) != ("ready", run.made_of, ()):
         return False
-    return shared_store(live.store).describe(live.collection) is not None
+    return context.store(live.store).describe(live.collection) is not None
 
 
-def choose_collection(run: IndexRun) -> tuple[IndexRun, int]:
+def choose_collection(context: Context, run: IndexRun) -> tuple[IndexRun, int]:
     """The run with the name of the collection to build, and that name's number; makes room.
 
     A collection that an earlier run of the same data and options left there is gone on with; others
@@ -58,73 +51,75 @@ def choose_collection(run: IndexRun) -> tuple[IndexRun, int]:
             f"collection {options.collection!r} has {len(options.collection)} characters; "
             f"--strategy blue-green adds a number, so {LONGEST} at most"
         )
-    alias = live_alias(options)
+    alias = context.aliases(options).live()
     if alias is not None and alias.previous is not None:
-        drop_previous(options, alias, run.plan.folder)
+        drop_previous(context, options, alias, run.plan.folder)
     number = alias.generation + 1 if alias is not None else 1
-    _drop_orphans(run, number)
+    _drop_orphans(context, run, number)
     while True:
         name = f"{options.collection}-{number}"
         record = find_record(run.work, options.store_uri, name)
         if record is not None:
             if record.made_of != run.made_of:
-                forget(options, name, run.plan.folder)
+                forget(context, options, name, run.plan.folder)
             break
-        if shared_store(options.store_uri).describe(name) is None:
+        if context.store(options.store_uri).describe(name) is None:
             break
         number += 1  # somebody else's
     return replace(run, settings=options.model_copy(update={"collection": name})), number
 
 
-def _drop_orphans(run: IndexRun, number: int) -> None:
+def _drop_orphans(context: Context, run: IndexRun, number: int) -> None:
     """Drop what a run that was killed while it dropped left behind: older numbers of the name that
     are not live, and have a record of this work folder."""
-    options, alias = run.settings, live_alias(run.settings)
+    options = run.settings
+    alias = context.aliases(options).live()
     for older in range(1, number):
         name = f"{options.collection}-{older}"
         if alias is not None and alias.live == name:
             continue
         if find_record(run.work, options.store_uri, name) is not None:
-            forget(options, name, run.plan.folder)
+            forget(context, options, name, run.plan.folder)
 
 
-def drop_previous(settings: Settings, alias: Alias, kept_run: str = "") -> Alias:
+def drop_previous(context: Context, settings: Settings, alias: Alias, kept_run: str = "") -> Alias:
     """Drop the collection kept for rollback, as `forget` does; the alias forgets it first."""
     if alias.previous is None:
         return alias
     alone = replace(alias, previous=None)
-    save_alias(settings, alone)
+    context.aliases(settings).save(alone)
     if alias.previous != alias.live:
-        forget(settings, alias.previous, kept_run)
+        forget(context, settings, alias.previous, kept_run)
     return alone
 
 
-def forget(settings: Settings, collection: str, kept_run: str = "") -> None:
+def forget(context: Context, settings: Settings, collection: str, kept_run: str = "") -> None:
     """Drop a collection, its record, and what only it was made of, but for one run's folder.
 
     Raises `CollectionRecordError` if it is the live one.
     """
-    alias = live_alias(settings)
+    alias = context.aliases(settings).live()
     if alias is not None and alias.live == collection:
         raise CollectionRecordError(f"collection {collection!r} is live and is not dropped")
     work = Folder(settings.work_url)
     record = find_record(work, settings.store_uri, collection)
-    shared_store(settings.store_uri).drop(collection)
+    context.store(settings.store_uri).drop(collection)
     remove_record(work, settings.store_uri, collection)
     if record is not None:
         forget_runs(work, {record.run, *record.superseded} - {kept_run})
 
 
-def move_alias(settings: Settings, collection: str | None) -> Alias:
+def move_alias(context: Context, settings: Settings, collection: str | None) -> Alias:
     """Let the settings' name mean a complete collection (None: the one before) from now on.
 
     Raises `CollectionRecordError` if that one is not complete or not in the store, `UsageError` if
     there is none before.
     """
     with run_lock(Folder(settings.work_url), "muge alias", settings.wait):
-        target = check_name(collection or previous_collection(settings))
-        if shared_store(settings.store_uri).describe(target) is None:
+        aliases = context.aliases(settings)
+        target = check_name(collection or aliases.previous())
+        if context.store(settings.store_uri).describe(target) is None:
             raise CollectionRecordError(
                 f"collection {target!r} is not in {settings.store_uri}; see `muge status`"
             )
-        return promote(settings, target)
+        return aliases.promote(target)

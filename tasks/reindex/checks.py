@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
+from tasks.context import Context
 from tasks.dataset.reader import open_reader
 from tasks.dataset.shards import read_entries, read_queries, read_shards
 from tasks.errors import MugeError, VerificationError
@@ -17,12 +18,11 @@ from tasks.evaluate.judgements import Judgement, protocol_of, read_judgements
 from tasks.evaluate.metrics import METRICS, score_queries
 from tasks.index.run import Filling, IndexRun
 from tasks.index.verification import sampled_documents, verify_filled
-from tasks.records import Query
+from tasks.records import Query, QueryPart
 from tasks.search.batches import BATCH
 from tasks.search.questions import Question
 from tasks.search.searcher import Searcher
 from tasks.settings import Settings
-from tasks.store.open import shared_store
 from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
 from tasks.work.rejects import payload_hash, read_rejects
@@ -54,6 +54,7 @@ class Check:
 
 
 def check_switch(
+    context: Context,
     filling: Filling,
     documents: int,
     live: CollectionRecord | None,
@@ -65,13 +66,13 @@ def check_switch(
     Raises `SwitchRefusedError` naming those that failed and by how much.
     """
     checks = [
-        _check_content(filling, documents),
+        _check_content(context, filling, documents),
         _check_size(filling, documents, live),
-        _check_nothing_lost(filling, live),
-        _check_self_retrieval(filling),
+        _check_nothing_lost(context, filling, live),
+        _check_self_retrieval(context, filling),
     ]
     if all(check.passed for check in checks):
-        checks.append(_check_recall(filling, live, gate_queries))
+        checks.append(_check_recall(context, filling, live, gate_queries))
     failed = [check.said for check in checks if not check.passed]
     if failed:
         alias = f"the live one, {live.collection!r}, stays" if live else "there is no live one"
@@ -82,9 +83,9 @@ def check_switch(
     return checks
 
 
-def _check_content(filling: Filling, documents: int) -> Check:
+def _check_content(context: Context, filling: Filling, documents: int) -> Check:
     try:
-        verify_filled(filling, documents)
+        verify_filled(context, filling, documents)
     except VerificationError as error:
         return Check("documents", False, None, documents, f"documents: {error}")
     return Check("documents", True, documents, documents, f"{documents} documents, sample re-read")
@@ -100,9 +101,9 @@ def _check_size(filling: Filling, documents: int, live: CollectionRecord | None)
     return Check("size", documents >= least, documents, least, said)
 
 
-def _check_nothing_lost(filling: Filling, live: CollectionRecord | None) -> Check:
+def _check_nothing_lost(context: Context, filling: Filling, live: CollectionRecord | None) -> Check:
     """No document that the store refused just now is in the live collection: it would vanish."""
-    run, store = filling.run, shared_store(filling.run.settings.store_uri)
+    run, store = filling.run, context.store(filling.run.settings.store_uri)
     refused = [reject.id for reject in read_rejects(run.folder, (f"{filling.held}-",))]
     lost: list[str] = []
     if live is not None and live.document != filling.record.document:
@@ -116,9 +117,9 @@ def _check_nothing_lost(filling: Filling, live: CollectionRecord | None) -> Chec
     return Check("nothing_lost", not lost, -len(lost), 0, said + named)
 
 
-def _check_self_retrieval(filling: Filling) -> Check:
+def _check_self_retrieval(context: Context, filling: Filling) -> Check:
     """Each sampled document's own vector finds the document among the best."""
-    store, record = shared_store(filling.run.settings.store_uri), filling.record
+    store, record = context.store(filling.run.settings.store_uri), filling.record
     asked = found = 0
     for document in sampled_documents(filling):
         query = Query(
@@ -141,7 +142,7 @@ def _check_self_retrieval(filling: Filling) -> Check:
 
 
 def _check_recall(
-    filling: Filling, live: CollectionRecord | None, gate_queries: str | None
+    context: Context, filling: Filling, live: CollectionRecord | None, gate_queries: str | None
 ) -> Check:
     if live is None:
         return Check("R@10", True, None, None, "R@10: no live collection to compare with")
@@ -155,8 +156,8 @@ def _check_recall(
         said = "R@10: no query has all its images in both collections, so nothing was compared"
         return Check("R@10", True, None, None, said)
     alpha = settings.alpha if gate_queries and _unseen(asked, (new, old)) else 1.0
-    before = _recall(old, asked, settings, alpha)
-    after = _recall(new, asked, settings, alpha)
+    before = _recall(context, old, asked, settings, alpha)
+    after = _recall(context, new, asked, settings, alpha)
     said = (
         f"R@10 of {len(asked)} queries (alpha {alpha:g}): {after:.4f}, the live collection "
         f"{before:.4f}, {after - before:+.4f} where {-max_drop:+g} is allowed"
@@ -171,7 +172,7 @@ class _Collection:
 
     def images(self) -> Iterator[str]:
         for shard in read_shards(self.run):
-            name = f"{self.record.stages['images']}/{shard.part}.parquet"
+            name = shard.file_in(self.record.stages.images)
             with self.run.reading(name) as handle:
                 table = pq.read_table(handle, columns=["image_id"])
             yield from table.column(0).to_pylist()
@@ -188,7 +189,7 @@ def _given(gate_queries: str) -> list[Judgement]:
 
 def _drawn(run: IndexRun) -> list[Judgement]:
     """The same queries of the same data every time, evenly over all of it."""
-    parts = range(run.plan.query_parts)
+    parts = map(QueryPart, range(run.plan.query_parts))
     queries = (query for part in parts for query in read_queries(run.folder, part))
     chosen = dict(heapq.nsmallest(QUERIES, queries, key=lambda q: payload_hash(q[1].encode())))
     relevant: dict[int, set[str]] = {query_id: set() for query_id in chosen}
@@ -215,10 +216,14 @@ def _unseen(judgements: Sequence[Judgement], collections: Sequence[_Collection])
 
 
 def _recall(
-    collection: _Collection, judgements: Sequence[Judgement], settings: Settings, alpha: float
+    context: Context,
+    collection: _Collection,
+    judgements: Sequence[Judgement],
+    settings: Settings,
+    alpha: float,
 ) -> float:
     """R@10 through the store, as people searching the collection get it."""
-    store = shared_store(settings.store_uri)
+    store = context.store(settings.store_uri)
     searcher = Searcher(collection.record, store, collection.run, settings)
     rankings: list[list[str]] = []
     for start in range(0, len(judgements), BATCH):

@@ -56,5 +56,5 @@ def summarise_rejects(work: Folder, record: CollectionRecord) -> RejectSummary:
 def rejects_of(work: Folder, record: CollectionRecord) -> Iterator[Reject]:
     """The rejects that a collection was made with; those of other options in its run's folder are
     not its own."""
-    stages = (record.stages["images"], record.held) if record.held else (record.stages["images"],)
+    stages = (record.stages.images, record.held) if record.held else (record.stages.images,)
     return read_rejects(work.sub(record.run), ("dataset", *(f"{stage}-" for stage in stages)))

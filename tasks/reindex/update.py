@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tasks.context import Context
 from tasks.errors import CollectionRecordError, RemovalRefusedError
 from tasks.index.changes import Changes
 from tasks.index.documents import collection_spec
 from tasks.index.record import differences
 from tasks.index.run import IndexRun
 from tasks.records import CollectionInfo
-from tasks.search.searcher import load_statistics
-from tasks.sparse.bm25 import Bm25
-from tasks.store.open import shared_store
 from tasks.work.collections import CollectionRecord, Update, find_record, save_record
-from tasks.work.markers import completed, mark_complete
 
 ANEW = "build a new one with --strategy blue-green"
 
 
-def find_updatable(run: IndexRun) -> CollectionRecord | None:
+def find_updatable(context: Context, run: IndexRun) -> CollectionRecord | None:
     """The record of the collection that the run's settings name, if it can become what the run
     makes; None if there is no complete one.
 
@@ -31,7 +28,7 @@ def find_updatable(run: IndexRun) -> CollectionRecord | None:
     """
     options = run.settings
     record = find_record(run.work, options.store_uri, options.collection)
-    found = shared_store(options.store_uri).describe(options.collection)
+    found = context.store(options.store_uri).describe(options.collection)
     if record is None and found is not None:
         raise CollectionRecordError(
             f"collection {options.collection!r} exists in {options.store_uri} but {run.work.url} "
@@ -70,18 +67,6 @@ def continuing(run: IndexRun, record: CollectionRecord) -> IndexRun:
     """The run with the BM25 statistics of the collection rather than its own."""
     same = run.plan.fingerprint == record.data_fingerprint
     return replace(run, kept=record.kept if same else record.bm25)
-
-
-def keep_statistics(run: IndexRun, record: CollectionRecord) -> Bm25:
-    """Take over the statistics that the collection's documents were made with.
-
-    Raises `CollectionRecordError` if they are gone or others.
-    """
-    kept = load_statistics(record, run.work.sub(record.run))
-    if completed(run.folder, run.bm25) is None:
-        kept.save(run.folder, run.bm25)
-        mark_complete(run.folder, run.bm25, documents=kept.documents)
-    return kept
 
 
 def check_removals(run: IndexRun, record: CollectionRecord, changes: Changes) -> None:

@@ -12,14 +12,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tasks.context import Context
 from tasks.errors import QueryError, UsageError, WorkFolderError
 from tasks.index.documents import FIELDS
 from tasks.search.answers import Answer, as_json
 from tasks.search.questions import Question, checked
 from tasks.search.searcher import Asked, Encoded, Searcher, open_searcher
 from tasks.settings import Settings
-from tasks.store.open import shared_store
-from tasks.work.progress import advancing
 
 BATCH = 512
 FIELDS_KEPT = tuple(name for name in FIELDS if name != "picture")
@@ -99,7 +98,12 @@ def _text(said: dict[str, Any], key: str) -> str | None:
 
 
 def search_file(
-    settings: Settings, queries: str, out: str, defaults: Question, model: str | None = None
+    context: Context,
+    settings: Settings,
+    queries: str,
+    out: str,
+    defaults: Question,
+    model: str | None = None,
 ) -> BatchReport:
     """Answer every line of `queries` into `out`, one JSON object a line in the same order.
 
@@ -109,9 +113,9 @@ def search_file(
     source = Path(queries)
     for _ in read_lines(source, defaults):
         pass
-    searcher = open_searcher(settings, shared_store(settings.store_uri), model)
+    searcher = open_searcher(context, settings, model)
     start, counts = time.perf_counter(), {"queries": 0, "failed": 0}
-    progress, partial = advancing("search"), Path(f"{out}.partial")
+    progress, partial = context.advancing("search"), Path(f"{out}.partial")
     batches = (_ready(searcher, batch) for batch in _batches(read_lines(source, defaults)))
     try:
         with partial.open("w", encoding="utf-8") as file:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.context import Context
 from tasks.encode.model.describe import describe_model
 from tasks.encode.model.pixels import decode_image
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
+from tasks.index.agreement import check_model, identity, load_statistics
 from tasks.records import Document, Float32, Hit, HitGroup, Query, SparseVector, Uint8
-from tasks.search.agreement import check_model, identity, load_statistics
 from tasks.search.answers import Answer, answers, as_json, stored_picture, took
 from tasks.search.pictures import read_picture
 from tasks.search.questions import Question, checked
@@ -22,7 +23,6 @@ from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25
 from tasks.store.checks import MAX_TOPK
 from tasks.store.contract import VectorStore
-from tasks.work.aliases import following
 from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
 
@@ -249,14 +249,15 @@ def _wanted(hit: Hit, question: Question) -> bool:
     return hit.id != question.like and answers(hit, question.alpha)
 
 
-def open_searcher(settings: Settings, store: VectorStore, model: str | None = None) -> Searcher:
+def open_searcher(context: Context, settings: Settings, model: str | None = None) -> Searcher:
     """The collection that the settings name, or that their alias means now, ready to be searched.
 
     Raises `CollectionRecordError` if it has no record, is not complete, is not in the store, or was
     made with another model than `model` (None: the one it was made with).
     """
-    settings, work = following(settings), Folder(settings.work_url)
-    record = require_record(work, settings.store_uri, settings.collection)
+    work, store = Folder(settings.work_url), context.store(settings.store_uri)
+    meant = context.aliases(settings).meant()
+    record = require_record(work, settings.store_uri, meant)
     if model is not None and identity(describe_model(model)) != identity(record.model):
         raise CollectionRecordError(
             f"collection {record.collection!r} was made with model {record.model.name} "

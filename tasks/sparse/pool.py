@@ -15,8 +15,8 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
 
 from tasks.errors import MugeError
 from tasks.sparse.bm25 import Bm25, TermCounts, train_bm25
@@ -94,33 +94,36 @@ class SparsePool:
             self._idle.put(process)
 
 
-_pool: SparsePool | None = None
+class OneProcess:
+    """BM25 in this process: DashText's segmenter is loaded here."""
+
+    def train(self, texts: Iterable[str], lexicon: Lexicon = DEFAULT) -> Bm25:
+        """Statistics of a corpus, read once."""
+        return train_bm25(texts, lexicon)
+
+    def encode_piece(self, bm25: Bm25, texts: Sequence[str]) -> SparseColumns:
+        """Document vectors of some texts."""
+        return encode_columns(bm25, texts)
 
 
-@contextmanager
-def working(texts: int, workers: int) -> Iterator[int]:
-    """Inside, `train` and `encode` use so many processes, if there are texts enough for them;
-    gives how many there are."""
-    global _pool
-    if workers < 2 or texts < APART_FROM:
-        yield 1
-        return
-    workers = workers if texts >= PARALLEL_FROM else 1
-    with SparsePool(workers) as _pool:
-        try:
-            yield workers
-        finally:
-            _pool = None
+class TextWorkers(Protocol):
+    """Whoever counts and encodes texts."""
+
+    def train(self, texts: Iterable[str], lexicon: Lexicon = DEFAULT) -> Bm25:
+        """Statistics of a corpus, read once."""
+
+    def encode_piece(self, bm25: Bm25, texts: Sequence[str]) -> SparseColumns:
+        """Document vectors of some texts; called from any thread."""
 
 
-def train(texts: Iterable[str], lexicon: Lexicon = DEFAULT) -> Bm25:
-    """Statistics of a corpus, with the processes of `working` if there are any."""
-    return train_bm25(texts, lexicon) if _pool is None else _pool.train(texts, lexicon)
+HERE = OneProcess()
 
 
-def encode(bm25: Bm25, texts: Sequence[str]) -> SparseColumns:
-    """Document vectors of some texts, with a process of `working` if there is any."""
-    return encode_columns(bm25, texts) if _pool is None else _pool.encode_piece(bm25, texts)
+def processes_for(texts: int, most: int) -> int:
+    """How many processes of their own so many texts are worth, at most `most`; 0: none."""
+    if most < 2 or texts < APART_FROM:
+        return 0
+    return most if texts >= PARALLEL_FROM else 1
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.shards import Plan, read_entries
 from tasks.records import Shard, SparseVector
-from tasks.sparse import pool
+from tasks.settings import DocumentForm
 from tasks.sparse.bm25 import Bm25, load_bm25
 from tasks.sparse.columns import SCHEMA
 from tasks.sparse.options import COUNT_THE_DOCUMENTS, SparseOptions
+from tasks.sparse.pool import HERE, TextWorkers
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, mark_complete
 from tasks.work.parquet import writing_parquet
 
-__all__ = [
-    "SCHEMA",
-    "DocumentForm",
-    "document_texts",
-    "encode_sparse_shard",
-    "read_sparse",
-    "train_statistics",
-]
-
-DocumentForm = Literal["image", "pair"]
 DOCUMENTS_AT_ONCE = 1024
 
 
@@ -50,6 +40,7 @@ def train_statistics(
     form: DocumentForm,
     name: str,
     options: SparseOptions = COUNT_THE_DOCUMENTS,
+    workers: TextWorkers = HERE,
 ) -> Bm25:
     """BM25 statistics over the documents of a data set, or those that the options name; loaded if
     they are there."""
@@ -60,7 +51,7 @@ def train_statistics(
     else:
         entries = (entry for shard in plan.shards for entry in read_entries(folder, shard))
         texts = (text for entry in entries for _, text in document_texts(entry, form))
-        bm25 = pool.train(texts, options.lexicon)
+        bm25 = workers.train(texts, options.lexicon)
     bm25.save(folder, name)
     mark_complete(folder, name, documents=bm25.documents)
     return bm25
@@ -72,10 +63,11 @@ def encode_sparse_shard(
     form: DocumentForm,
     bm25: Bm25,
     sparse: str,
+    workers: TextWorkers = HERE,
     advance: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Write `<sparse>/<part>.parquet`, a row a document; returns how many were made just now."""
-    output = f"{sparse}/{shard.part}.parquet"
+    output = shard.file_in(sparse)
     advance(shard.images)
     if completed(folder, output) is not None:
         return 0
@@ -87,7 +79,7 @@ def encode_sparse_shard(
     made = 0
     with writing_parquet(folder, output, SCHEMA) as writer:
         while piece := list(itertools.islice(documents, DOCUMENTS_AT_ONCE)):
-            vectors = pool.encode(bm25, [text for _, text in piece])
+            vectors = workers.encode_piece(bm25, [text for _, text in piece])
             writer.write_table(vectors.table([document_id for document_id, _ in piece]))
             made += len(piece)
     mark_complete(folder, output, rows=made)

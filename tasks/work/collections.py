@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks.errors import BUILD_ANEW, CollectionRecordError, UsageError
 from tasks.records import ModelInfo
+from tasks.settings import DocumentForm
+from tasks.store.stores import parse_address
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
 from tasks.work.names import NAME_RULE, can_be_name
@@ -25,6 +27,22 @@ class Update:
     run: str
     changes: str
     made_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a run's folder holds for searches and evaluations: folders of picture embeddings,
+    pictures for people ("" if none are kept), query embeddings and BM25 vectors, and the file of
+    the BM25 statistics. `encoding_form` and `picture_form` say how the first two were made ("" in
+    records from before they were noted)."""
+
+    images: str
+    texts: str
+    bm25: str
+    sparse: str
+    pictures: str = ""
+    encoding_form: str = ""
+    picture_form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +68,9 @@ class CollectionRecord:
     data_fingerprint: str
     made_of: str
     run: str
-    stages: dict[str, str]
+    stages: Outputs
     bm25: str
-    document: Literal["image", "pair"]
+    document: DocumentForm
     picture: str
     counts: dict[str, int]
     form: str = ""
@@ -63,7 +81,6 @@ class CollectionRecord:
 
 
 _FORM = TypeAdapter(CollectionRecord)
-STAGES = frozenset({"images", "texts", "bm25", "sparse"})
 
 
 def check_name(name: str, what: str = "collection") -> str:
@@ -94,8 +111,6 @@ def find_record(work: Folder, store: str, collection: str) -> CollectionRecord |
         raise _unusable(work, path, f"{where}: {first['msg']}") from None
     if (record.store.split(":")[0], record.collection) != (store.split(":")[0], collection):
         raise _unusable(work, path, f"it is of {record.collection!r} in {record.store}")
-    if missing := STAGES - record.stages.keys():
-        raise _unusable(work, path, f"stages: {min(missing)} is missing")
     return replace(record, store=store)
 
 
@@ -153,8 +168,8 @@ def _slug(work: Folder, store: str) -> str:
 
 def _place(work: Folder, store: str) -> str:
     """A store's address, the same however a folder is written and wherever both folders move."""
-    scheme, _, rest = store.partition(":")
-    if scheme != "zvec":
+    address = parse_address(store)
+    if not address.kind.local:
         return store
-    folder = os.path.abspath(os.path.expanduser(rest))
-    return f"{scheme}:{os.path.relpath(folder, work.path('')) if work.is_local else folder}"
+    folder = os.path.abspath(os.path.expanduser(address.place))
+    return f"{address.scheme}:{os.path.relpath(folder, work.path('')) if work.is_local else folder}"

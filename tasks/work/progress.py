@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 
@@ -19,36 +18,17 @@ class Progress(Protocol):
         """A stage is over; `made` of its items were not there before (None: nobody counted)."""
 
 
-class _Silent:
+class Silent:
+    """Nobody watches."""
+
     def start(self, stage: str, total: int | None) -> None:
-        """Nobody watches."""
+        """Nothing is shown."""
 
     def advance(self, stage: str, done: int) -> None:
-        """Nobody watches."""
+        """Nothing is shown."""
 
     def finish(self, stage: str, made: int | None) -> None:
-        """Nobody watches."""
+        """Nothing is shown."""
 
 
-_watcher: Progress = _Silent()
-
-
-def watch(progress: Progress | None) -> None:
-    """Tell `progress` from now on; None ends it."""
-    global _watcher
-    _watcher = progress or _Silent()
-
-
-def start(stage: str, total: int | None) -> None:
-    """A stage begins."""
-    _watcher.start(stage, total)
-
-
-def advancing(stage: str) -> Callable[[int], None]:
-    """A function that reports items of a stage as done."""
-    return lambda done: _watcher.advance(stage, done)
-
-
-def finish(stage: str, made: int | None = None) -> None:
-    """A stage is over; `made` of its items were not there before (None: nobody counted)."""
-    _watcher.finish(stage, made)
+SILENT = Silent()

@@ -19,13 +19,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from tasks.store.open import close_shared_stores, shared_store
 
 from tasks.encode.model.encoder import load_encoder
 from tasks.search.batches import BATCH, search_file
 from tasks.search.questions import Question
 from tasks.search.searcher import Searcher, open_searcher
 from tasks.settings import Settings
-from tasks.store.open import close_shared_stores, shared_store
 from tests.benchmarks.studio_load import collection
 from tests.benchmarks.zvec_scale import machine
 

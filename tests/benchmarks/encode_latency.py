@@ -13,11 +13,12 @@ import tempfile
 import time
 from collections.abc import Callable
 
+from tasks.store.open import close_shared_stores, shared_store
+
 from tasks.encode.model.encoder import load_encoder
 from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings
-from tasks.store.open import close_shared_stores, shared_store
 from tests.benchmarks.bm25_speed import make_texts
 from tests.benchmarks.encode_setup import machine
 from tests.search.library import build

@@ -97,11 +97,11 @@ def _write_empty(folder: Folder, output: str, keys: Iterable[str]) -> Encoded:
 
 def run_stages(folder: Path, dataset: str, shard_images: int, runner: str) -> dict[str, Any]:
     """Plan and run the encode stages twice in one flow; seconds, bytes and MiB."""
+    from flows.filling import encode
     from prefect import flow
     from prefect.task_runners import ThreadPoolTaskRunner
     from prefect.utilities.annotations import quote
 
-    from flows.filling import encode
     from flows.index_dataset import peak_rss_mb
     from flows.orchestration.runners import StageTimes, run_once
     from tasks import prefect_tasks
@@ -137,11 +137,11 @@ def run_stages(folder: Path, dataset: str, shard_images: int, runner: str) -> di
 
 def run_sample(folder: Path, workers: int) -> dict[str, Any]:
     """Encode the sample's pictures twice, the second time with warm workers; 0: in threads."""
+    from flows.orchestration.places import encoding_place
     from prefect import flow
     from prefect.task_runners import ThreadPoolTaskRunner
     from prefect.utilities.annotations import quote
 
-    from flows.orchestration.places import encoding_place
     from flows.orchestration.runners import run_once, run_over
     from tasks import prefect_tasks
     from tasks.encode.model.describe import describe_model

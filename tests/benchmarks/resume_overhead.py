@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tasks.settings import load_settings
 from tasks.store.open import close_shared_stores
+
+from tasks.settings import load_settings
 from tasks.work.folder import Folder
 from tasks.work.lock import run_lock
 from tests.search.library import build

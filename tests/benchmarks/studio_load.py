@@ -17,12 +17,12 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from tasks.store.open import close_shared_stores, shared_store
 
 from tasks.index.documents import collection_spec, read_documents
 from tasks.index.run import IndexRun
 from tasks.records import Document, Float32
 from tasks.settings import Settings
-from tasks.store.open import close_shared_stores, shared_store
 from tasks.work.collections import save_record
 from tests.deployments.collection import index_dataset, settings_in
 from tests.deployments.conftest import server_process

@@ -216,10 +216,11 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     from contextlib import nullcontext
     from dataclasses import asdict
 
+    from tasks.store.open import _shared, close_shared_stores
+
     from flows.index_dataset import index_dataset
     from flows.reindex_dataset import reindex_dataset
     from tasks.errors import MugeError
-    from tasks.store.open import _shared, close_shared_stores
     from tasks.work import progress
     from tests.servers.loopback import loopback_allowed
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from tasks.store.open import open_store
 
 from tasks.records import Document
 from tasks.reindex.rejected import rejects_of
 from tasks.settings import Settings, load_settings
 from tasks.sparse.bm25 import load_bm25
 from tasks.store.contract import VectorStore
-from tasks.store.open import open_store
 from tasks.work.aliases import following, live_alias
 from tasks.work.collections import find_record
 from tasks.work.folder import Folder

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from tasks.store.open import close_shared_stores
 
 from tasks.index.run import IndexRun
 from tasks.settings import Settings, load_settings
-from tasks.store.open import close_shared_stores
 from tasks.work.collections import CollectionRecord
 from tests.search.library import build
 

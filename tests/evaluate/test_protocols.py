@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tasks.store.open import close_shared_stores
 
 from tasks.errors import DatasetError, UsageError
 from tasks.evaluate.gallery import open_gallery
@@ -14,7 +15,6 @@ from tasks.evaluate.metrics import METRICS
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.evaluate.stages import EvaluationOptions, evaluate
 from tasks.settings import Settings
-from tasks.store.open import close_shared_stores
 from tests.dataset.muge_files import query_line, write_lines
 from tests.dataset.rows import RowsReader, row
 from tests.evaluate.test_stages import HELD_OUT, questions

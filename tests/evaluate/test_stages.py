@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tasks.store.open import close_shared_stores, shared_store
 
 from tasks.errors import CollectionRecordError, DatasetError, QueryError
 from tasks.evaluate.metrics import METRICS
 from tasks.evaluate.stages import EvaluationOptions, evaluate
 from tasks.settings import Settings
 from tasks.sparse.bm25 import train_bm25
-from tasks.store.open import close_shared_stores, shared_store
 from tasks.work.collections import require_record
 from tasks.work.folder import Folder
 from tasks.work.markers import mark_complete

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageDraw
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
-
 from tasks.store.open import close_shared_stores
+
 from tests.encode.model.models import make_model
 from tests.servers.fixtures import dashvector_server  # noqa: F401  (a fixture)
 

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from tasks.store.open import close_shared_stores, open_store
 
 from flows.evaluate_search import evaluate_search
 from flows.index_dataset import IndexReport, index_dataset
 from flows.orchestration import runners as stage_runs
 from flows.search_images import search_images
 from tasks.errors import CollectionRecordError, VerificationError
-from tasks.store.open import close_shared_stores, open_store
 from tasks.work.folder import Folder
 from tasks.work.rejects import read_rejects
 from tests.flows.conftest import make_pictures

@@ -14,11 +14,11 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tasks.store.open import close_shared_stores
 
 from flows.index_dataset import index_dataset
 from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_images
-from tasks.store.open import close_shared_stores
 from tasks.work.folder import Folder
 from tasks.work.rejects import read_rejects
 from tests.flows.conftest import WORDS, make_pictures

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tasks.store.open import shared_store
 from typer.testing import CliRunner, Result
 
 from flows.command.app import app
@@ -19,7 +20,6 @@ from tasks.inspect import cost
 from tasks.search.questions import pair_up
 from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings
-from tasks.store.open import shared_store
 from tasks.work.folder import Folder
 from tasks.work.rejects import read_rejects
 from tests.dataset.muge_files import picture_line, query_line, write_lines, write_muge

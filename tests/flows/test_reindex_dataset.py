@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flows.reindex_report import ReindexReport
 from PIL import Image
+from tasks.store.open import close_shared_stores, open_store, shared_store
 
 from flows.index_dataset import index_dataset
 from flows.reindex_dataset import reindex_dataset
-from flows.reindex_report import ReindexReport
 from flows.search_images import search_images
 from tasks.errors import CollectionRecordError, RemovalRefusedError, UsageError
 from tasks.records import Document
@@ -21,7 +22,6 @@ from tasks.reindex.blue_green import move_alias
 from tasks.reindex.checks import SwitchRefusedError
 from tasks.reindex.rejected import summarise_rejects
 from tasks.settings import Settings, load_settings
-from tasks.store.open import close_shared_stores, open_store, shared_store
 from tasks.work.aliases import find_alias, save_alias
 from tasks.work.collections import find_record, require_record
 from tasks.work.folder import Folder

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tasks.store.open import close_shared_stores
 
 from tasks.dataset.reader import stable_id
 from tasks.encode.stage.stages import PICTURE_SCHEMA
 from tasks.errors import WorkFolderError
 from tasks.index.documents import FIELDS, NO_QUERY, DocumentParts, read_documents, read_scored_parts
 from tasks.index.run import IndexRun
-from tasks.store.open import close_shared_stores
 from tasks.work.parquet import writing_parquet
 from tests.search.conftest import model, settings_in
 from tests.search.library import build, make_pictures

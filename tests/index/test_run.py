@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tasks.store.open import close_shared_stores, shared_store
 
 from tasks.errors import CollectionRecordError
 from tasks.index.documents import read_documents
 from tasks.index.run import IndexRun
 from tasks.index.stages import plan
 from tasks.settings import Settings
-from tasks.store.open import close_shared_stores, shared_store
 from tasks.work.folder import Folder
 from tests.dataset.rows import write_parquet
 from tests.search.conftest import model, one_thread, pictures, settings_in

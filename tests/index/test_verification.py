@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import VerificationError
-from tasks.index.comparison import verify_count, verify_documents
+from tasks.index.verification import verify_count, verify_documents
 from tasks.records import Document
 from tasks.store.contract import VectorStore
 from tasks.store.zvec.store import ZvecStore

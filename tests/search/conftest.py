@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tasks.store.open import close_shared_stores
 
 from tasks.settings import Settings, load_settings
-from tasks.store.open import close_shared_stores
 from tests.encode.conftest import one_thread
 from tests.encode.model.models import make_model
 from tests.search.library import build, make_pictures

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tasks.store.open import close_shared_stores, shared_store
 
 from tasks.errors import UsageError
 from tasks.search.batches import read_lines, search_file
 from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
 from tasks.settings import Settings
-from tasks.store.open import close_shared_stores, shared_store
 from tests.deployments.collection import index_folder, sample_pictures, settings_in
 
 DEFAULTS = Question(alpha=0.8, topk=3)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tasks.store.open import close_shared_stores, shared_store
 
 from tasks.encode.model.encoder import load_encoder
 from tasks.errors import CollectionRecordError, QueryError, WorkFolderError
@@ -19,7 +20,6 @@ from tasks.search.searcher import Searcher, answers, as_json, open_searcher
 from tasks.search.stages import search
 from tasks.settings import Settings
 from tasks.sparse.bm25 import train_bm25
-from tasks.store.open import close_shared_stores, shared_store
 from tasks.work.collections import find_record, require_record, save_record
 from tasks.work.folder import Folder
 from tasks.work.markers import mark_complete

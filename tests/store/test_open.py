@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tasks.store.open import open_store
 
 from tasks.errors import UsageError
-from tasks.store.open import open_store
 from tasks.store.zvec.store import ZvecStore
 
 

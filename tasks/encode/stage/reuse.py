@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from tasks.dataset.shards import find_plan, read_entries, read_queries
 from tasks.encode.stage.embeddings import read_embeddings
 from tasks.encode.stage.known import KnownImage
-from tasks.records import Float32, Shard
+from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.rejects import payload_hash
@@ -53,9 +53,9 @@ def plan_reuse(
         for number, source in enumerate(sources):
             for part, hashes in _encoded_texts(work, source):
                 _add(db, number, part, hashes)
-        for each in range(parts):
+        for each in map(QueryPart, range(parts)):
             hashes = [payload_hash(text.encode()) for _, text in read_queries(folder, each)]
-            folder.write_json(f"{name}/texts/part-{each:05d}.json", _parts_of(db, hashes))
+            folder.write_json(f"{name}/texts/{each.part}.json", _parts_of(db, hashes))
     folder.write_json(f"{name}/sources.json", [asdict(source) for source in sources])
     mark_complete(folder, f"{name}/sources.json", sources=len(sources))
     return name
@@ -73,19 +73,19 @@ def known_images(work: Folder, run: str, reuse: str, shard: Shard) -> dict[str, 
     return found
 
 
-def known_of_part(work: Folder, source: Encodings, part: str) -> dict[str, KnownImage]:
-    """Everything that one part holds, by content hash; {} if it is torn."""
-    return dict(_read_images(work, source, part, None))
+def known_of_part(work: Folder, source: Encodings, shard: Shard) -> dict[str, KnownImage]:
+    """Everything that a shard's part holds, by content hash; {} if it is torn."""
+    return dict(_read_images(work, source, shard.part, None))
 
 
-def known_texts(work: Folder, run: str, reuse: str, part: int) -> Mapping[str, Float32]:
+def known_texts(work: Folder, run: str, reuse: str, part: QueryPart) -> Mapping[str, Float32]:
     """The vectors (D,) float32 known of a part's queries, by the hash of the text."""
     if not reuse:
         return {}
     folder = work.sub(run)
     wanted = {payload_hash(text.encode()) for _, text in read_queries(folder, part)}
     found: dict[str, Float32] = {}
-    for source, name in _listed(folder, reuse, f"texts/part-{part:05d}.json"):
+    for source, name in _listed(folder, reuse, f"texts/{part.part}.json"):
         output = f"{source.texts}/{name}.parquet"
         if completed(work.sub(source.run), output) is None:
             continue
@@ -133,17 +133,17 @@ def _encoded_images(work: Folder, source: Encodings) -> Iterator[tuple[str, list
     folder = work.sub(source.run)
     plan = find_plan(folder)
     for shard in plan.shards if plan else ():
-        if folder.exists(f"{source.images}/{shard.part}.parquet"):
+        if folder.exists(shard.file_in(source.images)):
             yield shard.part, [entry.hash for entry in read_entries(folder, shard)]
 
 
 def _encoded_texts(work: Folder, source: Encodings) -> Iterator[tuple[str, list[str]]]:
     folder = work.sub(source.run)
     plan = find_plan(folder)
-    for part in range(plan.query_parts if plan else 0):
-        if folder.exists(f"{source.texts}/part-{part:05d}.parquet"):
+    for part in map(QueryPart, range(plan.query_parts if plan else 0)):
+        if folder.exists(part.file_in(source.texts)):
             hashes = [payload_hash(text.encode()) for _, text in read_queries(folder, part)]
-            yield f"part-{part:05d}", hashes
+            yield part.part, hashes
 
 
 def _listed(folder: Folder, reuse: str, name: str) -> Iterator[tuple[Encodings, str]]:

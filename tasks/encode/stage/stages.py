@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +16,9 @@ from tasks.encode.stage.embeddings import EmbeddingWriter, GroupWriter, embeddin
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.pieces import PICTURES_A_GROUP, PartWriter, Pieces, Rows
 from tasks.encode.stage.plan import Encoded, ImageStage
-from tasks.index.freed import give_back
-from tasks.records import Float32, Shard
+from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
+from tasks.work.freed import give_back
 from tasks.work.markers import Marker, completed, fingerprint, mark_complete
 from tasks.work.parquet import writing_parquet
 from tasks.work.rejects import payload_hash, write_rejects
@@ -30,38 +30,62 @@ PICTURE_SCHEMA = pa.schema([("image_id", pa.string()), ("picture", pa.binary())]
 QUERIES_A_GROUP = 4096
 """Texts that are sorted by length together: their batches depend on nothing outside."""
 
-__all__ = ["Encoded", "ImageStage", "encode_image_shard", "encode_query_part", "image_shard_done"]
+
+class PictureSource(Protocol):
+    """What encoding the pictures of a shard needs; asked only if there is work."""
+
+    def entries(self) -> Sequence[CatalogEntry]:
+        """The pictures of the shard, in order."""
+
+    def read(self, entries: Sequence[CatalogEntry]) -> Iterable[tuple[CatalogEntry, bytes]]:
+        """The bytes of some of them, in order."""
+
+    def known(self) -> Mapping[str, KnownImage]:
+        """What is known of pictures, by content hash."""
+
+    def encoder(self) -> Encoder:
+        """The model."""
+
+    def advance(self, images: int) -> None:
+        """Be told that so many more are through."""
+
+
+class QuerySource(Protocol):
+    """What encoding a part of the queries needs; asked only if there is work."""
+
+    def queries(self) -> Iterable[tuple[int, str]]:
+        """(query_id, text), in order."""
+
+    def known(self) -> Mapping[str, Float32]:
+        """Vectors (D,) float32 that are known, by the hash of the text."""
+
+    def encoder(self) -> Encoder:
+        """The model."""
+
+    def advance(self, queries: int) -> None:
+        """Be told that so many more are through."""
 
 
 def encode_image_shard(
-    folder: Folder,
-    shard: Shard,
-    entries: Callable[[], Sequence[CatalogEntry]],
-    read: Callable[[Sequence[CatalogEntry]], Iterable[tuple[CatalogEntry, bytes]]],
-    stage: ImageStage,
-    load: Callable[[], Encoder],
-    advance: Callable[[int], None] = lambda _: None,
-    known: Callable[[], Mapping[str, KnownImage]] = lambda: {},
-    again: bool = False,
+    folder: Folder, shard: Shard, stage: ImageStage, source: PictureSource, again: bool = False
 ) -> Encoded:
     """Decode and encode each picture of a shard once; does nothing if it is done.
 
     Writes `<images>/<part>.parquet` (embeddings) and `<pictures>/<part>.parquet` (thumbnails), each
     with its marker, and rejects of pictures that cannot be decoded; goes on behind the pieces that
-    a killed run left. Pictures whose content hash is in `known` are neither read nor encoded; one
-    that is known without its thumbnail, where one is kept, is encoded anew. `entries`, `read`,
-    `load` and `known` are called only if there is work. With `again` a part that is done is written
-    anew, from what is known and what can be decoded by now.
+    a killed run left. Pictures whose content hash is known are neither read nor encoded; one that
+    is known without its thumbnail, where one is kept, is encoded anew. With `again` a part that is
+    done is written anew, from what is known and what can be decoded by now.
     """
     done = None if again else image_shard_done(folder, shard, stage)
     if done is not None:
-        advance(shard.images)
+        source.advance(shard.images)
         return Encoded(done.counts["rows"], done.counts["rejects"], 0)
-    work = _ImageWork(folder, shard, entries(), stage, load(), known())
+    work = _ImageWork(folder, shard, stage, source)
     with ExitStack() as open_files:
         part = work.open_part(open_files)
-        advance(part.resume())
-        fresh, clock = work.encode(read, part, advance)
+        source.advance(part.resume())
+        fresh, clock = work.encode(part)
         part.flush()
     images, thumbnails = _outputs(shard, stage)
     write_rejects(folder, f"{stage.images}-{shard.part}", part.rejects)
@@ -83,38 +107,35 @@ def image_shard_done(folder: Folder, shard: Shard, stage: ImageStage) -> Marker 
 
 def encode_query_part(
     folder: Folder,
-    part: str,
-    queries: Iterable[tuple[int, str]],
+    part: QueryPart,
     texts: str,
-    load: Callable[[], Encoder],
-    advance: Callable[[int], None] = lambda _: None,
-    known: Callable[[], Mapping[str, Float32]] = lambda: {},
+    source: QuerySource,
     checkpoint: float = 10.0,
 ) -> Encoded:
     """Encode one part of the queries to `<texts>/<part>.parquet`; does nothing if it is done.
 
-    Texts whose hash is in `known` (to a vector (D,) float32) are not encoded. Goes on behind the
-    pieces that a killed run left; every `checkpoint` seconds there is one.
+    Texts whose vector is known are not encoded. Goes on behind the pieces that a killed run left;
+    every `checkpoint` seconds there is one.
     """
-    output = f"{texts}/{part}.parquet"
+    output = part.file_in(texts)
     done = completed(folder, output)
     if done is not None:
-        advance(done.counts["rows"])
+        source.advance(done.counts["rows"])
         return Encoded(done.counts["rows"], 0, 0)
-    encoder, before, clock = load(), known(), Clock()
+    encoder, before, clock = source.encoder(), source.known(), Clock()
     schema = embedding_schema("query_id", encoder.info, encoder.format)
-    pieces = Pieces(folder, f"{texts}/pieces", part, made_by=encoder.way, known=_names(before))
+    pieces = Pieces(folder, f"{texts}/pieces", part.part, made_by=encoder.way, known=_names(before))
     fresh = 0
     with writing_parquet(folder, output, schema, dictionary=False) as file:
         writer = PartWriter(EmbeddingWriter(file), None, pieces, checkpoint)
-        advance(writer.resume())
-        stream = itertools.islice(queries, writer.entries, None)
+        source.advance(writer.resume())
+        stream = itertools.islice(source.queries(), writer.entries, None)
         while group := list(itertools.islice(stream, QUERIES_A_GROUP)):
             with clock.timing("model_busy"):
                 rows, new = _encode_texts(encoder, group, before, writer.entries)
             with clock.timing("write_busy"):
                 writer.write(rows)
-            advance(len(group))
+            source.advance(len(group))
             fresh += new
         writer.flush()
     mark_complete(folder, output, rows=writer.rows)
@@ -130,16 +151,14 @@ class _ImageWork:
         self,
         folder: Folder,
         shard: Shard,
-        entries: Sequence[CatalogEntry],
         stage: ImageStage,
-        encoder: Encoder,
-        known: Mapping[str, KnownImage],
+        source: PictureSource,
     ) -> None:
-        self._folder, self._shard, self._stage = folder, shard, stage
-        self._entries, self._encoder = entries, encoder
-        usable = (e.hash for e in entries if _is_usable(known.get(e.hash), stage))
+        self._folder, self._shard, self._stage, self._source = folder, shard, stage, source
+        self._entries, self._encoder, known = source.entries(), source.encoder(), source.known()
+        usable = (e.hash for e in self._entries if _is_usable(known.get(e.hash), stage))
         self._known = {digest: known[digest] for digest in usable}
-        self._batch = encoder.batch_images(stage.batch, stage.memory)
+        self._batch = self._encoder.batch_images(stage.batch, stage.memory)
         self.pieces = Pieces(
             folder,
             f"{stage.images}/pieces",
@@ -147,7 +166,7 @@ class _ImageWork:
             shard=shard.fingerprint,
             pictures=stage.pictures,
             batch=self._batch,
-            made_by=encoder.way,
+            made_by=self._encoder.way,
             known=_names(self._known),
         )
 
@@ -166,12 +185,7 @@ class _ImageWork:
             pictures = GroupWriter(file, PICTURES_A_GROUP)
         return PartWriter(EmbeddingWriter(vectors), pictures, self.pieces, self._stage.checkpoint)
 
-    def encode(
-        self,
-        read: Callable[[Sequence[CatalogEntry]], Iterable[tuple[CatalogEntry, bytes]]],
-        part: PartWriter,
-        advance: Callable[[int], None],
-    ) -> tuple[int, Clock]:
+    def encode(self, part: PartWriter) -> tuple[int, Clock]:
         """Do what `part` does not have yet; returns how many pictures were encoded."""
         from tasks.encode.model.pending import PixelBuffers
         from tasks.encode.stage.ahead import decoded_ahead
@@ -188,10 +202,12 @@ class _ImageWork:
             nonlocal fresh
             done = rows.entries - part.entries
             part.write(rows)
-            advance(done)
+            self._source.advance(done)
             fresh += new
 
-        with decoded_ahead(read(wanted), side, self._stage, 2 * size, clock) as decoded:
+        with decoded_ahead(
+            self._source.read(wanted), side, self._stage, 2 * size, clock
+        ) as decoded:
             batches = fill_batches(self._entries, first, self._known, decoded, buffers, size, clock)
             keep = self._stage.picture is not None
             encode_batches(batches, self._encoder, buffers, write, keep, clock)
@@ -226,5 +242,5 @@ def _names(known: Mapping[str, object]) -> str:
 
 
 def _outputs(shard: Shard, stage: ImageStage) -> tuple[str, str | None]:
-    thumbnails = f"{stage.pictures}/{shard.part}.parquet" if stage.picture else None
-    return f"{stage.images}/{shard.part}.parquet", thumbnails
+    thumbnails = shard.file_in(stage.pictures) if stage.picture else None
+    return shard.file_in(stage.images), thumbnails

@@ -1,29 +1,24 @@
-"""Credentials of DashVector clusters by name: the environment's, or those a flow has loaded."""
+"""Credentials of DashVector clusters by name: the environment's, or those that a caller brought."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tasks.errors import UsageError
-from tasks.settings import DashVectorSettings
-
-_loaded: dict[str, DashVectorSettings] = {}
+from tasks.settings import DashVectorSettings, read_options
 
 
-def remember_credentials(name: str, settings: DashVectorSettings) -> None:
-    """Keep credentials in this process's memory for `dashvector:NAME`."""
-    _loaded[name] = settings
-
-
-def credentials(name: str) -> DashVectorSettings:
+def credentials_of(name: str, brought: Mapping[str, DashVectorSettings]) -> DashVectorSettings:
     """Credentials of `dashvector:NAME`; without a name those of the environment.
 
-    Raises `UsageError` if no flow has loaded that name.
+    Raises `UsageError` if nobody brought that name.
     """
     if not name:
-        return DashVectorSettings()
-    if name not in _loaded:
+        return read_options(DashVectorSettings, {})
+    if name not in brought:
         raise UsageError(
             f"store dashvector:{name}: no credentials block of that name was loaded; save one in "
             f"Prefect (block type dashvector-credentials), or use dashvector: with "
             f"DASHVECTOR_API_KEY and DASHVECTOR_ENDPOINT"
         )
-    return _loaded[name]
+    return brought[name]

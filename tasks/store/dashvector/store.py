@@ -27,12 +27,14 @@ from tasks.store.dashvector import sdk
 from tasks.store.dashvector.check import DOCUMENT_ID, sides_of
 from tasks.store.dashvector.collections import Collections
 from tasks.store.dashvector.connection import Answer, Connection
+from tasks.store.dashvector.credentials import credentials_of
 from tasks.store.dashvector.delete import delete
 from tasks.store.dashvector.errors import Remedy
 from tasks.store.dashvector.options import MAX_IDS, DashVectorOptions
 from tasks.store.dashvector.retry import RefusedError
 from tasks.store.dashvector.schema import info_of
 from tasks.store.dashvector.upsert import Upsert
+from tasks.store.stores import StoreAccess
 
 
 class DashVectorStore:
@@ -51,6 +53,16 @@ class DashVectorStore:
         self._options = options or DashVectorOptions()
         self._connection = Connection(api_key, endpoint, self._options)
         self._collections = Collections(self._connection)
+
+    @classmethod
+    def open(cls, place: str, access: StoreAccess) -> DashVectorStore:
+        """The store at `dashvector:PLACE`, with the credentials of that name ("": those of the
+        environment); raises `UsageError` if there are none."""
+        settings = credentials_of(place, access.credentials)
+        options = DashVectorOptions(
+            requests_per_second=settings.requests_per_second, slot=access.write_slot
+        )
+        return cls.from_settings(settings, options)
 
     @classmethod
     def from_settings(

@@ -21,6 +21,7 @@ from tasks.records import (
     UpsertResult,
 )
 from tasks.store.checks import MAX_TOPK, check_field_name, check_name, check_query
+from tasks.store.stores import StoreAccess
 from tasks.store.zvec.folders import (
     delete_collection,
     disk_errors,
@@ -65,6 +66,11 @@ class ZvecStore:
         self.root = Path(root).expanduser().resolve()
         self.uri = f"zvec:{root}"
         self._graph_from = graph_from
+
+    @classmethod
+    def open(cls, place: str, access: StoreAccess) -> ZvecStore:
+        """The store at `zvec:PLACE`, a folder; nothing is read yet."""
+        return cls(place)
 
     def create(self, spec: CollectionSpec) -> None:
         """Make the collection, or do nothing if it exists with the same schema.

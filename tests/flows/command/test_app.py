@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-
 from tasks.store.open import open_store
+
 from tests.flows.conftest import Muge, make_pictures
 
 

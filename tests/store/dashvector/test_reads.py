@@ -11,7 +11,7 @@ import pytest
 from dashvector.core.proto import dashvector_pb2 as pb
 
 from tasks.errors import QueryError, SchemaMismatchError, StoreError, VerificationError
-from tasks.index.comparison import verify_count, verify_documents
+from tasks.index.verification import verify_count, verify_documents
 from tasks.records import CollectionSpec
 from tasks.store.dashvector.schema import compare, spec_of
 from tasks.store.dashvector.store import DashVectorStore

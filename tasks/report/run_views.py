@@ -1,4 +1,4 @@
-"""What flows return, as the records that pages and tables are made from."""
+"""What operations return, as the records that pages and tables are made from."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tasks.report.views import IndexView, SearchView
 from tasks.search.searcher import Answer
 from tasks.sparse.tokens import tokenize
 
-if TYPE_CHECKING:  # `muge search` must not wait for Prefect and torch
-    from flows.index_dataset import IndexReport
-    from flows.reindex_report import ReindexReport
+if TYPE_CHECKING:  # `muge search` must not wait for all that an index run needs
+    from tasks.index.report import IndexReport
+    from tasks.reindex.report import ReindexReport
 
 
 def search_view(answer: Answer) -> SearchView:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.index.freed import give_back
+from tasks.work.freed import give_back
 
 
 def private_mib() -> int:

@@ -28,7 +28,7 @@ def check_model(record: CollectionRecord) -> None:
 
 def load_statistics(record: CollectionRecord, run: Folder) -> Bm25:
     """The BM25 statistics of a collection; raises `CollectionRecordError` if others are there."""
-    bm25 = load_bm25(run, record.stages["bm25"])
+    bm25 = load_bm25(run, record.stages.bm25)
     if bm25.hash != record.bm25:
         raise CollectionRecordError(
             f"collection {record.collection!r} was made with BM25 statistics {record.bm25}, "

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from flows.filling import Made
-from flows.orchestration.runners import StageTimes, stage_table
 from tasks.index.done import Upserted
+from tasks.index.operation import Made
+from tasks.index.times import StageTimes
 from tasks.reindex.checks import Check
-from tasks.settings import Settings
-from tasks.work.aliases import Alias, find_alias
+from tasks.settings import Settings, Strategy
+from tasks.work.aliases import Alias
 from tasks.work.collections import CollectionRecord
-
-Strategy = Literal["in-place", "blue-green"]
 
 
 @dataclass(frozen=True)
@@ -65,10 +62,10 @@ class Filled:
 
 
 def report_of(
-    settings: Settings, strategy: Strategy, done: Filled, times: StageTimes
+    settings: Settings, strategy: Strategy, done: Filled, alias: Alias | None, times: StageTimes
 ) -> ReindexReport:
     """What to say of a reindex, with the alias as it is now."""
-    run, alias = done.made.run, find_alias(settings)
+    run = done.made.run
     rejects = run.plan.rejects
     rejects += sum(s.rejects for s in done.made.images) + sum(s.rejects for s in done.upserts)
     upserted = sum(s.fresh for s in done.upserts)
@@ -112,20 +109,3 @@ def _advice(settings: Settings, done: Filled, alias: Alias | None) -> list[str]:
     if done.checks and alias is not None and alias.previous is not None:
         said.append(f"{alias.previous} is kept: muge alias rollback --collection {alias.name}")
     return said
-
-
-def as_markdown(report: ReindexReport) -> str:
-    """The report as the artifact that the Prefect UI shows."""
-    lines = [
-        f"## {report.dataset} -> {report.store} / {report.name} ({report.strategy})",
-        "",
-        f"Searches use `{report.collection}`: {report.documents} documents, {report.upserted} sent "
-        f"and {report.deleted} deleted just now, {report.encoded_images} images encoded. "
-        f"{report.rejects} rejects.",
-        "",
-        *[f"- {check.said}" for check in report.checks],
-        *[f"- {line}" for line in report.advice],
-        "",
-        *stage_table(report.stages),
-    ]
-    return "\n".join(lines)

@@ -1,0 +1,85 @@
+"""The commands `muge alias`: which collection searches of a name use."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.command.options import AsJson, options
+from flows.command.output import explained, print_json
+from flows.orchestration.context import caller_context
+from flows.signatures import Given
+from tasks.errors import CollectionRecordError
+from tasks.settings import Place, Running, flags_of
+
+alias_app = typer.Typer(
+    help="Show or move the alias: which collection searches of a name use.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@alias_app.command("show")
+@options(flags_of(Place))
+def show_alias(given: Given, as_json: AsJson = False) -> None:
+    """Say which collection searches of a name use now, and which one was before."""
+    with explained():
+        settings = given.settings
+        with caller_context(settings) as context:
+            aliases = context.aliases(settings)
+            alias = aliases.live()
+        if alias is None:
+            raise CollectionRecordError(
+                f"{settings.collection!r} is neither an alias nor a complete collection of "
+                f"{settings.store_uri} in {settings.work_url}; run `muge index DATASET` first, or "
+                f"give the --work-dir, --store and --collection that were used"
+            )
+        if as_json:
+            print_json(
+                {
+                    "alias": settings.collection,
+                    "collection": alias.live,
+                    "previous": alias.previous,
+                    "generation": alias.generation,
+                    "changed": alias.changed,
+                    "kept_in": aliases.where(settings.collection),
+                }
+            )
+            return
+        before = f", before: {alias.previous}" if alias.previous else ""
+        since = f" since {alias.changed}" if alias.changed else " (a collection of that name)"
+        print(f"{alias.name} -> {alias.live}{since}{before}")
+
+
+@alias_app.command("promote")
+@options(flags_of(Place), flags_of(Running, "wait"))
+def promote_alias(
+    to: Annotated[str, typer.Argument(metavar="COLLECTION", help="A complete collection.")],
+    given: Given,
+    as_json: AsJson = False,
+) -> None:
+    """Let searches of a name use another collection from now on."""
+    _move(to, given, as_json)
+
+
+@alias_app.command("rollback")
+@options(flags_of(Place), flags_of(Running, "wait"))
+def rollback_alias(given: Given, as_json: AsJson = False) -> None:
+    """Let searches of a name use the collection before again."""
+    _move(None, given, as_json)
+
+
+def _move(to: str | None, given: Given, as_json: bool) -> None:
+    with explained():
+        from dataclasses import asdict
+
+        from tasks.reindex.blue_green import move_alias
+
+        settings = given.settings
+        with caller_context(settings) as context:
+            alias = move_alias(context, settings, to)
+        if as_json:
+            print_json(asdict(alias))
+        else:
+            print(f"{alias.name} -> {alias.live}, before: {alias.previous or 'none'}")

@@ -1,0 +1,35 @@
+"""The command `muge demo`."""
+
+from __future__ import annotations
+
+from flows.command.options import AsJson, Verbose, options
+from flows.command.output import print_json, show
+from flows.command.running import running_flows
+from flows.signatures import Given
+from tasks.settings import Encoding, Place, flags_of
+
+
+@options(flags_of(Place), flags_of(Encoding))
+def demo(given: Given, as_json: AsJson = False, verbose: Verbose = False) -> None:
+    """Index, measure and search the sample that ships with the project, and write a report."""
+    with running_flows(verbose):
+        from flows.run_demo import run_demo
+
+        report = run_demo(**given.parameters())
+    if as_json:
+        from dataclasses import asdict
+
+        from tasks.evaluate.result import as_json as evaluation_json
+
+        print_json({**asdict(report), "evaluation": evaluation_json(report.evaluation)})
+        return
+    from tasks.report.run_views import index_view
+    from tasks.report.terminal import index_summary, metrics_table
+
+    show(index_summary(index_view(report.index)))
+    measured = report.evaluation
+    title = f"{measured.queries} held-out queries, {measured.gallery} images, exact search"
+    show(metrics_table(measured.metrics, alpha=measured.alpha, title=title))
+    print(f"Report: {report.report}\nTry next:")
+    for command in report.commands:
+        print(f"  {command}")

@@ -1,0 +1,54 @@
+"""The command `muge evaluate`."""
+
+from __future__ import annotations
+
+from flows.command.options import AsJson, Dataset, Html, Verbose, options
+from flows.command.output import explained
+from flows.command.running import running_flows
+from flows.orchestration.context import caller_context
+from flows.signatures import Given
+from tasks.settings import Encoding, EvaluateChoices, Place, Searching, flags_of
+
+
+@options(
+    flags_of(Searching, "alpha"),
+    flags_of(EvaluateChoices),
+    flags_of(Place),
+    flags_of(Encoding),
+)
+def evaluate(
+    dataset: Dataset,
+    given: Given,
+    html: Html = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure search with a data set's queries: recall, nDCG, MRR; exact and through the store.
+
+    Exit code 1: worse than the baseline by more than --max-drop.
+    """
+    with explained():
+        from tasks.dataset.reader import open_reader
+        from tasks.evaluate.gate import read_baseline
+        from tasks.work.collections import require_record
+        from tasks.work.folder import Folder
+
+        settings, choices = given.settings, given.read(EvaluateChoices)
+        open_reader(dataset)
+        with caller_context(settings) as context:
+            live = context.aliases(settings).meant()
+        require_record(Folder(settings.work_url), settings.store_uri, live)
+        then = None if choices.baseline is None else read_baseline(choices.baseline)
+    with running_flows(verbose):
+        from flows.evaluate_search import evaluate_search
+
+        # the numbers are shown before they are held against the baseline
+        measured = evaluate_search(dataset, **{**given.parameters(), "baseline": None})
+    with explained():
+        from flows.command.measured import hold, show_evaluation, write_evaluation_page
+
+        if html is not None:
+            write_evaluation_page(html, measured)
+        show_evaluation(measured, as_json)
+        if then is not None:
+            hold(then, measured, choices.max_metric_drop)

@@ -1,0 +1,51 @@
+"""The command `muge index`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from flows.command.options import AsJson, Dataset, Verbose, options
+from flows.command.output import EXIT_REJECTS, explained, print_json, show
+from flows.command.running import running_flows
+from flows.signatures import Given
+from tasks.settings import Content, Encoding, IndexChoices, Place, Running, flags_of
+
+
+@options(
+    flags_of(Place),
+    flags_of(Content),
+    flags_of(Encoding),
+    flags_of(Running),
+    flags_of(IndexChoices),
+)
+def index(
+    dataset: Dataset, given: Given, as_json: AsJson = False, verbose: Verbose = False
+) -> None:
+    """Make a data set searchable; what is done already is not done again.
+
+    Exit code 3: done, with rejects.
+    """
+    with explained():
+        from tasks.index.request import check_request
+
+        check_request(dataset, given.settings)
+    with running_flows(verbose):
+        from flows.index_dataset import index_dataset
+
+        report = index_dataset(dataset, **given.parameters())
+    if as_json:
+        from dataclasses import asdict
+
+        print_json(asdict(report))
+    else:
+        from tasks.report.run_views import index_view
+        from tasks.report.terminal import index_summary
+
+        show(index_summary(index_view(report)))
+        if not (report.encoded_images or report.upserted):
+            print("Nothing to do: every shard was encoded and upserted before.")
+    if report.rejects:
+        print(f"{report.rejects} rejects: {report.run_dir}/rejects", file=sys.stderr)
+        raise typer.Exit(EXIT_REJECTS)

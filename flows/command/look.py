@@ -1,0 +1,95 @@
+"""The commands that look and change nothing: `muge status`, `muge inspect`, `muge model`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.command.options import AsJson, Dataset, options
+from flows.command.output import explained, print_json, show
+from flows.orchestration.context import caller_context
+from flows.signatures import Given
+from tasks.settings import Content, Encoding, Place, flags_of
+
+
+@options(flags_of(Place, leave_out=["collection"]))
+def status(given: Given, as_json: AsJson = False) -> None:
+    """List the collections of a store, what they were made of, and what they hold."""
+    with explained():
+        from tasks.index.status import collection_statuses
+
+        settings = given.settings
+        with caller_context(settings) as context:
+            collections = collection_statuses(context, settings)
+            alias = context.aliases(settings).find()
+        if as_json:
+            from dataclasses import asdict
+
+            place = {"store": settings.store_uri, "work_dir": settings.work_url}
+            listed = [asdict(collection) for collection in collections]
+            moved = None if alias is None else asdict(alias)
+            print_json({**place, "collections": listed, "alias": moved})
+            return
+        print(f"store {settings.store_uri}, work folder {settings.work_url}")
+        if alias is not None:
+            print(f"searches of {alias.name} use {alias.live}")
+        if not collections:
+            print("No collection yet. Start with: muge index sample:")
+        for each in collections:
+            print(
+                f"{each.collection}: {each.status}, {each.documents} documents "
+                f"of {each.dataset or 'unknown data'}, model {each.model or 'unknown'}"
+            )
+
+
+@options(flags_of(Content, leave_out=["partition"]), flags_of(Encoding))
+def inspect(
+    dataset: Dataset,
+    given: Given,
+    sample: Annotated[int, typer.Option(min=1, help="Pictures to decode.")] = 500,
+    all_pictures: Annotated[bool, typer.Option("--all", help="Decode every picture.")] = False,
+    estimate: Annotated[bool, typer.Option(help="Time the model and estimate the cost.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is in a data set, what is wrong with it, and what indexing it would cost."""
+    with explained():
+        from flows.command.bars import Bars
+        from tasks.context import Context
+        from tasks.inspect.dataset import inspect_dataset
+
+        settings = given.settings
+        with Bars() as bars, Context(bars) as context:
+            decoded = 0 if all_pictures else sample
+            profile = inspect_dataset(context, dataset, settings, decoded, estimate)
+        if as_json:
+            from dataclasses import asdict
+
+            print_json(asdict(profile))
+        else:
+            from tasks.report.inspection import profile_tables
+
+            show(profile_tables(profile))
+
+
+@options(flags_of(Encoding))
+def model_command(
+    model: Annotated[
+        str, typer.Argument(help=Content.model_fields["model"].description)
+    ] = "sample",
+    given: Given = Given(),
+    as_json: AsJson = False,
+) -> None:
+    """Show a model's dimension, size, revision and files, and whether it works here."""
+    with explained():
+        from tasks.encode.model.card import model_card
+
+        card = model_card(model, given.settings.device)
+        if as_json:
+            from dataclasses import asdict
+
+            print_json(asdict(card))
+        else:
+            from tasks.report.inspection import card_tables
+
+            show(card_tables(card))

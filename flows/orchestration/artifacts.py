@@ -1,0 +1,144 @@
+"""Reports as the artifacts that the Prefect UI shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tasks.evaluate.metrics import METRICS
+from tasks.evaluate.result import Evaluation
+from tasks.index.report import IndexReport
+from tasks.reindex.report import ReindexReport
+from tasks.search.searcher import Answer
+
+SHOWN_QUESTIONS, SHOWN_HITS = 20, 5
+
+
+def index_markdown(report: IndexReport) -> str:
+    """What an index run did, with the time of its stages."""
+    lines = [
+        f"## {report.dataset} -> {report.store} / {report.collection}",
+        "",
+        f"{report.documents} documents of {report.images} images and {report.queries} queries, "
+        f"model `{report.model}` ({report.dimension} dimensions). "
+        f"{report.rejects} rejects. {report.skipped_shards} shards were there already.",
+        "",
+        *_stage_table(report.stages),
+    ]
+    lines += ["", "Busy and waiting, as shares of a stage's time (1 is one thread):", ""]
+    lines += [f"- {name}: {shares}" for name, shares in step_shares(report.stages).items()]
+    return "\n".join(lines)
+
+
+def reindex_markdown(report: ReindexReport) -> str:
+    """What a reindex did, with its checks and the time of its stages."""
+    lines = [
+        f"## {report.dataset} -> {report.store} / {report.name} ({report.strategy})",
+        "",
+        f"Searches use `{report.collection}`: {report.documents} documents, {report.upserted} sent "
+        f"and {report.deleted} deleted just now, {report.encoded_images} images encoded. "
+        f"{report.rejects} rejects.",
+        "",
+        *[f"- {check.said}" for check in report.checks],
+        *[f"- {line}" for line in report.advice],
+        "",
+        *_stage_table(report.stages),
+    ]
+    return "\n".join(lines)
+
+
+def evaluation_markdown(measured: Evaluation) -> str:
+    """The metrics and what they were measured on."""
+    origin = measured.origin
+    head = ["mode", *METRICS]
+    lines = [
+        f"## {measured.dataset} on {measured.collection}",
+        "",
+        f"Protocol {measured.protocol.name}, {measured.queries} queries "
+        f"({measured.without_positive} without a positive, they score 0), {measured.gallery} "
+        f"images, model `{measured.model}`, alpha {measured.alpha}. "
+        f"ANN recall@10 {measured.ann_recall:.4f}.",
+        "",
+        f"| {' | '.join(head)} |",
+        "|---" * len(head) + "|",
+        *(f"| {' | '.join(map(str, row.values()))} |" for row in evaluation_table(measured)),
+        "",
+        "In brackets: 95 % bootstrap intervals.",
+        "",
+        f"Data `{origin.data}`, queries `{origin.queries}`, BM25 `{origin.bm25}`, weights "
+        f"`{origin.model.weights[:16]}`, muge-search {origin.version} `{origin.commit}`.",
+        "",
+        "```",
+        *origin.commands,
+        "```",
+    ]
+    if measured.filter is not None:
+        lines.append(f"\nThe gallery is what the filter `{measured.filter}` takes.")
+    if not measured.protocol.honest_hybrid:
+        lines.append(
+            f"\n{measured.protocol.leaks} of the queries are in the documents' own text: sparse "
+            f"and hybrid search would be measured on the answers, so only dense is reported."
+        )
+    return "\n".join(lines)
+
+
+def evaluation_table(measured: Evaluation) -> list[dict[str, Any]]:
+    """A row for each way of searching, its numbers with their intervals where there are any."""
+    return list(_rows(measured))
+
+
+def _rows(measured: Evaluation) -> Iterator[dict[str, Any]]:
+    for mode, values in measured.metrics.items():
+        ends = measured.intervals[mode]
+        yield {"mode": mode} | {
+            name: f"{values[name]:.4f} ({ends[name].low:.4f} to {ends[name].high:.4f})"
+            for name in METRICS
+        }
+    for mode, values in measured.through_store.items():
+        yield {"mode": f"{mode}, store"} | {name: f"{values[name]:.4f}" for name in METRICS}
+    for name, direction in measured.directions.items():
+        yield {"mode": name.replace("_", " ")} | {
+            metric: f"{i.value:.4f} ({i.low:.4f} to {i.high:.4f})"
+            for metric, i in direction.metrics.items()
+        }
+
+
+def search_markdown(answers: list[Answer]) -> str:
+    """The first questions with their best hits."""
+    lines = ["| query | hits: id, score, queries |", "|---|---|"]
+    for answer in answers[:SHOWN_QUESTIONS]:
+        asked = answer.question.text or answer.question.image
+        hits = [
+            f"{hit.id} {hit.score:.3f} {str(hit.fields.get('query', ''))[:40]}"
+            for hit in answer.hits[:SHOWN_HITS]
+        ]
+        lines.append(f"| {_cell(str(asked))} | {_cell(' / '.join(hits))} |")
+    if len(answers) > SHOWN_QUESTIONS:
+        lines.append(f"| ... | {len(answers) - SHOWN_QUESTIONS} more |")
+    return "\n".join(lines)
+
+
+def step_shares(stages: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+    """What the steps of each stage did, in words; stages without such figures are left out."""
+    words = {
+        name: ", ".join(
+            f"{step} {share:.2f}"
+            for step, share in stage.items()
+            if step.endswith(("_busy", "_wait"))
+        )
+        for name, stage in stages.items()
+    }
+    return {name: text for name, text in words.items() if text}
+
+
+def _stage_table(stages: Mapping[str, Mapping[str, float]]) -> list[str]:
+    rows = [
+        f"| {name} | {stage['seconds']:.2f} | {stage['per_second']:.0f} |"
+        for name, stage in stages.items()
+    ]
+    return ["| stage | seconds | a second |", "|---|---:|---:|", *rows]
+
+
+def _cell(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace("|", "\\|").replace("\\n", " ")

@@ -1,0 +1,53 @@
+"""The context of a command or flow: credentials, aliases and quota of the configured server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from flows.orchestration.variables import server_aliases
+from tasks.context import Context
+from tasks.settings import Place
+from tasks.store.stores import StoreAccess, StoreAddress, parse_address
+from tasks.work.progress import SILENT, Progress
+
+_shown: ContextVar[Progress] = ContextVar("shown", default=SILENT)
+
+
+@contextmanager
+def showing(progress: Progress) -> Iterator[None]:
+    """Tell `progress` of the flows that are called inside the block, in this thread."""
+    before = _shown.set(progress)
+    try:
+        yield
+    finally:
+        _shown.reset(before)
+
+
+@contextmanager
+def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
+    """A context for a store: with the credentials block that its address names, the server's book
+    of aliases, and with `writes` the quota that all runs of the server share.
+
+    Stores of this machine need none of these, and Prefect is not imported for them.
+    """
+    address = parse_address(place.store_uri)
+    access = _access(place.store_uri, address, writes)
+    with Context(_shown.get(), access, server_aliases(address)) as context:
+        yield context
+
+
+def _access(store: str, address: StoreAddress, writes: bool) -> StoreAccess:
+    if address.kind.local:
+        return StoreAccess()
+    credentials = {}
+    if address.place:
+        from flows.orchestration.blocks import load_credentials
+
+        credentials[address.place] = load_credentials(store, address.place)
+    if not (writes and address.kind.quota):
+        return StoreAccess(credentials)
+    from flows.orchestration.quota import shared_slot
+
+    return StoreAccess(credentials, shared_slot(address.kind.quota))

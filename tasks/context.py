@@ -1,0 +1,103 @@
+"""What a caller shares among the stages of its runs: made by the caller, handed down, closed by it.
+
+Nothing of it stands in a module: two contexts of one process share neither stores nor credentials,
+nor who is told of progress.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from tasks.settings import Place
+from tasks.sparse.pool import HERE, SparsePool, TextWorkers, processes_for
+from tasks.store.contract import VectorStore
+from tasks.store.stores import StoreAccess, open_store, parse_address
+from tasks.work.aliases import AliasBook, Aliases, file_book
+from tasks.work.progress import SILENT, Progress
+
+
+class Context:
+    """Open stores, who is told of progress, where aliases are kept, and BM25 processes.
+
+    `progress` is told how far stages are; `access` is what stores are opened with; `shared_aliases`
+    gives the book of aliases of stores that are not of this machine (None: a file in the work
+    folder). Threads share it; a process of its own makes another.
+    """
+
+    def __init__(
+        self,
+        progress: Progress = SILENT,
+        access: StoreAccess = StoreAccess(),
+        shared_aliases: Callable[[], AliasBook] | None = None,
+    ) -> None:
+        self.progress = progress
+        self.texts: TextWorkers = HERE
+        self._access = access
+        self._shared_aliases = shared_aliases
+        self._stores: dict[str, VectorStore] = {}
+        self._opening = threading.Lock()
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def store(self, uri: str) -> VectorStore:
+        """The store at an address, opened once and shared by all threads.
+
+        Raises `UsageError` as `open_store` does.
+        """
+        with self._opening:
+            if uri not in self._stores:
+                self._stores[uri] = open_store(uri, self._access)
+            return self._stores[uri]
+
+    def aliases(self, place: Place) -> Aliases:
+        """The aliases of a store and work folder."""
+        local = parse_address(place.store_uri).kind.local
+        if local or self._shared_aliases is None:
+            return Aliases(place, file_book(place))
+        return Aliases(place, self._shared_aliases())
+
+    def advancing(self, stage: str) -> Callable[[int], None]:
+        """A function that reports items of a stage as done."""
+        return lambda done: self.progress.advance(stage, done)
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Show a stage while the block runs; what it yields counts items that are through."""
+        self.progress.start(name, total)
+        try:
+            yield self.advancing(name)
+        finally:
+            self.progress.finish(name, None)
+
+    @contextmanager
+    def text_processes(self, texts: int, most: int) -> Iterator[int]:
+        """Inside, texts are counted and encoded by processes of their own, if there are enough of
+        them; gives how many parts are worked on at the same time."""
+        workers = processes_for(texts, most)
+        if not workers:
+            yield 1
+            return
+        with SparsePool(workers) as pool:
+            self.texts = pool
+            try:
+                yield workers
+            finally:
+                self.texts = HERE
+
+    def close(self) -> None:
+        """Close every store, so that other processes may write; the next use opens it again."""
+        with self._opening:
+            while self._stores:
+                self._stores.popitem()[1].close()

@@ -1,0 +1,138 @@
+"""The order of a reindex, for any runner: what changed in place, or a new collection beside."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+from tasks.index import stages as index_stages
+from tasks.index.operation import complete, find_encoded, make, plan, upsert, verify
+from tasks.index.request import check_gate, check_request
+from tasks.index.run import Filling, IndexRun
+from tasks.index.runner import Runner
+from tasks.index.times import StageTimes
+from tasks.reindex import stages
+from tasks.reindex.blue_green import drop_previous, holds, live_record
+from tasks.reindex.drift import bm25_drift
+from tasks.reindex.report import Filled, ReindexReport, report_of
+from tasks.reindex.update import begin_update, check_removals, continuing, find_updatable
+from tasks.settings import ReindexChoices, Settings
+from tasks.sparse.bm25 import load_bm25
+from tasks.work.collections import CollectionRecord, find_record, forget_runs
+from tasks.work.folder import Folder
+from tasks.work.lock import run_lock
+
+
+def reindex(
+    dataset: str,
+    settings: Settings,
+    runner: Runner,
+    choices: ReindexChoices = ReindexChoices(),
+) -> ReindexReport:
+    """Bring a collection up to its data set: only what changed is encoded and sent.
+
+    Raises as `index` does, `SwitchRefusedError` if a new collection does not pass its checks, and
+    `RemovalRefusedError` if too much of the live one would go.
+    """
+    check_gate(choices)
+    model = check_request(dataset, settings)
+    with run_lock(Folder(settings.work_url), f"muge reindex {dataset}", settings.wait):
+        times = StageTimes(runner.context.progress)
+        run = plan(dataset, settings, model, runner, times)
+        run = replace(run, retry_rejects=choices.retry_rejects)
+        work = _Reindex(runner, times)
+        aliases = runner.context.aliases(settings)
+        if choices.strategy == "in-place":
+            filled = work.update(run)
+        else:
+            filled = work.replace(run, choices.gate_queries)
+            alias = aliases.find()
+            if alias is not None and not choices.keep_previous:
+                drop_previous(runner.context, settings, alias)
+        report = report_of(settings, choices.strategy, filled, aliases.find(), times)
+        filled.made.run.folder.write_json("reindex.json", asdict(report))
+    return report
+
+
+@dataclass(frozen=True)
+class _Reindex:
+    """The two ways, with what both need."""
+
+    runner: Runner
+    times: StageTimes
+
+    def update(self, run: IndexRun) -> Filled:
+        """Send what changed to the live collection; build it if there is none yet."""
+        context = self.runner.context
+        run = _named(run, context.aliases(run.settings).meant())
+        record = find_updatable(context, run)
+        if record is None:
+            return self._build(run)
+        forget_runs(run.work, set(record.superseded) - {run.plan.folder})
+        run = continuing(run, record)
+        if run.made_of == record.made_of and run.plan.folder == record.run and not record.updates:
+            return self._fill(Filling(run, record), [record], kept=record)
+        return self._fill_changes(run, record)
+
+    def replace(self, run: IndexRun, gate_queries: str | None) -> Filled:
+        """A new collection beside the live one, checked; then the alias moves, in one step."""
+        context, settings = self.runner.context, run.settings
+        live = live_record(context, settings)
+        if live is not None and holds(context, live, run):
+            return self._fill(Filling(_named(run, live.collection), live), [live])
+        run, number = self.runner.once(stages.CHOOSE_COLLECTION, run)
+        record = self.runner.once(index_stages.OPEN_COLLECTION, run, True)
+        known = [] if live is None else [live]
+        made = make(self._find_encoded(run, known), self.runner, self.times)
+        filling = Filling(made.run, replace(record, bm25=made.bm25_hash))
+        upserts = upsert(filling, self.runner, self.times)
+        documents = sum(shard.documents for shard in upserts)
+        with self.times.stage(stages.CHECK_SWITCH.name):
+            checks = self.runner.once(stages.CHECK_SWITCH, filling, documents, live, gate_queries)
+        record = complete(filling, made, upserts)
+        context.aliases(settings).promote(record.collection, number)
+        return Filled(made, record, upserts, checks=checks)
+
+    def _fill_changes(self, run: IndexRun, record: CollectionRecord) -> Filled:
+        context = self.runner.context
+        made = make(self._find_encoded(run, [record]), self.runner, self.times, kept=record)
+        run = made.run
+        with self.times.stage(stages.FIND_CHANGES.name):
+            changes = self.runner.once(stages.FIND_CHANGES, run, record)
+            drift = bm25_drift(context, run, load_bm25(run.folder, run.bm25_file))
+        check_removals(run, record, changes)
+        filling = Filling(run, begin_update(run, record, changes), changes.folder)
+        upserts = upsert(filling, self.runner, self.times)
+        with self.times.stage(stages.DELETE_REMOVED.name, changes.deletes) as count:
+            if changes.deletes or changes.doubtful:
+                self.runner.once(stages.DELETE_REMOVED, filling)
+            count(changes.deletes)
+        verify(filling, upserts, self.runner, self.times)
+        return Filled(made, complete(filling, made, upserts), upserts, changes.deletes, drift)
+
+    def _build(self, run: IndexRun) -> Filled:
+        """A collection from nothing, or gone on with where an earlier run of the same stopped."""
+        options = run.settings
+        before = find_record(run.work, options.store_uri, options.collection)
+        record = self.runner.once(index_stages.OPEN_COLLECTION, run, True)
+        return self._fill(Filling(run, record), [] if before is None else [before])
+
+    def _fill(
+        self,
+        filling: Filling,
+        known: list[CollectionRecord],
+        kept: CollectionRecord | None = None,
+    ) -> Filled:
+        """All stages of a collection that holds what the run makes, or nothing else."""
+        made = make(self._find_encoded(filling.run, known), self.runner, self.times, kept)
+        filling = replace(filling, run=made.run)
+        upserts = upsert(filling, self.runner, self.times)
+        verify(filling, upserts, self.runner, self.times)
+        return Filled(made, complete(filling, made, upserts), upserts)
+
+    def _find_encoded(self, run: IndexRun, known: list[CollectionRecord]) -> IndexRun:
+        return find_encoded(run, known, self.runner, self.times)
+
+
+def _named(run: IndexRun, collection: str) -> IndexRun:
+    """The run of another collection's name."""
+    return replace(run, settings=run.settings.model_copy(update={"collection": collection}))

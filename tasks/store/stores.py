@@ -1,0 +1,114 @@
+"""The vector databases there are: a table from the start of an address to a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Protocol
+
+from tasks.errors import UsageError
+from tasks.settings import DashVectorSettings
+from tasks.store.contract import VectorStore
+
+WriteSlot = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAccess:
+    """What a caller brings to open stores with.
+
+    `credentials` of clusters by name, for addresses that name one; `write_slot` is entered around
+    every write request: a place for a quota that several runs share.
+    """
+
+    credentials: Mapping[str, DashVectorSettings] = field(default_factory=dict)
+    write_slot: WriteSlot = nullcontext
+
+
+class OpensStores(Protocol):
+    """A class of stores."""
+
+    @classmethod
+    def open(cls, place: str, access: StoreAccess) -> VectorStore:
+        """The store at `place`, the part of the address behind the colon; raises `UsageError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreKind:
+    """One kind of vector database.
+
+    `opens` is the class, or where it lies ("module:Class": imported when a store is opened). `form`
+    is an address as people write it and `means` what the part behind the colon is. A `local` one
+    lies in a folder of this machine, and `place_needed` says that the address must name it; of
+    others the place names credentials. `quota` is the name of the Prefect limit that runs share.
+    """
+
+    opens: str | type[OpensStores]
+    form: str
+    means: str
+    local: bool = False
+    place_needed: bool = False
+    quota: str = ""
+
+
+STORES: dict[str, StoreKind] = {
+    "zvec": StoreKind(
+        "tasks.store.zvec.store:ZvecStore",
+        form="zvec:DIR",
+        means="a folder of this machine",
+        local=True,
+        place_needed=True,
+    ),
+    "dashvector": StoreKind(
+        "tasks.store.dashvector.store:DashVectorStore",
+        form="dashvector: or dashvector:BLOCK",
+        means="the service, with credentials of the environment or of a Prefect block",
+        quota="dashvector-writes",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """An address in its parts, with what is known of its kind."""
+
+    scheme: str
+    place: str
+    kind: StoreKind
+
+
+def parse_address(uri: str) -> StoreAddress:
+    """The parts of a store's address; raises `UsageError` naming the forms there are."""
+    scheme, colon, place = uri.partition(":")
+    kind = STORES.get(scheme) if colon else None
+    if kind is None or (kind.place_needed and not place):
+        forms = ", ".join(f"{known.form} ({known.means})" for known in STORES.values())
+        raise UsageError(f"store {uri!r} is not an address: use {forms}")
+    return StoreAddress(scheme, place, kind)
+
+
+def open_store(uri: str, access: StoreAccess = StoreAccess()) -> VectorStore:
+    """The store at an address; imports that database's client only.
+
+    Raises `UsageError` for an address that is none, or without credentials where some are needed.
+    """
+    address = parse_address(uri)
+    return _class_of(address.kind).open(address.place, access)
+
+
+def check_address(uri: str) -> None:
+    """Raise `UsageError` now if `open_store` would; credentials that an address names are looked
+    up later."""
+    address = parse_address(uri)
+    if address.kind.local or not address.place:
+        open_store(uri).close()
+
+
+def _class_of(kind: StoreKind) -> type[OpensStores]:
+    if not isinstance(kind.opens, str):
+        return kind.opens
+    module, _, name = kind.opens.partition(":")
+    found: type[OpensStores] = getattr(import_module(module), name)
+    return found
