@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tasks.context import Context
+
 settings.register_profile("untimed", deadline=None)  # speed belongs in benchmarks
 settings.load_profile("untimed")
 
@@ -27,3 +29,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting is not allowed here")
     yield place
     subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    """A context that is closed at the end of the test."""
+    with Context() as made:
+        yield made

@@ -8,7 +8,6 @@ import typer
 
 from flows.command.options import AsJson, options
 from flows.command.output import explained, print_json
-from flows.orchestration.context import caller_context
 from flows.signatures import Given
 from tasks.errors import CollectionRecordError
 from tasks.settings import Place, Running, flags_of
@@ -25,6 +24,8 @@ alias_app = typer.Typer(
 def show_alias(given: Given, as_json: AsJson = False) -> None:
     """Say which collection searches of a name use now, and which one was before."""
     with explained():
+        from flows.orchestration.context import caller_context
+
         settings = given.settings
         with caller_context(settings) as context:
             aliases = context.aliases(settings)
@@ -74,6 +75,7 @@ def _move(to: str | None, given: Given, as_json: bool) -> None:
     with explained():
         from dataclasses import asdict
 
+        from flows.orchestration.context import caller_context
         from tasks.reindex.blue_green import move_alias
 
         settings = given.settings

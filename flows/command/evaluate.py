@@ -5,7 +5,6 @@ from __future__ import annotations
 from flows.command.options import AsJson, Dataset, Html, Verbose, options
 from flows.command.output import explained
 from flows.command.running import running_flows
-from flows.orchestration.context import caller_context
 from flows.signatures import Given
 from tasks.settings import Encoding, EvaluateChoices, Place, Searching, flags_of
 
@@ -28,6 +27,7 @@ def evaluate(
     Exit code 1: worse than the baseline by more than --max-drop.
     """
     with explained():
+        from flows.orchestration.context import caller_context
         from tasks.dataset.reader import open_reader
         from tasks.evaluate.gate import read_baseline
         from tasks.work.collections import require_record

@@ -8,7 +8,6 @@ import typer
 
 from flows.command.options import AsJson, Dataset, options
 from flows.command.output import explained, print_json, show
-from flows.orchestration.context import caller_context
 from flows.signatures import Given
 from tasks.settings import Content, Encoding, Place, flags_of
 
@@ -17,6 +16,7 @@ from tasks.settings import Content, Encoding, Place, flags_of
 def status(given: Given, as_json: AsJson = False) -> None:
     """List the collections of a store, what they were made of, and what they hold."""
     with explained():
+        from flows.orchestration.context import caller_context
         from tasks.index.status import collection_statuses
 
         settings = given.settings

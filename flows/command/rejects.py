@@ -9,7 +9,6 @@ import typer
 from flows.command.options import AsJson, Verbose, options
 from flows.command.output import explained, print_json
 from flows.command.reindex import run_reindex
-from flows.orchestration.context import caller_context
 from flows.signatures import Given
 from tasks.settings import Encoding, Place, Running, flags_of
 
@@ -67,6 +66,7 @@ def replay_rejects(given: Given, as_json: AsJson = False, verbose: Verbose = Fal
 
 def _live_record(given: Given) -> tuple[Folder, CollectionRecord]:
     """The work folder, and the record of the collection that searches of the name use."""
+    from flows.orchestration.context import caller_context
     from tasks.work.collections import require_record
     from tasks.work.folder import Folder
 

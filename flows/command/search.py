@@ -11,7 +11,6 @@ import typer
 from flows.command.options import AsJson, Html, Verbose, options
 from flows.command.output import EXIT_REJECTS, explained, print_json, show, write_page
 from flows.command.running import running_flows
-from flows.orchestration.context import caller_context
 from flows.signatures import Given
 from tasks.errors import UsageError
 from tasks.settings import Content, Encoding, HitChoices, Place, Searching, flags_of
@@ -98,6 +97,7 @@ def _search_file(queries: str, out: str, given: Given, as_json: bool, verbose: b
 
 
 def _answer(given: Given, question: Question) -> Answer:
+    from flows.orchestration.context import caller_context
     from tasks.search.searcher import open_searcher
 
     settings = given.settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from tasks.errors import WorkFolderError
@@ -18,7 +19,7 @@ QUIET = {
 
 
 def prepare(home: str, verbose: bool) -> None:
-    """Set what Prefect reads when it is imported; what the environment says already stays.
+    """Set what Prefect reads; what the environment says already stays.
 
     Without a configured server or profile Prefect's data base lies in `<home>/prefect`. With
     `verbose` Prefect's own log lines go to standard error.
@@ -36,3 +37,7 @@ def prepare(home: str, verbose: bool) -> None:
                 f"cannot make the folder {place}: {error.strerror}; set MUGE_HOME to another place"
             ) from None
         os.environ["PREFECT_HOME"] = str(place)
+    if "prefect" in sys.modules:  # it read the environment as it was before
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()

@@ -22,7 +22,7 @@ import numpy as np
 from tests.campaign.children import Zygote
 from tests.deployments.conftest import server_process
 from tests.encode.model.models import make_model
-from tests.flows.conftest import make_pictures
+from tests.shop import make_pictures
 
 WORDS = ("红色连衣裙", "蓝色帽子", "绿色的包", "黄色雨伞", "白色球鞋")
 VERSION = re.compile(r"第(\d+)版")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
-from tasks.store.open import close_shared_stores
 
-from tests.encode.model.models import make_model
+from tests.forked import ForkedMuge
 from tests.servers.fixtures import dashvector_server  # noqa: F401  (a fixture)
-
-WORDS = ("红色连衣裙", "蓝色帽子", "绿色的包", "黄色雨伞", "白色球鞋")
+from tests.shop import model, pictures  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(scope="session")
@@ -29,44 +24,22 @@ def prefect_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def flows_run(prefect_server: str) -> Iterator[None]:
-    """Flows may run in this process; stores they opened are closed afterwards."""
-    yield
-    close_shared_stores()
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny random model of the family."""
-    return str(make_model(tmp_path_factory.mktemp("model"), "resnet-50").folder)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """A folder of 25 pictures with two queries each."""
-    return make_pictures(tmp_path / "pictures", 25)
-
-
-def make_pictures(folder: Path, count: int, first: int = 0) -> Path:
-    """Pictures that all differ, and a queries.jsonl in MUGE's keys."""
-    folder.mkdir(exist_ok=True)
-    with (folder / "queries.jsonl").open("a", encoding="utf-8") as file:
-        for number in range(first, first + count):
-            image = Image.new("RGB", (48, 40), (number * 9 % 256, number * 31 % 256, 90))
-            ImageDraw.Draw(image).ellipse((number % 20, 5, 40, 35), fill="white")
-            image.save(folder / f"{number}.png")
-            for extra in range(2):
-                query_id = (number + extra) % len(WORDS)
-                line = {"query_id": query_id, "query": WORDS[query_id], "image_id": number}
-                file.write(json.dumps({**line, "image": f"{number}.png"}) + "\n")
-    return folder
+def flows_run(prefect_server: str) -> None:
+    """Flows may run in this process."""
 
 
 Muge = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session")
+def forked() -> Iterator[ForkedMuge]:
+    """Starts the command in milliseconds."""
+    with ForkedMuge() as started:
+        yield started
+
+
 @pytest.fixture
-def muge(tmp_path: Path) -> Muge:
+def muge(tmp_path: Path, forked: ForkedMuge) -> Muge:
     """Run the command `muge` in a folder of its own, without any server configured."""
     folder = tmp_path / "here"
     folder.mkdir()
@@ -74,23 +47,16 @@ def muge(tmp_path: Path) -> Muge:
     def run(
         *arguments: str, environment: dict[str, str] | None = None, cwd: Path = folder
     ) -> subprocess.CompletedProcess[str]:
-        return run_muge(arguments, cwd, environment or {})
+        return run_muge(forked, arguments, cwd, environment or {})
 
     return run
 
 
 def run_muge(
-    arguments: Sequence[str], cwd: Path, environment: dict[str, str]
+    forked: ForkedMuge, arguments: Sequence[str], cwd: Path, environment: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """The command as a person starts it; its output must never hold a traceback."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
-    done = subprocess.run(
-        [sys.executable, "-c", "from flows.command.app import main; main()", *arguments],
-        cwd=cwd,
-        env={**kept, "HOME": str(cwd), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = forked.run(arguments, cwd, {**kept, "HOME": str(cwd), **environment})
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return done

@@ -17,8 +17,8 @@ from flows.orchestration.blocks import DashVectorCredentials
 from flows.search_images import search_images
 from tasks.errors import CollectionRecordError, StoreError, UsageError
 from tasks.prefect_tasks import QUOTA
-from tests.flows.conftest import make_pictures
 from tests.servers.dashvector import DashVectorServer
+from tests.shop import make_pictures
 
 pytestmark = pytest.mark.usefixtures("flows_run")
 

@@ -21,9 +21,9 @@ from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_images
 from tasks.work.folder import Folder
 from tasks.work.rejects import read_rejects
-from tests.flows.conftest import WORDS, make_pictures
 from tests.servers.fixtures import s3  # noqa: F401  (a fixture)
 from tests.servers.s3 import S3Server
+from tests.shop import WORDS, make_pictures
 
 pytestmark = pytest.mark.usefixtures("flows_run")
 

@@ -25,8 +25,9 @@ from tasks.work.rejects import read_rejects
 from tests.dataset.muge_files import picture_line, query_line, write_lines, write_muge
 from tests.dataset.rows import write_parquet
 from tests.encode.model.models import make_model
-from tests.flows.conftest import WORDS, Muge
+from tests.flows.conftest import Muge
 from tests.servers.hub import Fault, Hub, using
+from tests.shop import WORDS
 
 MODEL = "iic/multi-modal_clip-vit-base-patch16_zh"
 DATASET = "modelscope:modelscope/muge?split=validation&revision=v2"

@@ -22,10 +22,10 @@ from tasks.records import Document, Shard
 from tasks.settings import load_settings
 from tasks.store import open as opening
 from tests.encode.model.models import make_model
-from tests.flows.conftest import make_pictures
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.dashvector_schedules import draw_faults
 from tests.servers.fixtures import store_on
+from tests.shop import make_pictures
 
 PICTURES, SHARD, BATCH = 240, 40, 8
 FAULT_FREE = PICTURES // BATCH

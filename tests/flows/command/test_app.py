@@ -12,22 +12,25 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tasks.store.open import open_store
 
-from tests.flows.conftest import Muge, make_pictures
+from tasks.store.stores import open_store
+from tests.flows.conftest import Muge, run_muge
+from tests.forked import ForkedMuge
+from tests.shop import make_pictures
 
 
 @pytest.fixture(scope="module")
 def indexed(
-    tmp_path_factory: pytest.TempPathFactory, model: str, prefect_server: str
+    tmp_path_factory: pytest.TempPathFactory,
+    model: str,
+    prefect_server: str,
+    forked: ForkedMuge,
 ) -> tuple[Path, Path]:
     """A folder with `.muge/` of 12 indexed pictures, and the pictures."""
-    from tests.flows.conftest import run_muge
-
     place = tmp_path_factory.mktemp("indexed")
     pictures = make_pictures(place / "pictures", 12)
     arguments = ["index", f"folder:{pictures}", "--model", model, "--json"]
-    done = run_muge(arguments, place, {"PREFECT_API_URL": prefect_server})
+    done = run_muge(forked, arguments, place, {"PREFECT_API_URL": prefect_server})
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["documents"] == 12
     return place, pictures

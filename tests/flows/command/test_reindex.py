@@ -10,7 +10,8 @@ import pytest
 
 from flows.reindex_dataset import reindex_dataset
 from tasks.work.aliases import LONGEST
-from tests.flows.conftest import Muge, make_pictures
+from tests.flows.conftest import Muge
+from tests.shop import make_pictures
 
 BLUE_GREEN = ["--strategy", "blue-green"]
 

@@ -24,8 +24,8 @@ from flows.index_dataset import index_dataset
 from flows.orchestration.runners import run_over
 from tasks.errors import MugeError, UsageError
 from tasks.settings import load_settings
-from tests.flows.conftest import make_pictures
 from tests.servers.dashvector import DashVectorServer
+from tests.shop import make_pictures
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
 

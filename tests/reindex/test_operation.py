@@ -1,4 +1,4 @@
-"""Reindexing on a real Prefect server and a real zvec: only what changed moves, nothing is lost."""
+"""Reindexing on a real zvec: only what changed moves, nothing is lost."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flows.reindex_report import ReindexReport
 from PIL import Image
-from tasks.store.open import close_shared_stores, open_store, shared_store
 
-from flows.index_dataset import index_dataset
-from flows.reindex_dataset import reindex_dataset
-from flows.search_images import search_images
+from tasks.context import Context
 from tasks.errors import CollectionRecordError, RemovalRefusedError, UsageError
 from tasks.records import Document
 from tasks.reindex.blue_green import move_alias
 from tasks.reindex.checks import SwitchRefusedError
 from tasks.reindex.rejected import summarise_rejects
+from tasks.reindex.report import ReindexReport
 from tasks.settings import Settings, load_settings
-from tasks.work.aliases import find_alias, save_alias
+from tasks.store.stores import open_store
 from tasks.work.collections import find_record, require_record
 from tasks.work.folder import Folder
-from tests.flows.conftest import make_pictures
-
-pytestmark = pytest.mark.usefixtures("flows_run")
+from tests.plain import index_dataset, reindex_dataset, search_images
+from tests.shop import make_pictures
 
 COUNT = 25
 
@@ -47,7 +43,6 @@ def settings_of(place: dict[str, Any], **more: Any) -> Settings:
 
 
 def stored(place: dict[str, Any], collection: str = "muge") -> dict[str, Document]:
-    close_shared_stores()
     store = open_store(place["store"])
     found = store.fetch(collection, [str(n) for n in range(100)])
     assert store.count(collection) == len(found)
@@ -150,7 +145,6 @@ def test_a_collection_of_long_ids_stays_good_for_short_ones(
     assert reindex_dataset(f"folder:{pictures}", **place).documents == COUNT
     write_lines(pictures, kept)
     assert counts(reindex_dataset(f"folder:{pictures}", **place)) == (1, 0, 0)
-    close_shared_stores()
     again = index_dataset(f"folder:{pictures}", **place)
     assert (again.upserted, again.documents) == (0, COUNT)
 
@@ -202,7 +196,7 @@ def test_a_looser_limit_takes_what_was_refused(
 
 
 def test_blue_green_moves_the_alias_and_keeps_the_old_one(
-    pictures: Path, place: dict[str, Any]
+    context: Context, pictures: Path, place: dict[str, Any]
 ) -> None:
     index_dataset(f"folder:{pictures}", **place)
     change(pictures)
@@ -219,40 +213,42 @@ def test_blue_green_moves_the_alias_and_keeps_the_old_one(
     again = reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
     assert (counts(again), again.changed, again.collection) == ((0, 0, 0), False, "muge-1")
     settings = settings_of(place)
-    assert move_alias(settings, None).live == "muge"
+    assert move_alias(context, settings, None).live == "muge"
     (answer,) = search_images(images=[str(pictures / "90.png")], topk=1, **here)
     assert answer.hits[0].id != "90"
 
 
-def test_at_most_two_collections_of_a_name(pictures: Path, place: dict[str, Any]) -> None:
+def test_at_most_two_collections_of_a_name(
+    context: Context, pictures: Path, place: dict[str, Any]
+) -> None:
     for number in range(4):
         Image.new("RGB", (40, 40), (number, 90, 7)).save(pictures / "3.png")
         done = reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
         assert done.collection == f"muge-{number + 1}"
-        assert len(shared_store(place["store"]).collections()) <= 2
+        assert len(open_store(place["store"]).collections()) <= 2
     assert done.previous == "muge-3"
     dropped = reindex_dataset(
         f"folder:{pictures}", strategy="blue-green", keep_previous=False, **place
     )
     assert (dropped.previous, dropped.changed) == (None, False)
-    assert shared_store(place["store"]).collections() == ["muge-4"]
+    assert open_store(place["store"]).collections() == ["muge-4"]
     with pytest.raises(UsageError, match="no collection to go back to"):
-        move_alias(settings_of(place), None)
+        move_alias(context, settings_of(place), None)
 
 
 def test_a_collection_that_a_killed_run_did_not_drop_is_dropped_by_the_next(
-    pictures: Path, place: dict[str, Any]
+    context: Context, pictures: Path, place: dict[str, Any]
 ) -> None:
     settings = settings_of(place)
     for number in range(2):
         Image.new("RGB", (40, 40), (number, 90, 7)).save(pictures / "3.png")
         reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
-    alias = find_alias(settings)
+    alias = context.aliases(settings).find()
     assert alias is not None
-    save_alias(settings, replace(alias, previous=None))  # the kill came before the drop
+    context.aliases(settings).save(replace(alias, previous=None))  # the kill came before the drop
     Image.new("RGB", (40, 40), (9, 90, 7)).save(pictures / "3.png")
     reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
-    assert shared_store(place["store"]).collections() == ["muge-2", "muge-3"]
+    assert open_store(place["store"]).collections() == ["muge-2", "muge-3"]
 
 
 def test_the_advice_for_a_damaged_record_works(pictures: Path, place: dict[str, Any]) -> None:
@@ -266,7 +262,9 @@ def test_the_advice_for_a_damaged_record_works(pictures: Path, place: dict[str, 
     assert (done.collection, done.documents, done.encoded_images) == ("muge-1", COUNT, 0)
 
 
-def test_a_worse_collection_is_not_switched_to(tmp_path: Path, place: dict[str, Any]) -> None:
+def test_a_worse_collection_is_not_switched_to(
+    context: Context, tmp_path: Path, place: dict[str, Any]
+) -> None:
     """Among many more pictures the right ones are found less often: too much worse, so it stays."""
     pictures = with_own_queries(tmp_path / "pictures", 12)
     reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
@@ -275,7 +273,7 @@ def test_a_worse_collection_is_not_switched_to(tmp_path: Path, place: dict[str, 
     with_own_queries(pictures, 90)
     with pytest.raises(SwitchRefusedError, match=r"'muge-2' is not switched to: R@10 of 12 .*-0\."):
         reindex_dataset(f"folder:{pictures}", strategy="blue-green", max_drop=0.1, **place)
-    alias = find_alias(settings)
+    alias = context.aliases(settings).find()
     assert alias is not None
     assert alias.live == "muge-1"
     assert find_record(Folder(settings.work_url), settings.store_uri, "muge-1") == live
@@ -314,7 +312,7 @@ def test_what_an_interrupted_update_sent_is_not_left_behind(
         raise RuntimeError("power loss")
 
     with monkeypatch.context() as patched:
-        patched.setattr("flows.filling.complete_record", die)
+        patched.setattr("tasks.index.operation.complete_record", die)
         with pytest.raises(RuntimeError, match="power loss"):
             reindex_dataset(f"folder:{pictures}", **place)
     assert "90" in stored(place)
