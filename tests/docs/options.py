@@ -1,0 +1,276 @@
+"""The pages of all options, made from the settings; `python -m tests.docs.options` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from tasks.settings import DashVectorSettings, DeploySettings, Settings, WebSettings
+from tests.docs.commands import every_command
+
+Language = Literal["zh", "en"]
+PAGES = Path(__file__).parents[2] / "deployments" / "docs"
+
+GROUPS: Mapping[type[BaseSettings], Mapping[Language, str]] = {
+    Settings: {"zh": "运行", "en": "A run"},
+    DashVectorSettings: {"zh": "DashVector", "en": "DashVector"},
+    WebSettings: {"zh": "搜索网页（`muge web`）", "en": "The search page (`muge web`)"},
+    DeploySettings: {
+        "zh": "部署（`muge deploy`、`muge serve`）",
+        "en": "Deployments (`muge deploy`, `muge serve`)",
+    },
+}
+
+MACHINE_DEFAULTS: Mapping[str, Mapping[Language, str]] = {
+    "MUGE_SPARSE_WORKERS": {"zh": "每核 1 个，最多 8", "en": "one a core, at most 8"},
+}
+"""Defaults that follow from the machine, in words."""
+
+CHINESE: Mapping[str, str] = {
+    "MUGE_HOME": "运行时的一切所在的目录。",
+    "MUGE_WORK_DIR": "工作目录（任何 fsspec 网址）。默认：<home>/work。",
+    "MUGE_STORE": "zvec:目录 或 dashvector: 。默认：zvec:<home>/store。",
+    "MUGE_COLLECTION": "集合：3 到 32 个 a-z A-Z 0-9 _ -，以字母开头。",
+    "MUGE_PARTITION": "集合的分区。",
+    "MUGE_MODEL": "sample、ModelScope 的 id，或同样布局的目录。",
+    "MUGE_DEVICE": "auto、cpu、cuda、cuda:N 或 mps。",
+    "MUGE_DOCUMENT": "一张图片（连同它的所有查询）一个文档，或一个（图片，查询）对一个文档。",
+    "MUGE_PICTURE": "文档里带着图片的什么。",
+    "MUGE_THUMBNAIL_PIXELS": "JPEG 图片字段的长边，像素。",
+    "MUGE_MAX_IMAGE_PIXELS": "更大的图片不解码就拒收，像素。",
+    "MUGE_MAX_IMAGE_BYTES": "更大的图片文件不读取就拒收，字节。",
+    "MUGE_SHARD_IMAGES": "每个分片的图片数。",
+    "MUGE_BATCH_IMAGES": "模型一次处理的图片数；0：batch_memory_mb 放得下多少就多少。",
+    "MUGE_BATCH_MEMORY_MB": "处理一个批次用的显存，MiB。",
+    "MUGE_PRECISION": "模型的数值格式；auto：本机最快的。",
+    "MUGE_KERNELS": "图像塔照原样、编译，或录成 CUDA graph。",
+    "MUGE_JPEG_DRAFT": "大 JPEG 按比例快速解码：更快，但不完全相同。",
+    "MUGE_DECODERS": "解码图片的线程数；0：每核一个。",
+    "MUGE_CHECKPOINT_SECONDS": "运行被杀时，一个分片最多损失这么久的编码，秒。",
+    "MUGE_WORKERS": "同时处理的分片数。",
+    "MUGE_RUNNER": "在本进程的线程里编码，或在 Ray 集群上。",
+    "MUGE_RAY_CPUS": "一个分片占 Ray 节点的 CPU 数。",
+    "MUGE_RAY_GPUS": "一个分片占的 GPU 数。默认：Ray 集群有 GPU 时为 1。",
+    "MUGE_USER_DICTIONARY": "BM25 从不切开的词，一行一个，文件。",
+    "MUGE_STOP_WORDS": "BM25 从不计的词，一行一个，文件；代替自带的。",
+    "MUGE_BM25": "corpus，或 DashText 统计：文件或 https 地址。",
+    "MUGE_BM25_SHA256": "DashText 统计的 SHA-256。",
+    "MUGE_SPARSE_WORKERS": "数据集大时 BM25 用的进程数。",
+    "MUGE_ALPHA": "1 = 只看语义（稠密），0 = 只看关键词（稀疏）。",
+    "MUGE_TOPK": "结果条数。",
+    "MUGE_VERIFY_SAMPLES": "索引之后抽样重读的文档数。",
+    "MUGE_WAIT": "等待工作目录上的另一个运行结束，秒。",
+    "MUGE_MAX_DROP": "新集合的 R@10 最多可以比在线集合低多少。",
+    "MUGE_MAX_REMOVED": "重新索引最多可以删掉在线文档的多大一份。",
+    "MUGE_MAX_BM25_DRIFT": "BM25 偏差到这么多时，就地更新建议重新统计。",
+    "DASHVECTOR_API_KEY": "API key。",
+    "DASHVECTOR_ENDPOINT": "集群的 endpoint，不带协议。",
+    "DASHVECTOR_REQUESTS_PER_SECOND": "本进程每秒最多发出的请求数，重试也算。",
+    "MUGE_WEB_HOST": "监听的地址；0.0.0.0：所有网络。",
+    "MUGE_WEB_PORT": "监听的端口；0：任何空闲的。",
+    "MUGE_WEB_TOKEN": "谁来问都必须给出它。默认：不需要。",
+    "MUGE_WEB_HOSTS": "网页的主机名，用逗号分开。默认：听本机时只有本机的名字，否则不限。",
+    "MUGE_WEB_FRAMES": "哪些网站可以把网页放进框架，用空格分开。",
+    "MUGE_WEB_PROXIES": "哪些代理的 X-Forwarded-For 可信，地址。",
+    "MUGE_WEB_FETCH": "取哪些图片网址：公网的、内网的也取，或都不取。",
+    "MUGE_WEB_FETCH_SECONDS": "取一个图片网址的时间，秒。",
+    "MUGE_WEB_PICTURE_BYTES": "更大的图片拒收，字节。",
+    "MUGE_WEB_PICTURE_PIXELS": "更大的图片不解码就拒收，像素。",
+    "MUGE_WEB_KEPT_BYTES": "上传的图片为链接在内存里留多少，字节。",
+    "MUGE_WEB_WORKERS": "同时进行的搜索数。",
+    "MUGE_WEB_THREADS": "一次搜索的 CPU 线程数；0：核数的一半，由 workers 平分。",
+    "MUGE_WEB_QUEUE": "排队等待的搜索数；再多的得到 503。",
+    "MUGE_WEB_WAIT_SECONDS": "等得更久的搜索得到 503，秒。",
+    "MUGE_WEB_RATE": "每个客户端每分钟的搜索数；再多的得到 429。",
+    "MUGE_WEB_TOPK": "一次搜索最多的结果数。",
+    "MUGE_WEB_IDLE_SECONDS": "空闲这么久之后放开向量库，让别的进程写入，秒。",
+    "MUGE_WEB_EXAMPLES": "示例查询，用 | 分开。默认：数据里的文字。",
+    "MUGE_DEPLOY_DATASET": "各部署索引的数据集。",
+    "MUGE_DEPLOY_QUERIES": "用哪个数据集的查询来评测。默认：它自己（sample: 则是留出的）。",
+    "MUGE_DEPLOY_SOURCE": "代码从哪里来：每台 worker 都有的目录，或 git 地址。默认：当前这份安装。",
+    "MUGE_DEPLOY_BRANCH": "git 地址的分支。",
+    "MUGE_DEPLOY_PORT": "`muge serve` 启动的 Prefect 服务器的端口。",
+}
+"""The meaning of each variable in Chinese; English is the settings' own description."""
+
+CHINESE_OF_COMMANDS: Mapping[str, str] = {
+    "--json": "标准输出只有一个 JSON。",
+    "--verbose": "也显示 Prefect 的日志。",
+    "--replace": "集合不同时重新建立。",
+    "--text": "中文查询。",
+    "--image": "图片文件，或 http(s) 网址。",
+    "--like": "文档的 id：找与它相似的。",
+    "search --queries": "问题的 JSONL 文件（text、image 等）；须同时给 --out。",
+    "--out": "答案的 JSONL 文件。",
+    "--filter": "例如：image_id < 1000",
+    "--group-by": "字段：它最好的 --topk 个值，各取最好的几条。",
+    "--per-group": "每组的条数。",
+    "search --html": "把结果写成带图片的页面。",
+    "--strategy": "in-place：发送变化的部分。blue-green：建新集合，检查，然后切换别名；"
+    "集合名最多 26 个字符，因为会加编号。",
+    "--gate-queries": "用哪个数据集的查询比较两个集合。默认：从数据中抽取。",
+    "--keep-previous": "保留之前的集合，到下次重新索引为止，可以回退。",
+    "--protocol": "auto：没有查询在文档的文字里时为 held-out，否则为 official（只看语义）。"
+    "leave-query-out：每条查询在不含它的文档上计分。",
+    "--alpha-sweep": "α 从 0 到 1 逐个评测，以及 RRF。",
+    "--predictions": "写 MUGE 榜单格式。",
+    "--baseline": "以前一次运行的 JSON：指标下降就失败。",
+    "evaluate --max-drop": "指标最多可以比基线低多少。",
+    "evaluate --html": "另写一个自足的页面。",
+    "--sample": "解码的图片数。",
+    "--all": "解码每一张图片。",
+    "--estimate": "测模型的速度，估计代价。",
+}
+"""The same for options that are of single commands only, by option, or command and option."""
+
+WORDS: Mapping[Language, Mapping[str, str]] = {
+    "zh": {
+        "title": "选项",
+        "other": "[English](../en/options.md) · [首页](../../../README.md)",
+        "intro": "选项依次取自命令行、环境变量、默认值。命令有哪些选项，看它的 `--help`。\n"
+        "本页由 `python -m tests.docs.options` 从 `tasks/settings.py` 生成，请不要手改。",
+        "head": "| 命令行 | 环境变量 | 默认 | 取值 | 含义 |\n|---|---|---|---|---|",
+        "commands": "各命令自己的选项",
+        "commands head": "| 命令 | 选项 | 默认 | 含义 |\n|---|---|---|---|",
+        "to": " 到 ",
+        "from": "不小于 ",
+        "above": "大于 ",
+        "at most": "，不大于 ",
+    },
+    "en": {
+        "title": "Options",
+        "other": "[中文](../zh/options.md) · [Start](../../../README.md#english)",
+        "intro": "An option is what the command line says, else its variable, else its default. "
+        "`--help` says which options a command has.\nThis page is made from `tasks/settings.py` by "
+        "`python -m tests.docs.options`: do not edit it.",
+        "head": "| command line | variable | default | values | meaning |\n|---|---|---|---|---|",
+        "commands": "Options of single commands",
+        "commands head": "| command | option | default | meaning |\n|---|---|---|---|",
+        "to": " to ",
+        "from": "at least ",
+        "above": "above ",
+        "at most": ", at most ",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An option of commands: how it is written, in which commands, its default and its help."""
+
+    name: str
+    commands: tuple[str, ...]
+    default: str
+    help: str
+
+
+def variable(group: type[BaseSettings], name: str) -> str:
+    """The environment variable of a field."""
+    return f"{group.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def variables() -> set[str]:
+    """Every environment variable that is an option."""
+    return {variable(group, name) for group in GROUPS for name in group.model_fields}
+
+
+def flags() -> list[Flag]:
+    """The options of all commands, those that are written and described alike once."""
+    found: dict[tuple[str, str], tuple[list[str], Any]] = {}
+    for command, parameters in every_command().items():
+        for option in parameters:
+            if option.param_type_name == "option":
+                key = ("/".join([*option.opts, *option.secondary_opts]), option.help or "")
+                found.setdefault(key, ([], option.default))[0].append(command)
+    return [
+        Flag(name, tuple(commands), _shown(default), said)
+        for (name, said), (commands, default) in found.items()
+    ]
+
+
+def page(language: Language) -> str:
+    """The whole page; raises `KeyError` for an option without a Chinese meaning."""
+    words, written = WORDS[language], flags()
+    parts = [f"# {words['title']}", words["other"], words["intro"]]
+    for group, titles in GROUPS.items():
+        rows = [_setting(group, name, written, language) for name in group.model_fields]
+        parts += [f"## {titles[language]}", "\n".join([words["head"], *rows])]
+    known = {option.description for group in GROUPS for option in group.model_fields.values()}
+    rows = [_row(_of_command(flag, language)) for flag in written if flag.help not in known]
+    parts += [f"## {words['commands']}", "\n".join([words["commands head"], *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _setting(
+    group: type[BaseSettings], name: str, written: Sequence[Flag], language: Language
+) -> str:
+    field, called = group.model_fields[name], variable(group, name)
+    flag = f"--{name.replace('_', '-')}"
+    has_flag = any((flag, field.description) == (each.name, each.help) for each in written)
+    default = MACHINE_DEFAULTS.get(called, {}).get(language) or _code(_shown(field.default))
+    meaning = CHINESE[called] if language == "zh" else field.description or ""
+    values = ", ".join(_values(field, WORDS[language]))
+    return _row([_code(flag if has_flag else ""), _code(called), default, values, meaning])
+
+
+def _of_command(flag: Flag, language: Language) -> Sequence[str]:
+    own = f"{flag.commands[0]} {flag.name.partition('/')[0]}"
+    meaning = flag.help
+    if language == "zh":
+        said = CHINESE_OF_COMMANDS
+        meaning = said[own] if own in said else said[flag.name.partition("/")[0]]
+    return [", ".join(flag.commands), _code(flag.name), _code(flag.default), meaning]
+
+
+def _values(field: FieldInfo, words: Mapping[str, str]) -> Iterator[str]:
+    """What a field may be: its choices, or its bounds."""
+    if field.annotation is bool:
+        yield from ("`true`", "`false`")
+    if get_origin(field.annotation) is Literal:
+        yield from map(_code, get_args(field.annotation))
+    bounds = {
+        sign: _shown(getattr(rule, sign))
+        for rule in field.metadata
+        for sign in ("ge", "gt", "le")
+        if getattr(rule, sign, None) is not None
+    }
+    upper = bounds.get("le")
+    if "ge" in bounds:
+        yield f"{bounds['ge']}{words['to']}{upper}" if upper else words["from"] + bounds["ge"]
+    elif "gt" in bounds:
+        yield words["above"] + bounds["gt"] + (words["at most"] + upper if upper else "")
+
+
+def _shown(default: object) -> str:
+    """A default as people would write it; nothing for none, empty and what must not be shown."""
+    if default is None or not isinstance(default, str | bool | int | float):
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float) and default.is_integer():
+        return str(int(default))
+    return str(default)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _row(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
+    return f"| {' | '.join(escaped)} |".replace("  ", " ")
+
+
+def main() -> None:
+    """Write both pages."""
+    for language in get_args(Language):
+        (PAGES / language / "options.md").write_text(page(language), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
