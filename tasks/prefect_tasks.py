@@ -70,5 +70,5 @@ TASKS: dict[str, Task[..., Any]] = dict(
 
 
 def task_of(stage: Stage[..., Any] | PartStage[Any, Any, Any]) -> Task[..., Any]:
-    """The task of a stage."""
-    return TASKS[stage.name]
+    """The task of a stage; one that is not in the table gets a task with its name."""
+    return TASKS[stage.name] if stage.name in TASKS else _task(stage, stage.name)[1]

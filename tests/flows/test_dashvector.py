@@ -16,11 +16,13 @@ from flows.index_dataset import index_dataset
 from flows.orchestration.blocks import DashVectorCredentials
 from flows.search_images import search_images
 from tasks.errors import CollectionRecordError, StoreError, UsageError
-from tasks.prefect_tasks import QUOTA
+from tasks.store.stores import STORES
 from tests.servers.dashvector import DashVectorServer
 from tests.shop import make_pictures
 
 pytestmark = pytest.mark.usefixtures("flows_run")
+
+QUOTA = STORES["dashvector"].quota
 
 
 @pytest.fixture

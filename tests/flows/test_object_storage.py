@@ -14,7 +14,6 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tasks.store.open import close_shared_stores
 
 from flows.index_dataset import index_dataset
 from flows.reindex_dataset import reindex_dataset
@@ -92,7 +91,6 @@ def test_the_same_output_as_on_a_disk(
     upload_parquet(pictures, f"{bucket}/data")
     remote = index_dataset(f"parquet:{bucket}/data", **place)
     assert remote.documents == 25
-    close_shared_stores()
 
     (tmp_path / "data").mkdir()
     fsspec.filesystem("s3").get_file(

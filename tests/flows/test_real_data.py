@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tasks.store.open import shared_store
 from typer.testing import CliRunner, Result
 
 from flows.command.app import app
-from flows.index_dataset import index_dataset
+from tasks.context import Context
 from tasks.dataset import modelscope
 from tasks.inspect import cost
 from tasks.search.questions import pair_up
@@ -26,6 +25,7 @@ from tests.dataset.muge_files import picture_line, query_line, write_lines, writ
 from tests.dataset.rows import write_parquet
 from tests.encode.model.models import make_model
 from tests.flows.conftest import Muge
+from tests.plain import index_dataset
 from tests.servers.hub import Fault, Hub, using
 from tests.shop import WORDS
 
@@ -83,7 +83,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 def test_a_hubs_data_with_a_hubs_model(
-    hub: Hub, flows_run: None, tmp_path: Path, place: dict[str, Any]
+    hub: Hub, context: Context, tmp_path: Path, place: dict[str, Any]
 ) -> None:
     options = {**place, "model": MODEL}
     with using(hub, tmp_path / "cache"):
@@ -96,7 +96,7 @@ def test_a_hubs_data_with_a_hubs_model(
         modelscope.forget()  # as another process would
         assert index_dataset(DATASET, **options).encoded_images == 0
         settings = load_settings(**place)
-        searcher = open_searcher(settings, shared_store(settings.store_uri), None)
+        searcher = open_searcher(context, settings)
         answer = searcher.search(pair_up([QUERIES[3][0]], [], 0.5, 10, None)[0])
         assert answer.hits[0].fields["query"] == QUERIES[3][0]
         said = json.loads(invoke("model", MODEL, "--json").stdout)
@@ -135,7 +135,7 @@ def test_a_wrong_download_ends_with_one_line(hub: Hub, muge: Muge, tmp_path: Pat
 
 
 def test_official_files_are_indexed_with_their_faults(
-    flows_run: None, place: dict[str, Any], tmp_path: Path
+    place: dict[str, Any], tmp_path: Path
 ) -> None:
     pictures = [picture_line(i, image, url_safe=True) for i, image in IMAGES.items()]
     queries = [query_line(q, text, ids) for q, (text, ids) in QUERIES.items()]
@@ -162,9 +162,7 @@ def test_official_files_are_indexed_with_their_faults(
     assert said["estimate"]["fits_free_cluster"] is True
 
 
-def test_a_test_split_is_indexed_without_texts(
-    flows_run: None, place: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_test_split_is_indexed_without_texts(place: dict[str, Any], tmp_path: Path) -> None:
     folder = write_lines(
         tmp_path / "MUGE",
         [picture_line(i, image) for i, image in IMAGES.items()],

@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 
 from flows.command.bars import Bars
-from flows.orchestration.runners import StageTimes
-from tasks.work import progress
+from tasks.index.times import StageTimes
 
 
 @pytest.fixture
@@ -19,9 +18,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
 
 
-def run_stage(total: int, made: int) -> None:
-    with StageTimes().stage("encode_images", total) as count:
-        progress.advancing("encode_images")(total)
+def run_stage(bars: Bars, total: int, made: int) -> None:
+    with StageTimes(bars).stage("encode_images", total) as count:
+        bars.advance("encode_images", total)
         count(made)
 
 
@@ -34,16 +33,16 @@ def last_line(said: str) -> str:
 def test_a_stage_that_made_something_has_a_rate(
     made: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Bars():
-        run_stage(5, made)
+    with Bars() as bars:
+        run_stage(bars, 5, made)
     assert re.fullmatch(
         r"encoding images: [\d.]+ s, 5 items, [\d,]+/s", last_line(capsys.readouterr().err)
     )
 
 
 def test_a_stage_that_had_nothing_to_do_has_none(capsys: pytest.CaptureFixture[str]) -> None:
-    with Bars():
-        run_stage(5, 0)
+    with Bars() as bars:
+        run_stage(bars, 5, 0)
     said = last_line(capsys.readouterr().err)
     assert re.fullmatch(r"encoding images: [\d.]+ s, 5 items, already done", said)
 
@@ -51,19 +50,19 @@ def test_a_stage_that_had_nothing_to_do_has_none(capsys: pytest.CaptureFixture[s
 @pytest.mark.usefixtures("terminal")
 def test_a_bar_says_so_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert Console().is_terminal
-    with Bars():
-        run_stage(5, 0)
+    with Bars() as bars:
+        run_stage(bars, 5, 0)
     said = last_line(capsys.readouterr().err)
     assert "5/5 already done" in said
     assert "/s" not in said
 
 
 def test_a_failed_stage_is_not_already_done(capsys: pytest.CaptureFixture[str]) -> None:
-    def fail() -> None:
-        with StageTimes().stage("encode_images", 5):
-            progress.advancing("encode_images")(3)
+    def fail(bars: Bars) -> None:
+        with StageTimes(bars).stage("encode_images", 5):
+            bars.advance("encode_images", 3)
             raise OSError("gone")
 
-    with Bars(), pytest.raises(OSError, match="gone"):
-        fail()
+    with Bars() as bars, pytest.raises(OSError, match="gone"):
+        fail(bars)
     assert "already done" not in capsys.readouterr().err

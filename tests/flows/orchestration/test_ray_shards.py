@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 import torch
-from prefect import flow, task
+from prefect import flow
 from prefect.flows import load_flow_from_entrypoint
 
 from flows.index_dataset import index_dataset
-from flows.orchestration.runners import run_over
+from tasks.context import Context
 from tasks.errors import MugeError, UsageError
+from tasks.index.runner import PartStage
 from tasks.settings import load_settings
 from tests.servers.dashvector import DashVectorServer
 from tests.shop import make_pictures
@@ -139,14 +140,16 @@ def test_a_node_that_dies_loses_nothing(
     assert not list((tmp_path / "work").rglob("*.partial"))
 
 
-@task
-def who(_: str, number: int) -> tuple[int, int]:
+def who(_: Context, carried: str, number: int) -> tuple[int, int]:
     time.sleep(8 if number == 0 else 0.1)
     return os.getpid(), number
 
 
-@task
-def fail(_: str, number: int) -> None:
+def never_done(_: Context, carried: str, number: int) -> None:
+    """Every part needs work."""
+
+
+def fail(_: Context, carried: str, number: int) -> None:
     if number == 1:
         raise UsageError("shard 1 cannot be used")
     if number == 2:
@@ -163,8 +166,8 @@ def test_a_process_is_kept_and_a_slow_shard_holds_nobody_up(
 
     @flow
     def run() -> list[tuple[int, int]]:
-        with on_ray(load_settings()) as shards:
-            return run_over(who, "carried", range(20), shards, "encode_images")
+        with Context() as context, on_ray(load_settings(), context) as shards:
+            return shards.over(PartStage("who", who, never_done), "carried", range(20))
 
     ran = run()
     assert [number for _, number in ran] == list(range(20))
@@ -180,8 +183,8 @@ def test_failures_come_back_in_one_line() -> None:
 
     @flow
     def run(numbers: list[int]) -> list[None]:
-        with on_ray(load_settings()) as shards:
-            return run_over(fail, "carried", numbers, shards, "encode_images")
+        with Context() as context, on_ray(load_settings(), context) as shards:
+            return shards.over(PartStage("fail", fail, never_done), "carried", numbers)
 
     with pytest.raises(UsageError, match="shard 1 cannot be used"):
         run([0, 1])

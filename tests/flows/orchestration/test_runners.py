@@ -6,22 +6,27 @@ import sys
 import threading
 
 import pytest
-from prefect import flow, task
+from prefect import flow
 
-from flows.orchestration.runners import Threads, run_over
+from flows.orchestration.runners import PrefectRunner
+from tasks.context import Context
 from tasks.errors import MugeError, UsageError
 from tasks.index.request import check_runner
+from tasks.index.runner import PartStage
 
 pytestmark = pytest.mark.usefixtures("flows_run")
 
 SHARDS = 12
 
 
-def test_a_slow_shard_holds_nobody_up() -> None:
+def nothing_done(_: Context, __: object, ___: int) -> None:
+    """Every part needs work."""
+
+
+def test_a_slow_shard_holds_nobody_up(context: Context) -> None:
     others = threading.Semaphore(0)
 
-    @task
-    def work(carried: str, number: int) -> int:
+    def work(_: Context, carried: str, number: int) -> int:
         if number == 0:  # ends only when all others have
             for _ in range(SHARDS - 1):
                 assert others.acquire(timeout=60)
@@ -31,23 +36,24 @@ def test_a_slow_shard_holds_nobody_up() -> None:
 
     @flow
     def run() -> list[int]:
-        return run_over(work, "carried", range(SHARDS), Threads(2), "encode_images")
+        stage = PartStage("toy", work, nothing_done)
+        return PrefectRunner(context).over(stage, "carried", range(SHARDS), 2)
 
     assert run() == list(range(SHARDS))
 
 
-def test_all_are_tried_and_the_first_failure_is_raised() -> None:
+def test_all_are_tried_and_the_first_failure_is_raised(context: Context) -> None:
     tried: list[int] = []
 
-    @task
-    def work(carried: str, number: int) -> None:
+    def work(_: Context, carried: str, number: int) -> None:
         tried.append(number)
         if number % 3 == 1:
-            raise MugeError(f"shard {number} is broken")
+            raise UsageError(f"shard {number} is broken")
 
     @flow
     def run() -> list[None]:
-        return run_over(work, "carried", range(SHARDS), Threads(3), "encode_images")
+        stage = PartStage("toy", work, nothing_done)
+        return PrefectRunner(context).over(stage, "carried", range(SHARDS), 3)
 
     with pytest.raises(MugeError, match="shard 1 is broken") as error:
         run()
@@ -55,22 +61,21 @@ def test_all_are_tried_and_the_first_failure_is_raised() -> None:
     assert error.value.__notes__ == ["4 of 12 parts failed; this is the first"]
 
 
-def test_what_is_done_needs_no_task() -> None:
+def test_what_is_done_needs_no_task(context: Context) -> None:
     tried: list[int] = []
 
-    @task
-    def work(carried: int, number: int) -> str:
+    def work(_: Context, carried: int, number: int) -> str:
         tried.append(number)
         return "made"
 
-    def done(carried: int, number: int) -> str | None:
+    def done(_: Context, carried: int, number: int) -> str | None:
         if number == 7:
             raise MugeError("cannot be read just now")
         return "there" if number % carried == 0 else None
 
     @flow
     def run() -> list[str]:
-        return run_over(work, 2, range(SHARDS), Threads(3), "encode_images", done)
+        return PrefectRunner(context).over(PartStage("toy", work, done), 2, range(SHARDS), 3)
 
     assert run() == ["there", "made"] * (SHARDS // 2)
     assert sorted(tried) == [1, 3, 5, 7, 9, 11]

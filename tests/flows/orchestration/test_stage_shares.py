@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.index_dataset import step_shares
-from flows.orchestration.runners import StageTimes
+from flows.orchestration.artifacts import step_shares
+from tasks.index.times import StageTimes
+from tasks.work.progress import SILENT
 from tests.encode.model.models import make_model
 from tests.encode.stage.parts import encode, make_pictures, patient
 
@@ -18,7 +19,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_steps_of_encoding_are_in_the_report(model: Path, tmp_path: Path) -> None:
-    times, pictures = StageTimes(), make_pictures(40)
+    times, pictures = StageTimes(SILENT), make_pictures(40)
     with times.stage("plan"):
         pass
     with times.stage("encode_images", 40) as made:

@@ -11,12 +11,14 @@ import httpx
 import pytest
 from prefect import Flow
 
-from flows.evaluate_search import as_json, evaluate_search
-from flows.index_dataset import IndexReport, index_dataset
+from flows.evaluate_search import evaluate_search
+from flows.index_dataset import index_dataset
 from flows.orchestration.states import WITH_REJECTS
 from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_file, search_images
 from tasks.errors import MugeError
+from tasks.evaluate.result import as_json
+from tasks.index.report import IndexReport
 from tests.deployments.collection import sample_pictures
 from tests.encode.model.models import make_model
 from tests.servers.dashvector import DashVectorServer

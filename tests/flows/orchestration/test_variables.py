@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from prefect.variables import Variable
 
-from flows.orchestration.variables import VariableBook, follow_server_aliases
+from flows.orchestration.context import caller_context
+from flows.orchestration.variables import VariableBook
 from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_images
 from tasks.errors import StoreError
 from tasks.reindex.blue_green import move_alias
 from tasks.settings import load_settings
-from tasks.work.aliases import alias_place, find_alias, keep_aliases_in
 from tests.servers.dashvector import DashVectorServer
 
 
@@ -31,24 +31,23 @@ def test_searches_follow_the_variable(
     monkeypatch.setenv("DASHVECTOR_API_KEY", dashvector_server.api_key)
     monkeypatch.setenv("DASHVECTOR_ENDPOINT", dashvector_server.endpoint)
     here: dict[str, Any] = {"store": "dashvector:", "work_dir": str(tmp_path / "work")}
-    try:
-        for number in (1, 2):
-            (pictures / "3.png").write_bytes((pictures / f"{number}.png").read_bytes())
-            done = reindex_dataset(f"folder:{pictures}", model=model, strategy="blue-green", **here)
-            assert done.collection == f"muge-{number}"
-        settings = load_settings(**here)
-        name = alias_place(settings, "muge").removeprefix("Prefect Variable ")
+    for number in (1, 2):
+        (pictures / "3.png").write_bytes((pictures / f"{number}.png").read_bytes())
+        done = reindex_dataset(f"folder:{pictures}", model=model, strategy="blue-green", **here)
+        assert done.collection == f"muge-{number}"
+    settings = load_settings(**here)
+    with caller_context(settings) as context:
+        aliases = context.aliases(settings)
+        name = aliases.where("muge").removeprefix("Prefect Variable ")
         kept = Variable.get(name)
         assert isinstance(kept, dict)
         assert (kept["live"], kept["previous"]) == ("muge-2", "muge-1")
         assert not list(tmp_path.rglob("aliases/*"))
-        move_alias(settings, None)
-        alias = find_alias(settings)
+        move_alias(context, settings, None)
+        alias = aliases.find()
         assert alias is not None
         assert alias.live == "muge-1"
-        assert search_images(["黄色雨伞"], topk=3, **here)[0].hits
-    finally:
-        keep_aliases_in(None)
+    assert search_images(["黄色雨伞"], topk=3, **here)[0].hits
 
 
 def test_without_a_server_aliases_stay_here(
@@ -57,14 +56,17 @@ def test_without_a_server_aliases_stay_here(
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     settings = load_settings(store="dashvector:", work_dir=str(tmp_path / "work"))
-    follow_server_aliases("dashvector:")
-    assert alias_place(settings, "muge").startswith(str(tmp_path / "work" / "aliases"))
+
+    def where(name: str, store: str = "dashvector:") -> str:
+        there = settings.model_copy(update={"store": store})
+        with caller_context(there) as context:
+            return context.aliases(there).where(name)
+
+    assert where("muge").startswith(str(tmp_path / "work" / "aliases"))
     (tmp_path / "profiles.toml").write_text('PREFECT_API_URL = "http://127.0.0.1:9/api"\n')
-    follow_server_aliases("dashvector:")
-    assert alias_place(settings, "Muge").startswith("Prefect Variable muge_alias_dashvector_")
-    assert alias_place(settings, "Muge") != alias_place(settings, "muge")
-    follow_server_aliases("zvec:here")
-    assert alias_place(settings, "muge").startswith(str(tmp_path / "work" / "aliases"))
+    assert where("Muge").startswith("Prefect Variable muge_alias_dashvector_")
+    assert where("Muge") != where("muge")
+    assert where("muge", f"zvec:{tmp_path / 'here'}").startswith(str(tmp_path / "here"))
 
 
 def test_a_server_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
