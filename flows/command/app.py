@@ -188,7 +188,7 @@ def evaluate(
     }
     with explained():
         from flows.orchestration.remote_store import prepare_store
-        from tasks.dataset.reader import open_reader
+        from tasks.dataset.readers import open_reader
         from tasks.evaluate.gate import read_baseline
         from tasks.work.aliases import following
         from tasks.work.collections import require_record

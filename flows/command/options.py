@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from tasks.dataset.readers import dataset_forms
 from tasks.settings import option_help
-
-DATASETS = "sample: | muge:DIR?split=S | modelscope:OWNER/NAME?split=S | parquet:PATH | folder:PATH"
 
 Store = Annotated[str | None, typer.Option(help=option_help("store"))]
 CollectionName = Annotated[str | None, typer.Option(help=option_help("collection"))]
@@ -28,6 +27,6 @@ TopK = Annotated[int | None, typer.Option(help=option_help("topk"))]
 Html = Annotated[Path | None, typer.Option(help="Write a self-contained page as well.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object to standard output.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log lines as well.")]
-Dataset = Annotated[str, typer.Argument(help=DATASETS)]
+Dataset = Annotated[str, typer.Argument(help=dataset_forms())]
 Filter = Annotated[str | None, typer.Option(help="For example: image_id < 1000")]
 Wait = Annotated[float | None, typer.Option(help=option_help("wait"))]

@@ -99,7 +99,7 @@ def reindex(
         "wait": wait,
     }
     with explained():
-        from tasks.dataset.reader import open_reader
+        from tasks.dataset.readers import open_reader
         from tasks.index.request import check_gate, check_request
 
         check_request(dataset, load_settings(**given))

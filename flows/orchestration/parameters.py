@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 
-from tasks.dataset.reader import FORMS
+from tasks.dataset.readers import dataset_forms
 from tasks.settings import option_help
 
 
@@ -28,7 +28,7 @@ def _described(name: str) -> Described:
     return Described(option_help(name))
 
 
-Dataset = Annotated[str, Described(FORMS)]
+Dataset = Annotated[str, Described(dataset_forms())]
 Store = Annotated[str | None, _described("store")]
 Collection = Annotated[str | None, _described("collection")]
 Model = Annotated[str | None, _described("model")]

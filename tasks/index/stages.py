@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from tasks.dataset.reader import Reader, open_reader
+from tasks.dataset.reader import Reader
+from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries, read_images, read_queries
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.reuse import known_images, known_of_part, known_texts, plan_reuse

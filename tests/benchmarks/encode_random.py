@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import read_entries, read_images
 from tasks.encode.model.device import choose_device
 from tasks.encode.model.encoder import Encoder

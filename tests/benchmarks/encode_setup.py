@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.encode.model.describe import describe_model
 from tasks.encode.model.encoder import Encoder, load_encoder
 from tasks.encode.model.pending import PendingVectors

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.encode.model.checkpoint import read_weights
 from tasks.encode.model.encoder import PIXEL_DEVIATION, PIXEL_MEAN
 from tasks.encode.model.layout import WEIGHTS_FILE
