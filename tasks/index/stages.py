@@ -43,7 +43,7 @@ from tasks.work.progress import advancing
 from tasks.work.rejects import write_rejects
 
 if TYPE_CHECKING:
-    from tasks.encode.model.encoder import Encoder
+    from tasks.encode.model.chinese_clip.encoder import Encoder
 
 
 def plan(dataset: str, settings: Settings) -> Plan:
@@ -111,10 +111,10 @@ def _reader(dataset: str, planned: str) -> Reader:
 
 def _encoder(run: IndexRun, part: int) -> Encoder:
     """The encoder of a part: devices take turns, each part always on the same one."""
+    from tasks.encode.model.chinese_clip.encoder import load_encoder
     from tasks.encode.model.device import (
         choose_devices,  # torch: a run with nothing to do needs none
     )
-    from tasks.encode.model.encoder import load_encoder
 
     options = run.settings
     devices = choose_devices(options.device)

@@ -27,7 +27,7 @@ from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
 
 if TYPE_CHECKING:
-    from tasks.encode.model.encoder import Encoder
+    from tasks.encode.model.chinese_clip.encoder import Encoder
 
 
 __all__ = [
@@ -212,7 +212,7 @@ class Searcher:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        from tasks.encode.model.encoder import load_encoder
+        from tasks.encode.model.chinese_clip.encoder import load_encoder
 
         check_model(self.record)
         options = self._settings

@@ -16,7 +16,7 @@ from typing import get_args
 import numpy as np
 import pyarrow.parquet as pq
 
-from tasks.encode.model.encoder import Encoder, load_encoder
+from tasks.encode.model.chinese_clip.encoder import Encoder, load_encoder
 from tasks.encode.model.precision import Format
 from tasks.errors import DeviceError
 from tasks.records import Float32, Uint8

@@ -23,13 +23,13 @@ import torch
 
 from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import read_entries, read_images
+from tasks.encode.model.chinese_clip.encoder import Encoder
+from tasks.encode.model.chinese_clip.layout import ModelLayout, TextLayout, VisionLayout
+from tasks.encode.model.chinese_clip.tokenizer import TextTokenizer
+from tasks.encode.model.chinese_clip.towers import ChineseClip
 from tasks.encode.model.device import choose_device
-from tasks.encode.model.encoder import Encoder
-from tasks.encode.model.layout import ModelLayout, TextLayout, VisionLayout
 from tasks.encode.model.pixels import decode_picture
 from tasks.encode.model.precision import TYPES, Precision, choose_format
-from tasks.encode.model.tokenizer import TextTokenizer
-from tasks.encode.model.towers import ChineseClip
 from tasks.encode.stage.stages import encode_image_shard
 from tasks.encode.stage.workers import decoders_at_once, shards_at_once
 from tasks.index import stages as index_stages

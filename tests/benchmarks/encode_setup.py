@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from tasks.dataset.readers import open_reader
+from tasks.encode.model.chinese_clip.encoder import Encoder, load_encoder
 from tasks.encode.model.describe import describe_model
-from tasks.encode.model.encoder import Encoder, load_encoder
 from tasks.encode.model.pending import PendingVectors
 from tasks.encode.model.pixels import decode_image
 from tasks.encode.stage.clock import shares

@@ -13,8 +13,8 @@ import statistics
 import torch
 import torch.nn.functional as F
 
-from tasks.encode.model.encoder import Encoder, load_encoder
-from tasks.encode.model.layout import LONGEST_TEXT
+from tasks.encode.model.chinese_clip.encoder import Encoder, load_encoder
+from tasks.encode.model.chinese_clip.layout import LONGEST_TEXT
 from tests.benchmarks.bm25_speed import make_texts
 from tests.benchmarks.encode_setup import Timing, machine, measure, timed
 

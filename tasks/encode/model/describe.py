@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tasks.encode.model.layout import (
+from tasks.encode.model.chinese_clip.layout import (
     TEXT_FILE,
     VISION_FILE,
     VOCABULARY_FILE,
@@ -13,9 +13,9 @@ from tasks.encode.model.layout import (
     ModelLayout,
     read_layout,
 )
+from tasks.encode.model.chinese_clip.tokenizer import TEXT_VERSION
 from tasks.encode.model.locate import ModelFolder, locate_model
 from tasks.encode.model.pixels import PIXELS_VERSION
-from tasks.encode.model.tokenizer import TEXT_VERSION
 from tasks.errors import ModelError
 from tasks.records import ModelInfo
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.download.hub import HubError, download_snapshot, find_snapshot
-from tasks.encode.model.layout import KIND_FILE, MODEL_FILES
+from tasks.encode.model.chinese_clip.layout import KIND_FILE, MODEL_FILES
 from tasks.errors import ModelError
 
 SAMPLE = "sample"

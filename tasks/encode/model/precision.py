@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from tasks.encode.model.layout import ModelLayout
+from tasks.encode.model.chinese_clip.layout import ModelLayout
 from tasks.errors import DeviceError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "fp8"]

@@ -27,7 +27,7 @@ from tasks.errors import ImageError
 from tasks.records import Float32, Reject
 
 if TYPE_CHECKING:
-    from tasks.encode.model.encoder import Encoder
+    from tasks.encode.model.chinese_clip.encoder import Encoder
 
 
 @dataclass(slots=True)

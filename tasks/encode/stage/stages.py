@@ -24,7 +24,7 @@ from tasks.work.parquet import writing_parquet
 from tasks.work.rejects import payload_hash, write_rejects
 
 if TYPE_CHECKING:
-    from tasks.encode.model.encoder import Encoder
+    from tasks.encode.model.chinese_clip.encoder import Encoder
 
 PICTURE_SCHEMA = pa.schema([("image_id", pa.string()), ("picture", pa.binary())])
 QUERIES_A_GROUP = 4096

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.encode.model.chinese_clip.encoder import Encoder, load_encoder
+from tasks.encode.model.chinese_clip.layout import read_layout
 from tasks.encode.model.device import choose_devices
-from tasks.encode.model.encoder import Encoder, load_encoder
-from tasks.encode.model.layout import read_layout
 from tasks.encode.model.memory import BatchLimit
 from tasks.encode.model.precision import choose_format, has_bf16_units
 from tasks.encode.model.streams import count_streams, cpu_streams
@@ -25,8 +25,8 @@ from tasks.encode.stage.workers import decoders_at_once, shards_at_once
 from tasks.errors import DeviceError
 from tasks.index.request import check_request
 from tasks.settings import load_settings
+from tests.encode.model.chinese_clip.test_parity import TEXTS, pictures
 from tests.encode.model.models import FAMILY, TinyModel
-from tests.encode.model.test_parity import TEXTS, pictures
 from tests.encode.stage.parts import encode, files, make_pictures
 
 Tiny = Callable[[str], TinyModel]

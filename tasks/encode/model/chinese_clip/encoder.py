@@ -12,20 +12,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tasks.encode.model.checkpoint import fill, read_weights
+from tasks.encode.model.chinese_clip.checkpoint import fill, read_weights
+from tasks.encode.model.chinese_clip.fp8 import use_fp8
+from tasks.encode.model.chinese_clip.kernels import Kernels, prepare_tower
+from tasks.encode.model.chinese_clip.layout import (
+    WEIGHTS_FILE,
+    ModelLayout,
+    read_layout,
+    read_vocabulary,
+)
+from tasks.encode.model.chinese_clip.resnet import fold_norms
+from tasks.encode.model.chinese_clip.tokenizer import TextTokenizer
+from tasks.encode.model.chinese_clip.towers import ChineseClip
 from tasks.encode.model.describe import model_info
 from tasks.encode.model.device import choose_device
-from tasks.encode.model.fp8 import use_fp8
-from tasks.encode.model.kernels import Kernels, prepare_tower
-from tasks.encode.model.layout import WEIGHTS_FILE, ModelLayout, read_layout, read_vocabulary
 from tasks.encode.model.locate import ModelFolder, locate_model
 from tasks.encode.model.memory import BatchLimit, batch_within
 from tasks.encode.model.pending import PendingVectors, begin
 from tasks.encode.model.precision import TYPES, Format, Precision, choose_format
-from tasks.encode.model.resnet import fold_norms
 from tasks.encode.model.streams import count_streams, cpu_streams
-from tasks.encode.model.tokenizer import TextTokenizer
-from tasks.encode.model.towers import ChineseClip
 from tasks.records import Float32, ModelInfo, Uint8
 
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
