@@ -63,7 +63,7 @@ class Ranked:
 
 def encode_queries(gallery: Gallery, judgements: list[Judgement], settings: Settings) -> Asked:
     """Dense and BM25 vectors of all queries, by the model and statistics of the collection."""
-    from tasks.encode.model.chinese_clip.encoder import load_encoder
+    from tasks.encode.model.load import load_encoder
 
     record = gallery.record
     bm25 = load_statistics(record, gallery.run)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from tasks.dataset.reader import Reader
 from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries, read_images, read_queries
+from tasks.encode.model.contract import Encoder
+from tasks.encode.model.load import encoder_for
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.reuse import known_images, known_of_part, known_texts, plan_reuse
 from tasks.encode.stage.stages import (
@@ -41,9 +42,6 @@ from tasks.work.folder import Folder
 from tasks.work.markers import completed
 from tasks.work.progress import advancing
 from tasks.work.rejects import write_rejects
-
-if TYPE_CHECKING:
-    from tasks.encode.model.chinese_clip.encoder import Encoder
 
 
 def plan(dataset: str, settings: Settings) -> Plan:
@@ -111,15 +109,12 @@ def _reader(dataset: str, planned: str) -> Reader:
 
 def _encoder(run: IndexRun, part: int) -> Encoder:
     """The encoder of a part: devices take turns, each part always on the same one."""
-    from tasks.encode.model.chinese_clip.encoder import load_encoder
     from tasks.encode.model.device import (
         choose_devices,  # torch: a run with nothing to do needs none
     )
 
-    options = run.settings
-    devices = choose_devices(options.device)
-    device = str(devices[part % len(devices)])
-    return load_encoder(run.model.name, device, options.precision, options.kernels)
+    devices = choose_devices(run.settings.device)
+    return encoder_for(run.model.name, run.settings, str(devices[part % len(devices)]))
 
 
 def train_sparse(run: IndexRun) -> str:

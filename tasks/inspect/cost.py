@@ -63,7 +63,7 @@ def estimate_cost(
     """
     if not checked.pixels:
         return None
-    from tasks.encode.model.chinese_clip.encoder import load_encoder
+    from tasks.encode.model.load import load_encoder
 
     encoder = load_encoder(settings.model, settings.device, settings.precision, settings.kernels)
     pixels = np.stack(checked.pixels)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tasks.encode.model.chinese_clip.encoder import load_encoder
+from tasks.encode.model.load import load_encoder
 from tasks.search.batches import BATCH, search_file
 from tasks.search.questions import Question
 from tasks.search.searcher import Searcher, open_searcher

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from tasks.encode.model.chinese_clip.encoder import load_encoder
+from tasks.encode.model.load import load_encoder
 from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings

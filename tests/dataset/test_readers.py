@@ -18,7 +18,7 @@ from tasks.work.folder import Folder
 from tests.dataset.rows import entries_of, plan_of
 from tests.toys import ToyReader, toy_picture
 
-ADDED = {
+ADDED: dict[str, str | type[ToyReader]] = {
     "as the class itself": ToyReader,
     "by its place": "tests.toys:ToyReader",
 }

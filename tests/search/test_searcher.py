@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.encode.model.chinese_clip.encoder import load_encoder
+from tasks.encode.model.load import load_encoder
 from tasks.errors import CollectionRecordError, QueryError, WorkFolderError
 from tasks.index.documents import collection_spec
 from tasks.search.questions import Question

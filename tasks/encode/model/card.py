@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.encode.model.chinese_clip.encoder import load_encoder
 from tasks.encode.model.chinese_clip.layout import MODEL_FILES
-from tasks.encode.model.describe import hash_file
+from tasks.encode.model.hashes import hash_file
+from tasks.encode.model.load import load_encoder
 from tasks.encode.model.locate import locate_model
 
 SELF_TEST_TEXT = "红色连衣裙"

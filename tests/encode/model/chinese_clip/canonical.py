@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tasks.encode.model.chinese_clip.encoder import load_encoder
+from tasks.encode.model.load import load_encoder
 from tasks.encode.model.locate import SAMPLE
 from tasks.encode.model.pixels import decode_image
 from tasks.records import Uint8

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.encode.model.chinese_clip.encoder import load_encoder
 from tasks.encode.model.chinese_clip.layout import WEIGHTS_FILE
+from tasks.encode.model.load import load_encoder
 from tasks.encode.model.locate import SAMPLE, locate_model
 from tests.encode.model.chinese_clip.canonical import FILE, TEXTS, numbers, pixels
 from tests.encode.model.chinese_clip.test_parity import original_images, original_texts
