@@ -297,7 +297,7 @@ def model_command(
     with explained():
         from tasks.encode.model.card import model_card
 
-        card = model_card(model, load_settings(device=device).device)
+        card = model_card(model, load_settings(device=device))
         if as_json:
             from dataclasses import asdict
 
