@@ -268,12 +268,14 @@ def replay_rejects(
     """
     given = {"store": store, "collection": collection, "work_dir": work_dir}
     with explained():
+        from tasks.encode.model.locate import full_name
+
         _, record = _live_record(**given)
     _reindex(
         record.dataset,
         as_json,
         verbose,
-        model=record.model.name,
+        model=full_name(record.model),
         document=record.document,
         picture=record.picture,
         partition=record.partition,

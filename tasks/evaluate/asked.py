@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks.encode.model.load import encoder_for
+from tasks.encode.model.locate import full_name
 from tasks.evaluate.exact import QueryVectors
 from tasks.evaluate.gallery import Gallery, images_of
 from tasks.evaluate.judgements import Judgement
@@ -69,7 +70,7 @@ def encode_queries(gallery: Gallery, judgements: list[Judgement], settings: Sett
     texts = [judgement.text for judgement in judgements]
     vectors = QueryVectors(
         ids=tuple(judgement.query_id for judgement in judgements),
-        dense=encoder_for(record.model.name, settings).encode_texts(texts),
+        dense=encoder_for(full_name(record.model), settings).encode_texts(texts),
         sparse=tuple(bm25.encode_query(text) for text in texts),
     )
     judged = [place for place, judgement in enumerate(judgements) if judgement.relevant]

@@ -11,6 +11,7 @@ from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries, read_images, read_queries
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.load import encoder_for
+from tasks.encode.model.locate import full_name
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.reuse import known_images, known_of_part, known_texts, plan_reuse
 from tasks.encode.stage.stages import (
@@ -114,7 +115,7 @@ def _encoder(run: IndexRun, part: int) -> Encoder:
     )
 
     devices = choose_devices(run.settings.device)
-    return encoder_for(run.model.name, run.settings, str(devices[part % len(devices)]))
+    return encoder_for(full_name(run.model), run.settings, str(devices[part % len(devices)]))
 
 
 def train_sparse(run: IndexRun) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.describe import describe_model, square_of
 from tasks.encode.model.load import encoder_for
+from tasks.encode.model.locate import full_name
 from tasks.encode.model.pixels import Square, decode_image
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
 from tasks.records import Document, Float32, Hit, HitGroup, Query, SparseVector, Uint8
@@ -212,11 +213,11 @@ class Searcher:
     @cached_property
     def _encoder(self) -> Encoder:
         check_model(self.record)
-        return encoder_for(self.record.model.name, self._settings)
+        return encoder_for(full_name(self.record.model), self._settings)
 
     @cached_property
     def _square(self) -> Square:
-        return square_of(self.record.model.name)
+        return square_of(full_name(self.record.model))
 
     @cached_property
     def _bm25(self) -> Bm25:

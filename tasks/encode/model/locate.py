@@ -10,6 +10,7 @@ from tasks.download.hub import HubError, download_snapshot, find_snapshot
 from tasks.encode.model.contract import ModelFolder
 from tasks.encode.model.families import downloaded_files, is_complete
 from tasks.errors import ModelError
+from tasks.records import ModelInfo
 
 SAMPLE = "sample"
 _SAMPLE_FOLDER = Path(__file__).parents[2] / "sample" / "model"
@@ -43,6 +44,11 @@ def locate_model(model: str) -> ModelFolder:
     name = match["name"]
     revision = match["revision"] or _REVISIONS.get(name, "master")
     return ModelFolder(name, revision, _from_hub(name, revision))
+
+
+def full_name(model: ModelInfo) -> str:
+    """What `locate_model` finds this very model by: with its revision, if it is from a hub."""
+    return f"{model.name}@{model.revision}" if model.revision else model.name
 
 
 def _from_hub(name: str, revision: str) -> Path:
