@@ -28,7 +28,7 @@ def evaluate(
     """
     with explained():
         from flows.orchestration.context import caller_context
-        from tasks.dataset.reader import open_reader
+        from tasks.dataset.readers import open_reader
         from tasks.evaluate.gate import read_baseline
         from tasks.work.collections import require_record
         from tasks.work.folder import Folder

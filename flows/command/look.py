@@ -84,7 +84,7 @@ def model_command(
     with explained():
         from tasks.encode.model.card import model_card
 
-        card = model_card(model, given.settings.device)
+        card = model_card(model, given.settings)
         if as_json:
             from dataclasses import asdict
 

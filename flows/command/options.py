@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from flows.signatures import taking
-from tasks.dataset.reader import FORMS
+from tasks.dataset.readers import dataset_forms
 from tasks.settings import Flag
 
 Result = TypeVar("Result")
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 Html = Annotated[Path | None, typer.Option(help="Write a self-contained page as well.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object to standard output.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log lines as well.")]
-Dataset = Annotated[str, typer.Argument(help=FORMS)]
+Dataset = Annotated[str, typer.Argument(help=dataset_forms())]
 
 
 def options(

@@ -39,7 +39,7 @@ def reindex(
     Exit code 1: the new collection did not pass its checks, the live one stays. 3: with rejects.
     """
     with explained():
-        from tasks.dataset.reader import open_reader
+        from tasks.dataset.readers import open_reader
         from tasks.index.request import check_gate, check_request
 
         choices = given.read(ReindexChoices)

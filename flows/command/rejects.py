@@ -54,8 +54,10 @@ def replay_rejects(given: Given, as_json: AsJson = False, verbose: Verbose = Fal
     """
     with explained():
         _, record = _live_record(given)
+    from tasks.encode.model.locate import full_name
+
     made = {
-        "model": record.model.name,
+        "model": full_name(record.model),
         "document": record.document,
         "picture": record.picture,
         "partition": record.partition,

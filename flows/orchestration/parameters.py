@@ -11,7 +11,7 @@ from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 
 from flows.signatures import taking
-from tasks.dataset.reader import FORMS
+from tasks.dataset.readers import dataset_forms
 from tasks.settings import Flag
 
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ class Described:
         return {**handler(schema), "description": self.meaning}
 
 
-Dataset = Annotated[str, Described(FORMS)]
+Dataset = Annotated[str, Described(dataset_forms())]
 
 
 def parameters(

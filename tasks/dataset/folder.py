@@ -27,8 +27,6 @@ class FolderReader:
     """
 
     def __init__(self, name: DatasetName) -> None:
-        if name.options:
-            raise DatasetError(f"data set folder {name.path!r} takes no option {set(name.options)}")
         self.name = name.slug
         self._url = name.path
         try:

@@ -1,4 +1,4 @@
-"""What every reader of a data set does, and the names under which data sets are known."""
+"""What every reader of a data set does, its name taken apart, and ids."""
 
 from __future__ import annotations
 
@@ -7,23 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import parse_qsl
 
-from tasks.errors import DatasetError
 from tasks.records import Row, Span
 
 _DIGITS = re.compile(r"\s*-?[0-9]{1,4000}\s*")  # int() alone would take "1_0" and "١" too
-FORMS = (
-    "sample: | muge:DIR?split=S | modelscope:OWNER/NAME?split=S&revision=R | "
-    "parquet:PATH?split=S | folder:PATH"
-)
-_OPTIONS = {
-    "sample": frozenset({"split"}),
-    "muge": frozenset({"split"}),
-    "modelscope": frozenset({"split", "revision"}),
-    "parquet": frozenset({"split"}),
-    "folder": frozenset({"split"}),
-}
 
 
 class Reader(Protocol):
@@ -62,47 +49,6 @@ class DatasetName:
         last = self.path.rstrip("/").rsplit("/", 1)[-1]
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in last)[:32]
         return "-".join(part for part in (self.scheme, safe.strip("-"), digest) if part)
-
-
-def parse_name(name: str) -> DatasetName:
-    """Split a data set name; raises `DatasetError` for a form that is not known."""
-    scheme, colon, rest = name.partition(":")
-    if not colon or scheme not in _OPTIONS:
-        raise DatasetError(f"data set {name!r} is not one of {FORMS}")
-    path, _, query = rest.partition("?")
-    options = dict(parse_qsl(query))
-    allowed = _OPTIONS[scheme]
-    if unknown := sorted(options.keys() - allowed):
-        raise DatasetError(
-            f"data set {name!r}: unknown option {unknown[0]!r}, expected {sorted(allowed)}"
-        )
-    if scheme != "sample" and not path:
-        raise DatasetError(f"data set {name!r} names no path, expected {scheme}:PATH")
-    return DatasetName(scheme, path, options)
-
-
-def open_reader(name: str) -> Reader:
-    """The reader of a data set; raises `DatasetError` if it is not there."""
-    parsed = parse_name(name)
-    if parsed.scheme == "sample":
-        from tasks.dataset.sample import SampleReader
-
-        return SampleReader(parsed)
-    if parsed.scheme == "parquet":
-        from tasks.dataset.parquet import ParquetReader
-
-        return ParquetReader(parsed)
-    if parsed.scheme == "muge":
-        from tasks.dataset.muge import MugeReader
-
-        return MugeReader(parsed)
-    if parsed.scheme == "modelscope":
-        from tasks.dataset.modelscope import ModelscopeReader
-
-        return ModelscopeReader(parsed)
-    from tasks.dataset.folder import FolderReader
-
-    return FolderReader(parsed)
 
 
 def stable_id(text: str) -> int:

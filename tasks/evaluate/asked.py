@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.encode.model.load import encoder_for
+from tasks.encode.model.locate import full_name
 from tasks.evaluate.exact import QueryVectors
 from tasks.evaluate.gallery import Gallery, images_of
 from tasks.evaluate.judgements import Judgement
@@ -63,14 +65,12 @@ class Ranked:
 
 def encode_queries(gallery: Gallery, judgements: list[Judgement], settings: Settings) -> Asked:
     """Dense and BM25 vectors of all queries, by the model and statistics of the collection."""
-    from tasks.encode.model.encoder import load_encoder
-
     record = gallery.record
     bm25 = load_statistics(record, gallery.run)
     texts = [judgement.text for judgement in judgements]
     vectors = QueryVectors(
         ids=tuple(judgement.query_id for judgement in judgements),
-        dense=load_encoder(record.model.name, settings.device).encode_texts(texts),
+        dense=encoder_for(full_name(record.model), settings).encode_texts(texts),
         sparse=tuple(bm25.encode_query(text) for text in texts),
     )
     judged = [place for place, judgement in enumerate(judgements) if judgement.relevant]

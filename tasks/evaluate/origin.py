@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tasks.encode.model.locate import full_name
 from tasks.evaluate.judgements import Judgement
 from tasks.records import ModelInfo
 from tasks.settings import Settings
@@ -59,7 +60,7 @@ def origin_of(
 def _index_command(record: CollectionRecord) -> str:
     return shlex.join(
         ["muge", "index", record.dataset, "--collection", record.collection]
-        + ["--model", record.model.name, "--document", record.document]
+        + ["--model", full_name(record.model), "--document", record.document]
         + (["--partition", record.partition] if record.partition != "default" else [])
     )
 

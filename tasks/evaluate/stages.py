@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tasks.context import Context
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.errors import DatasetError, UsageError
 from tasks.evaluate.asked import Asked, Ranked, by_mode, encode_queries, filled, modes_of
 from tasks.evaluate.breakdown import Group, by_frequency, by_length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.encode.model.describe import describe_model
+from tasks.encode.model.locate import full_name
 from tasks.errors import BUILD_ANEW, CollectionRecordError
 from tasks.records import ModelInfo
 from tasks.sparse.bm25 import Bm25, load_bm25
@@ -17,7 +18,7 @@ def identity(model: ModelInfo) -> tuple[str, str]:
 
 def check_model(record: CollectionRecord) -> None:
     """Raise `CollectionRecordError` if the model found here is not the one of the record."""
-    here = describe_model(record.model.name)
+    here = describe_model(full_name(record.model))
     if identity(here) != identity(record.model):
         raise CollectionRecordError(
             f"collection {record.collection!r} was made with {record.model.name} weights "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.encode.model.describe import describe_model
 from tasks.errors import UsageError
 from tasks.records import ModelInfo

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from tasks.context import Context
 from tasks.dataset.catalog import CatalogEntry
-from tasks.dataset.reader import Reader, open_reader
+from tasks.dataset.reader import Reader
+from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries, read_images, read_queries
+from tasks.encode.model.contract import Encoder
+from tasks.encode.model.load import encoder_for
+from tasks.encode.model.locate import full_name
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.plan import Encoded
 from tasks.encode.stage.reuse import known_images, known_of_part, known_texts, plan_reuse
@@ -31,9 +34,6 @@ from tasks.sparse.stages import encode_sparse_shard, train_statistics
 from tasks.work.collections import CollectionRecord, find_record, remove_record, save_record
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, mark_complete
-
-if TYPE_CHECKING:
-    from tasks.encode.model.encoder import Encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +139,9 @@ def _reader(dataset: str, planned: str) -> Reader:
 def _encoder(run: IndexRun, part: int) -> Encoder:
     """The encoder of a part: devices take turns, each part always on the same one."""
     from tasks.encode.model.device import choose_devices  # torch: nothing to do needs none
-    from tasks.encode.model.encoder import load_encoder
 
-    options = run.settings
-    devices = choose_devices(options.device)
-    device = str(devices[part % len(devices)])
-    return load_encoder(run.model.name, device, options.precision, options.kernels)
+    devices = choose_devices(run.settings.device)
+    return encoder_for(full_name(run.model), run.settings, str(devices[part % len(devices)]))
 
 
 def train_sparse(context: Context, run: IndexRun) -> Trained:

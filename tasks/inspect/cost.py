@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.encode.model.load import encoder_for
 from tasks.encode.stage.workers import decoders_at_once
 from tasks.inspect.pictures import CheckedPictures
 from tasks.records import ModelInfo
@@ -63,9 +64,7 @@ def estimate_cost(
     """
     if not checked.pixels:
         return None
-    from tasks.encode.model.encoder import load_encoder
-
-    encoder = load_encoder(settings.model, settings.device, settings.precision, settings.kernels)
+    encoder = encoder_for(settings.model, settings)
     pixels = np.stack(checked.pixels)
     encoded = _rate(lambda n: encoder.encode_images(pixels[:n]), len(pixels))
     read = _rate(lambda n: encoder.encode_texts(texts[:n]), len(texts))

@@ -10,7 +10,8 @@ import numpy as np
 
 from tasks.context import Context
 from tasks.dataset.catalog import Catalog
-from tasks.dataset.reader import Reader, open_reader
+from tasks.dataset.reader import Reader
+from tasks.dataset.readers import open_reader
 from tasks.encode.model.describe import describe_model
 from tasks.inspect.cost import Estimate, Workload, estimate_cost
 from tasks.inspect.pictures import EXAMPLES, KEPT, PictureProfile, check_pictures

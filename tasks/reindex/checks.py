@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 
 from tasks.context import Context
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import read_entries, read_queries, read_shards
 from tasks.errors import MugeError, VerificationError
 from tasks.evaluate.gallery import images_of

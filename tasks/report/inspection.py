@@ -15,7 +15,7 @@ from tasks.inspect.pictures import PictureProfile
 from tasks.report.texts import one_line
 
 if TYPE_CHECKING:
-    from tasks.encode.model.card import ModelCard  # which imports torch
+    from tasks.encode.model.card import ModelCard
 
 _MINUTE, _HOUR = 60, 3600
 

@@ -6,13 +6,15 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.context import Context
-from tasks.encode.model.describe import describe_model
-from tasks.encode.model.pixels import decode_image
+from tasks.encode.model.contract import Encoder
+from tasks.encode.model.describe import describe_model, square_of
+from tasks.encode.model.load import encoder_for
+from tasks.encode.model.locate import full_name
+from tasks.encode.model.pixels import Square, decode_image
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
 from tasks.index.agreement import check_model, identity, load_statistics
 from tasks.records import Document, Float32, Hit, HitGroup, Query, SparseVector, Uint8
@@ -25,10 +27,6 @@ from tasks.store.checks import MAX_TOPK
 from tasks.store.contract import VectorStore
 from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
-
-if TYPE_CHECKING:
-    from tasks.encode.model.encoder import Encoder
-
 
 __all__ = [
     "Answer",
@@ -92,6 +90,8 @@ class Searcher:
         if question.image is not None and picture is None:
             picture = read_picture(question.image, self._settings.max_image_bytes)
         bm25 = self._bm25 if question.needs_words else None
+        if question.image is not None:
+            _ = self._square  # found now, so that times are the search's alone
         start = time.perf_counter()
         pixels = None if question.image is None else self._decoded(question.image, picture or b"")
         words = None if bm25 is None else _words(question, bm25)
@@ -142,7 +142,7 @@ class Searcher:
     def _decoded(self, name: str, picture: bytes) -> Uint8:
         resolution, limit = self.record.model.resolution, self._settings.max_image_pixels
         try:
-            return decode_image(picture, resolution, limit)
+            return decode_image(picture, resolution, limit, self._square)
         except ImageError as error:
             raise QueryError(f"picture {name!r} cannot be used: {error}") from None
 
@@ -212,13 +212,12 @@ class Searcher:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        from tasks.encode.model.encoder import load_encoder
-
         check_model(self.record)
-        options = self._settings
-        return load_encoder(
-            self.record.model.name, options.device, options.precision, options.kernels
-        )
+        return encoder_for(full_name(self.record.model), self._settings)
+
+    @cached_property
+    def _square(self) -> Square:
+        return square_of(full_name(self.record.model))
 
     @cached_property
     def _bm25(self) -> Bm25:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from tasks.store.open import close_shared_stores, shared_store
 
-from tasks.encode.model.encoder import load_encoder
+from tasks.encode.model.load import load_encoder
 from tasks.search.batches import BATCH, search_file
 from tasks.search.questions import Question
 from tasks.search.searcher import Searcher, open_searcher

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from tasks.store.open import close_shared_stores, shared_store
 
-from tasks.encode.model.encoder import load_encoder
+from tasks.encode.model.load import load_encoder
 from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings

@@ -16,8 +16,8 @@ from typing import get_args
 import numpy as np
 import pyarrow.parquet as pq
 
-from tasks.encode.model.encoder import Encoder, load_encoder
-from tasks.encode.model.precision import Format
+from tasks.encode.model.contract import Encoder, Format
+from tasks.encode.model.load import load_encoder
 from tasks.errors import DeviceError
 from tasks.records import Float32, Uint8
 from tests.benchmarks.encode_setup import Timing, machine, tensors, timed

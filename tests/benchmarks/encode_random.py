@@ -21,15 +21,16 @@ from typing import Any
 
 import torch
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import read_entries, read_images
+from tasks.encode.model.chinese_clip.encoder import ChineseClipEncoder
+from tasks.encode.model.chinese_clip.layout import ModelLayout, TextLayout, VisionLayout
+from tasks.encode.model.chinese_clip.tokenizer import TextTokenizer
+from tasks.encode.model.chinese_clip.towers import ChineseClip
+from tasks.encode.model.contract import Encoder, Precision
 from tasks.encode.model.device import choose_device
-from tasks.encode.model.encoder import Encoder
-from tasks.encode.model.layout import ModelLayout, TextLayout, VisionLayout
 from tasks.encode.model.pixels import decode_picture
-from tasks.encode.model.precision import TYPES, Precision, choose_format
-from tasks.encode.model.tokenizer import TextTokenizer
-from tasks.encode.model.towers import ChineseClip
+from tasks.encode.model.precision import TYPES, choose_format
 from tasks.encode.stage.stages import encode_image_shard
 from tasks.encode.stage.workers import decoders_at_once, shards_at_once
 from tasks.index import stages as index_stages
@@ -93,7 +94,7 @@ def random_encoder(shape: Shape, settings: Settings) -> Encoder:
     """A model of that shape that nobody trained."""
     device = choose_device(settings.device)
     precision: Precision = settings.precision
-    format = choose_format(precision, device, shape.layout)
+    format = choose_format(precision, device, isinstance(shape.vision.layers, int))
     model = ChineseClip(shape.layout).to_empty(device=device)
     torch.manual_seed(0)
     for parameter in model.parameters():
@@ -101,7 +102,8 @@ def random_encoder(shape: Shape, settings: Settings) -> Encoder:
         torch.nn.init.normal_(parameter, 0.0, scale)
     info = ModelInfo(shape.name, "random", "", shape.dimension, shape.vision.resolution, "")
     tokenizer = TextTokenizer(WORDS)
-    return Encoder(info, model.to(TYPES[format]), tokenizer, device, format, settings.kernels)
+    weights = model.to(TYPES[format])
+    return ChineseClipEncoder(info, weights, tokenizer, device, format, settings.kernels)
 
 
 def product_rate(encoder: Encoder, side: int) -> float:

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
+from tasks.encode.model.contract import Encoder
 from tasks.encode.model.describe import describe_model
-from tasks.encode.model.encoder import Encoder, load_encoder
+from tasks.encode.model.load import load_encoder
 from tasks.encode.model.pending import PendingVectors
 from tasks.encode.model.pixels import decode_image
 from tasks.encode.stage.clock import shares

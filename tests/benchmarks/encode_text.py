@@ -13,8 +13,9 @@ import statistics
 import torch
 import torch.nn.functional as F
 
-from tasks.encode.model.encoder import Encoder, load_encoder
-from tasks.encode.model.layout import LONGEST_TEXT
+from tasks.encode.model.chinese_clip.encoder import ChineseClipEncoder
+from tasks.encode.model.chinese_clip.layout import LONGEST_TEXT
+from tasks.encode.model.load import load_encoder
 from tests.benchmarks.bm25_speed import make_texts
 from tests.benchmarks.encode_setup import Timing, machine, measure, timed
 
@@ -22,7 +23,7 @@ TEXTS_A_GROUP = 4096
 PADDED_BATCH = 64
 
 
-def padded(encoder: Encoder, texts: list[str]) -> int:
+def padded(encoder: ChineseClipEncoder, texts: list[str]) -> int:
     """Every text padded to 52 tokens, as in the original, in the order they come."""
     tokens = [encoder._tokenizer.encode(text) for text in texts]
     pad = encoder._tokenizer.pad
@@ -35,7 +36,7 @@ def padded(encoder: Encoder, texts: list[str]) -> int:
     return len(texts)
 
 
-def sorted_texts(encoder: Encoder, texts: list[str]) -> int:
+def sorted_texts(encoder: ChineseClipEncoder, texts: list[str]) -> int:
     """As the encode stage does."""
     for start in range(0, len(texts), TEXTS_A_GROUP):
         encoder.encode_texts(texts[start : start + TEXTS_A_GROUP])
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     encoder = load_encoder(given.model, given.device, given.precision)
+    assert isinstance(encoder, ChineseClipEncoder)
     texts = make_texts(given.texts)
     few = texts[: max(PADDED_BATCH, len(texts) // 5)]
     lengths = [len(encoder._tokenizer.encode(text)) for text in texts]

@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tasks.dataset.reader import open_reader
-from tasks.encode.model.checkpoint import read_weights
-from tasks.encode.model.encoder import PIXEL_DEVIATION, PIXEL_MEAN
-from tasks.encode.model.layout import WEIGHTS_FILE
+from tasks.dataset.readers import open_reader
+from tasks.encode.model.chinese_clip.checkpoint import read_weights
+from tasks.encode.model.chinese_clip.encoder import PIXEL_DEVIATION, PIXEL_MEAN
+from tasks.encode.model.chinese_clip.layout import WEIGHTS_FILE
 from tasks.encode.model.locate import locate_model
 from tests.benchmarks.encode_setup import (
     Timing,

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 
 FIRST_ID = 100_000
 IMAGES_A_QUERY = 6  # as in MUGE's valid split

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import Catalog
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.records import Row
 from tests.benchmarks.make_muge import write_muge
 

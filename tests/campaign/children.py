@@ -136,7 +136,11 @@ def main() -> None:
 
 def _import_everything() -> None:
     """Import what runs need, without starting any thread: zvec does, so it is not among them."""
-    for name in ("flows.reindex_dataset", "tasks.encode.model.encoder", "tasks.sparse.bm25"):
+    for name in (
+        "flows.reindex_dataset",
+        "tasks.encode.model.chinese_clip.encoder",
+        "tasks.sparse.bm25",
+    ):
         importlib.import_module(name)
     for name in ("tasks.store.dashvector.store", "torch"):
         importlib.import_module(name)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tasks.encode.model.encoder import load_encoder
+from tasks.encode.model.load import load_encoder
 from tasks.encode.model.pixels import decode_picture
 from tasks.records import Float32
 from tasks.settings import Settings

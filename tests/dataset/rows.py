@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import Catalog, CatalogEntry
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries
 from tasks.records import Reject, Row, Span
 from tasks.work.folder import Folder

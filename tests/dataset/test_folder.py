@@ -13,7 +13,8 @@ from typing import Any
 import fsspec
 import pytest
 
-from tasks.dataset.reader import open_reader, stable_id
+from tasks.dataset.reader import stable_id
+from tasks.dataset.readers import open_reader
 from tasks.errors import DatasetError
 from tasks.records import Row
 from tasks.work.folder import Folder

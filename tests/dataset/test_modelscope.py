@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.dataset.modelscope import forget
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.errors import DatasetError
 from tasks.records import Row
 from tests.dataset.muge_files import write_muge

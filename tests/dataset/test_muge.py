@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tasks.dataset import muge
 from tasks.dataset.catalog import Catalog
 from tasks.dataset.muge import decode_base64
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import read_images
 from tasks.errors import DatasetError
 from tasks.records import Reject

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.dataset import muge
 from tasks.dataset.catalog import Catalog
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200), st.integers(1, 64))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.dataset.parquet import ROWS_A_SPAN
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import read_images
 from tasks.errors import DatasetError
 from tasks.records import Row

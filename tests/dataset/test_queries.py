@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tests.dataset.muge_files import write_muge
 from tests.dataset.rows import all_rows, muge_lines, write_parquet
 

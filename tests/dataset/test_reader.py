@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.dataset.reader import integer_id, open_reader, parse_name, stable_id
+from tasks.dataset.reader import integer_id, stable_id
+from tasks.dataset.readers import open_reader, parse_name
 from tasks.errors import DatasetError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import plan_shards, read_images, read_queries, read_shards
 from tasks.errors import DatasetError, WorkFolderError
 from tasks.records import Row

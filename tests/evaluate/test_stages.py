@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from tasks.store.open import close_shared_stores, shared_store
 
-from tasks.errors import CollectionRecordError, DatasetError, QueryError
+from tasks.encode.model.load import load_encoder
+from tasks.errors import CollectionRecordError, DatasetError, DeviceError, QueryError
+from tasks.evaluate.asked import encode_queries
+from tasks.evaluate.gallery import open_gallery
+from tasks.evaluate.judgements import Judgement
 from tasks.evaluate.metrics import METRICS
 from tasks.evaluate.stages import EvaluationOptions, evaluate
 from tasks.settings import Settings
@@ -136,3 +143,21 @@ def test_a_filter_that_cannot_be_used(text: str, built: Settings, tmp_path: Path
         evaluate(dataset, built, EvaluationOptions(filter=text))
     close_shared_stores()
     assert BAD_FILTERS[text] in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_queries_are_encoded_in_the_precision_of_searches(built: Settings, precision: Any) -> None:
+    settings = built.model_copy(update={"precision": precision})
+    asked = [Judgement(str(n), text, frozenset()) for n, text in enumerate(WORDS)]
+    found = encode_queries(open_gallery(settings), asked, settings).vectors.dense
+    right = load_encoder(built.model, "cpu", precision).encode_texts(WORDS)
+    np.testing.assert_array_equal(found, right)
+    close_shared_stores()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_an_evaluation_runs_the_kernels_of_searches(built: Settings, tmp_path: Path) -> None:
+    dataset = questions(tmp_path / "asked", HELD_OUT)
+    with pytest.raises(DeviceError, match="graphs"):
+        evaluate(dataset, built.model_copy(update={"kernels": "graphs"}))
+    close_shared_stores()

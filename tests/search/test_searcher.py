@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tasks.store.open import close_shared_stores, shared_store
 
-from tasks.encode.model.encoder import load_encoder
+from tasks.encode.model.load import load_encoder
 from tasks.errors import CollectionRecordError, QueryError, WorkFolderError
 from tasks.index.documents import collection_spec
 from tasks.search.questions import Question

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.dataset.reader import open_reader
+from tasks.dataset.readers import open_reader
 from tasks.errors import FileMissingError, WorkFolderError
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, mark_complete
@@ -153,7 +153,7 @@ def test_storage_that_cannot_be_asked(case: str, bucket: Folder, s3: S3Server) -
 def test_a_missing_extra_is_named(scheme: str, module: str) -> None:
     code = (
         f"import sys; sys.modules[{module!r}] = None\n"
-        "from tasks.dataset.reader import open_reader; from tasks.work.folder import Folder\n"
+        "from tasks.dataset.readers import open_reader; from tasks.work.folder import Folder\n"
         "from tasks.errors import UsageError\n"
         f"place = '{scheme}://bucket/place'\n"
         "uses = [lambda: Folder(place).exists('a')]\n"

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.encode.model.describe import hash_file
-from tasks.encode.model.encoder import load_encoder
-from tasks.encode.model.layout import MODEL_FILES
+from tasks.encode.model.families import family_of
+from tasks.encode.model.hashes import hash_file
+from tasks.encode.model.load import encoder_for
 from tasks.encode.model.locate import locate_model
+from tasks.settings import Settings
 
 SELF_TEST_TEXT = "红色连衣裙"
 SHOWN_VALUES = 5
@@ -53,16 +54,17 @@ class ModelCard:
     self_test: SelfTest
 
 
-def model_card(model: str, device: str = "auto") -> ModelCard:
-    """Load a model and say what it is; errors as `load_encoder`."""
+def model_card(model: str, settings: Settings) -> ModelCard:
+    """Load a model as the options say it works, and say what it is; errors as `encoder_for`."""
     folder = locate_model(model)
     began = time.perf_counter()
-    encoder = load_encoder(model, device)
+    encoder = encoder_for(model, settings)
     seconds = time.perf_counter() - began
     side = encoder.info.resolution
     text = encoder.encode_texts([SELF_TEST_TEXT])[0]
     picture = encoder.encode_images(np.zeros((1, side, side, 3), np.uint8))[0]
-    files = [folder.path / name for name in MODEL_FILES if (folder.path / name).is_file()]
+    names = family_of(folder.path).files
+    files = [folder.path / name for name in names if (folder.path / name).is_file()]
     return ModelCard(
         name=folder.name,
         revision=folder.revision,

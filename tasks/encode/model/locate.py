@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.download.hub import HubError, download_snapshot, find_snapshot
-from tasks.encode.model.layout import KIND_FILE, MODEL_FILES
+from tasks.encode.model.contract import ModelFolder
+from tasks.encode.model.families import downloaded_files, is_complete
 from tasks.errors import ModelError
+from tasks.records import ModelInfo
 
 SAMPLE = "sample"
 _SAMPLE_FOLDER = Path(__file__).parents[2] / "sample" / "model"
@@ -21,16 +22,6 @@ _REVISIONS = {
     "iic/multi-modal_clip-vit-huge-patch14_zh": "v1.0.0",
 }
 """Revisions used unless one is asked for, so that equal names mean equal vectors."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFolder:
-    """A folder in ModelScope's layout; `name` and `revision` can be given to `locate_model` again
-    (`revision` is "" for what is not from a hub)."""
-
-    name: str
-    revision: str
-    path: Path
 
 
 def locate_model(model: str) -> ModelFolder:
@@ -55,18 +46,19 @@ def locate_model(model: str) -> ModelFolder:
     return ModelFolder(name, revision, _from_hub(name, revision))
 
 
+def full_name(model: ModelInfo) -> str:
+    """What `locate_model` finds this very model by: with its revision, if it is from a hub."""
+    return f"{model.name}@{model.revision}" if model.revision else model.name
+
+
 def _from_hub(name: str, revision: str) -> Path:
     cached = find_snapshot("model", name, revision)
-    if cached is not None and _is_complete(cached):
+    # the client puts a file in its place when its hash was right
+    if cached is not None and is_complete(cached):
         return cached
     try:
-        return download_snapshot("model", name, revision, MODEL_FILES)
+        return download_snapshot("model", name, revision, downloaded_files())
     except HubError as error:
         raise ModelError(
             f"could not download {name}@{revision}: {error}; use --model sample or a local folder"
         ) from None
-
-
-def _is_complete(folder: Path) -> bool:
-    """Whether all files are there: the client puts a file in its place when its hash was right."""
-    return all((folder / file).is_file() for file in set(MODEL_FILES) - {KIND_FILE})

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,23 @@ _UPRIGHT = {
 }
 
 
+Square = Callable[[Image.Image, int], Image.Image]
+"""A decoded picture of any size and mode to the square of RGB pixels, of that side, that a model
+sees."""
+
+
+def squash(image: Image.Image, side: int) -> Image.Image:
+    """The whole picture as `side` x `side` pixels in RGB, as Chinese-CLIP sees it."""
+    if image.size != (side, side):
+        image = image.resize((side, side), Image.Resampling.BICUBIC)
+    if image.mode == "RGB":
+        return image
+    if "transparency" in image.info:  # Pillow would warn that RGB cannot keep it
+        image = image.copy()
+        del image.info["transparency"]
+    return image.convert("RGB")
+
+
 @dataclass(frozen=True, slots=True)
 class DecodedPicture:
     """A picture decoded once: `pixels` (R, R, 3) uint8 RGB for the model, `thumbnail` JPEG bytes
@@ -57,10 +75,12 @@ def decode_picture(
     max_pixels: int,
     thumbnail: int | None = None,
     draft: bool = False,
+    square: Square = squash,
 ) -> DecodedPicture:
     """Decode a picture once, for the model and, if `thumbnail` (longest side, pixels) is given,
     for people: a JPEG, never enlarged, upright, transparency on white, without metadata.
 
+    `square` is how the model's family sees pictures: Chinese-CLIP's way unless another is given.
     `draft` decodes a JPEG at a half, quarter or eighth of its size where that is still as large as
     what is made of it: faster for large ones, and not the same pixels.
 
@@ -79,7 +99,7 @@ def decode_picture(
                 image.draft(None, (side, side))
             image.load()
             return DecodedPicture(
-                pixels=np.array(_squash(image, resolution)),
+                pixels=np.array(square(image, resolution)),
                 thumbnail=None if thumbnail is None else _jpeg_for_people(image, thumbnail),
                 width=width,
                 height=height,
@@ -93,9 +113,9 @@ def decode_picture(
         raise _explain(data, error) from None
 
 
-def decode_image(data: bytes, resolution: int, max_pixels: int) -> Uint8:
+def decode_image(data: bytes, resolution: int, max_pixels: int, square: Square = squash) -> Uint8:
     """The (resolution, resolution, 3) uint8 RGB pixels a model sees; errors as `decode_picture`."""
-    return decode_picture(data, resolution, max_pixels).pixels
+    return decode_picture(data, resolution, max_pixels, square=square).pixels
 
 
 def picture_png(data: bytes, max_pixels: int) -> bytes:
@@ -115,17 +135,6 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
             f"the picture is {image.width} x {image.height} = {image.width * image.height:,} "
             f"pixels, more than the {max_pixels:,} allowed",
         )
-
-
-def _squash(image: Image.Image, resolution: int) -> Image.Image:
-    if image.size != (resolution, resolution):
-        image = image.resize((resolution, resolution), Image.Resampling.BICUBIC)
-    if image.mode == "RGB":
-        return image
-    if "transparency" in image.info:  # Pillow would warn that RGB cannot keep it
-        image = image.copy()
-        del image.info["transparency"]
-    return image.convert("RGB")
 
 
 def _jpeg_for_people(image: Image.Image, longest: int) -> bytes:

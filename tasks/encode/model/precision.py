@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
-from tasks.encode.model.layout import ModelLayout
+from tasks.encode.model.contract import Format, Precision
 from tasks.errors import DeviceError
-
-Precision = Literal["auto", "fp32", "bf16", "fp16", "fp8"]
-Format = Literal["fp32", "bf16", "fp16", "fp8"]
 
 TYPES: dict[Format, torch.dtype] = {
     "fp32": torch.float32,
@@ -23,15 +18,14 @@ TYPES: dict[Format, torch.dtype] = {
 _FP8_CAPABILITY = (8, 9)  # Ada; Hopper is 9.0
 
 
-def choose_format(precision: Precision, device: torch.device, layout: ModelLayout) -> Format:
-    """The format that is meant; `auto` is bf16 on CUDA (fp16 where bf16 is only emulated), bf16 for
-    a ViT on a CPU with units for it, and else fp32.
+def choose_format(precision: Precision, device: torch.device, bf16_on_cpu: bool) -> Format:
+    """The format that is meant; `auto` is bf16 on CUDA (fp16 where bf16 is only emulated), bf16 on
+    a CPU with units for it if the model gains by it there (`bf16_on_cpu`), and else fp32.
 
-    A ResNet stays in fp32 on a CPU: its narrow convolutions are slower in bf16 even there. Raises
-    `DeviceError` if the device has no fp8.
+    Raises `DeviceError` if the device has no fp8.
     """
     if precision == "auto":
-        return _fastest(device, layout)
+        return _fastest(device, bf16_on_cpu)
     if precision == "fp8" and not _has_fp8(device):
         raise DeviceError(
             f"precision fp8 was asked for, but {device} has no units for it (CUDA capability 8.9 "
@@ -40,13 +34,12 @@ def choose_format(precision: Precision, device: torch.device, layout: ModelLayou
     return precision
 
 
-def _fastest(device: torch.device, layout: ModelLayout) -> Format:
+def _fastest(device: torch.device, bf16_on_cpu: bool) -> Format:
     if device.type == "cuda":
         with torch.cuda.device(device):
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16" if native else "fp16"
-    is_vit = isinstance(layout.vision.layers, int)
-    return "bf16" if device.type == "cpu" and is_vit and has_bf16_units() else "fp32"
+    return "bf16" if device.type == "cpu" and bf16_on_cpu and has_bf16_units() else "fp32"
 
 
 def has_bf16_units() -> bool:

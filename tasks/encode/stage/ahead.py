@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from tasks.dataset.catalog import CatalogEntry
+from tasks.encode.model.contract import Encoder
 from tasks.encode.model.pixels import DecodedPicture, decode_picture, picture_png
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.plan import ImageStage
@@ -26,12 +27,13 @@ _END = object()
 @contextmanager
 def decoded_ahead(
     pictures: Iterable[tuple[CatalogEntry, bytes]],
-    resolution: int,
+    encoder: Encoder,
     stage: ImageStage,
     room: int,
     clock: Clock,
 ) -> Iterator[Iterator[Decoding]]:
-    """Pictures in order with their decoding begun; at most `room` are ahead of who takes them.
+    """Pictures in order with their decoding for `encoder` begun; at most `room` are ahead of who
+    takes them.
 
     What goes wrong while reading is raised where its picture would be taken.
     """
@@ -44,7 +46,7 @@ def decoded_ahead(
                 item = next(stream, None)
             if item is None:
                 return
-            yield item[0], pool.submit(_decode, item[1], resolution, stage, clock)
+            yield item[0], pool.submit(_decode, item[1], encoder, stage, clock)
 
     with ahead(begun(), room) as items:
         yield items
@@ -56,10 +58,17 @@ def _decoders(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
 
-def _decode(data: bytes, resolution: int, stage: ImageStage, clock: Clock) -> DecodedPicture:
+def _decode(data: bytes, encoder: Encoder, stage: ImageStage, clock: Clock) -> DecodedPicture:
     began = time.thread_time()
     try:
-        picture = decode_picture(data, resolution, stage.max_pixels, stage.longest, stage.draft)
+        picture = decode_picture(
+            data,
+            encoder.info.resolution,
+            stage.max_pixels,
+            stage.longest,
+            stage.draft,
+            encoder.square,
+        )
         if stage.picture == "png":
             picture = replace(picture, thumbnail=picture_png(data, stage.max_pixels))
         return picture

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from tasks.dataset.catalog import CatalogEntry
+from tasks.encode.model.contract import Encoder
 from tasks.encode.model.pending import PendingVectors, PixelBuffers
 from tasks.encode.stage.ahead import Decoding
 from tasks.encode.stage.clock import Clock
@@ -25,9 +25,6 @@ from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.pieces import Rows
 from tasks.errors import ImageError
 from tasks.records import Float32, Reject
-
-if TYPE_CHECKING:
-    from tasks.encode.model.encoder import Encoder
 
 
 @dataclass(slots=True)

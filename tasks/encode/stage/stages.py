@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.dataset.catalog import CatalogEntry
+from tasks.encode.model.contract import Encoder
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.embeddings import EmbeddingWriter, GroupWriter, embedding_schema
 from tasks.encode.stage.known import KnownImage
@@ -22,9 +23,6 @@ from tasks.work.freed import give_back
 from tasks.work.markers import Marker, completed, fingerprint, mark_complete
 from tasks.work.parquet import writing_parquet
 from tasks.work.rejects import payload_hash, write_rejects
-
-if TYPE_CHECKING:
-    from tasks.encode.model.encoder import Encoder
 
 PICTURE_SCHEMA = pa.schema([("image_id", pa.string()), ("picture", pa.binary())])
 QUERIES_A_GROUP = 4096
@@ -205,9 +203,8 @@ class _ImageWork:
             self._source.advance(done)
             fresh += new
 
-        with decoded_ahead(
-            self._source.read(wanted), side, self._stage, 2 * size, clock
-        ) as decoded:
+        read = self._source.read(wanted)
+        with decoded_ahead(read, self._encoder, self._stage, 2 * size, clock) as decoded:
             batches = fill_batches(self._entries, first, self._known, decoded, buffers, size, clock)
             keep = self._stage.picture is not None
             encode_batches(batches, self._encoder, buffers, write, keep, clock)

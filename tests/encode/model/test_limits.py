@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.encode.model.chinese_clip.encoder import ChineseClipEncoder
+from tasks.encode.model.chinese_clip.family import ChineseClipFamily
 from tasks.encode.model.device import choose_devices
-from tasks.encode.model.encoder import Encoder, load_encoder
-from tasks.encode.model.layout import read_layout
+from tasks.encode.model.load import load_encoder
+from tasks.encode.model.locate import locate_model
 from tasks.encode.model.memory import BatchLimit
-from tasks.encode.model.precision import choose_format, has_bf16_units
+from tasks.encode.model.precision import has_bf16_units
 from tasks.encode.model.streams import count_streams, cpu_streams
 from tasks.encode.stage.ahead import ahead
 from tasks.encode.stage.clock import Clock, shares
@@ -25,8 +27,8 @@ from tasks.encode.stage.workers import decoders_at_once, shards_at_once
 from tasks.errors import DeviceError
 from tasks.index.request import check_request
 from tasks.settings import load_settings
+from tests.encode.model.chinese_clip.test_parity import TEXTS, pictures
 from tests.encode.model.models import FAMILY, TinyModel
-from tests.encode.model.test_parity import TEXTS, pictures
 from tests.encode.stage.parts import encode, files, make_pictures
 
 Tiny = Callable[[str], TinyModel]
@@ -51,12 +53,19 @@ def small_memory(tower: torch.nn.Module, rows: int) -> Iterator[list[int]]:
 
 
 @pytest.fixture
-def encoder(own: Tiny) -> Encoder:
+def encoder(own: Tiny) -> ChineseClipEncoder:
     """One whose limits no other test has found."""
-    return load_encoder(str(own("resnet-50").folder), "cpu", "fp32")
+    return opened(own("resnet-50").folder)
 
 
-def test_a_batch_too_large_is_halved_and_that_is_remembered(encoder: Encoder) -> None:
+def opened(folder: Path) -> ChineseClipEncoder:
+    """The encoder of a folder on the CPU, whose towers a test may reach into."""
+    encoder = load_encoder(str(folder), "cpu", "fp32")
+    assert isinstance(encoder, ChineseClipEncoder)
+    return encoder
+
+
+def test_a_batch_too_large_is_halved_and_that_is_remembered(encoder: ChineseClipEncoder) -> None:
     encoder._images, encoder._texts = BatchLimit(), BatchLimit()
     pixels = pictures(20, 64)
     right = encoder.encode_images(pixels)
@@ -77,7 +86,7 @@ def test_a_batch_too_large_is_halved_and_that_is_remembered(encoder: Encoder) ->
 def test_a_shard_goes_on_when_memory_runs_out(own: Tiny, tmp_path: Path) -> None:
     model, shard = own("resnet-50").folder, make_pictures(12)
     encode(tmp_path / "right", model, shard)
-    tight = load_encoder(str(model), "cpu", "fp32")
+    tight = opened(model)
     with small_memory(tight._model.vision, 3):
         done = encode(tmp_path / "tight", model, shard)
     tight._images.rows = None
@@ -85,7 +94,7 @@ def test_a_shard_goes_on_when_memory_runs_out(own: Tiny, tmp_path: Path) -> None
     assert files(tmp_path / "tight").keys() == files(tmp_path / "right").keys()
 
 
-def test_memory_for_nothing_at_all_is_one_line(encoder: Encoder) -> None:
+def test_memory_for_nothing_at_all_is_one_line(encoder: ChineseClipEncoder) -> None:
     encoder._images = BatchLimit()
     with (
         small_memory(encoder._model.vision, 0),
@@ -95,7 +104,7 @@ def test_memory_for_nothing_at_all_is_one_line(encoder: Encoder) -> None:
     encoder._images = BatchLimit()
 
 
-def test_a_batch_is_what_was_asked_or_found(encoder: Encoder) -> None:
+def test_a_batch_is_what_was_asked_or_found(encoder: ChineseClipEncoder) -> None:
     assert encoder.batch_images(7, 1 << 30) == 7
     assert encoder.batch_images(0, 1 << 30) == encoder.batch_images(0, 1 << 20) > 0
 
@@ -125,10 +134,11 @@ def test_lower_precisions_are_close(tiny: Tiny, family: str, precision: Any) -> 
 
 
 def test_auto_precision_is_by_the_machine(tiny: Tiny) -> None:
-    vit, resnet = (read_layout(tiny(family).folder) for family in ("vit-b", "resnet-50"))
-    assert choose_format("auto", CPU, resnet) == "fp32"
-    assert choose_format("auto", CPU, vit) == ("bf16" if has_bf16_units() else "fp32")
-    assert choose_format("fp16", CPU, resnet) == "fp16"
+    choose = ChineseClipFamily().choose_format
+    vit, resnet = (locate_model(str(tiny(family).folder)) for family in ("vit-b", "resnet-50"))
+    assert choose(resnet, CPU, "auto") == "fp32"
+    assert choose(vit, CPU, "auto") == ("bf16" if has_bf16_units() else "fp32")
+    assert choose(resnet, CPU, "fp16") == "fp16"
 
 
 def test_graphs_need_cuda(tiny: Tiny) -> None:

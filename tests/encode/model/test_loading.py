@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.encode.model.describe import PREPROCESSING, describe_model, hash_file
+from tasks.encode.model.chinese_clip.family import PREPROCESSING
+from tasks.encode.model.describe import describe_model
 from tasks.encode.model.device import available_devices, choose_device
-from tasks.encode.model.encoder import load_encoder
+from tasks.encode.model.hashes import hash_file
+from tasks.encode.model.load import load_encoder
 from tasks.encode.model.locate import locate_model
 from tasks.errors import DeviceError, ModelError
 from tests.encode.model.models import TinyModel
@@ -43,7 +45,8 @@ def test_a_description_needs_files_only(tiny: Tiny) -> None:
 def test_light_modules_do_not_import_torch() -> None:
     script = (
         "import sys; import tasks.encode.model.describe, tasks.encode.model.pixels;"
-        "import tasks.encode.model.tokenizer;"
+        "import tasks.encode.model.chinese_clip.tokenizer, tasks.encode.model.chinese_clip.family;"
+        "import tasks.encode.model.load;"
         "print({'torch', 'modelscope', 'tokenizers', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
@@ -53,7 +56,7 @@ def test_light_modules_do_not_import_torch() -> None:
 def test_loading_does_not_import_torchs_compiler(tiny: Tiny) -> None:
     """It would take 2 of the 4 seconds that a search may take."""
     script = (
-        "import sys; from tasks.encode.model.encoder import load_encoder;"
+        "import sys; from tasks.encode.model.load import load_encoder;"
         f"load_encoder({str(tiny('vit-b').folder)!r}, 'cpu').encode_texts(['猫']);"
         "print({'torch._dynamo', 'sympy', 'modelscope'} & set(sys.modules))"
     )

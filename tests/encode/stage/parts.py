@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from tasks.dataset.catalog import CatalogEntry
-from tasks.encode.model.encoder import Encoder, load_encoder
+from tasks.encode.model.contract import Encoder
+from tasks.encode.model.load import load_encoder
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.stages import Encoded, ImageStage, encode_image_shard, encode_query_part
 from tasks.records import Float32, Shard

@@ -1,7 +1,7 @@
 """The first numbers of the sample model's vectors, so that no change of them goes unnoticed.
 
-`python -m tests.encode.model.canonical` rewrites `canonical.json`; do so only if vectors are meant
-to change, and then change the version of the preprocessing or the weights too.
+`python -m tests.encode.model.chinese_clip.canonical` rewrites `canonical.json`; do so only if
+vectors are meant to change, and then change the version of the preprocessing or the weights too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tasks.encode.model.encoder import load_encoder
+from tasks.encode.model.load import load_encoder
 from tasks.encode.model.locate import SAMPLE
 from tasks.encode.model.pixels import decode_image
 from tasks.records import Uint8

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import sample
-from tasks.encode.model.layout import LONGEST_TEXT, read_vocabulary
+from tasks.encode.model.chinese_clip.layout import LONGEST_TEXT, read_vocabulary
+from tasks.encode.model.chinese_clip.tokenizer import TextTokenizer, separate
 from tasks.encode.model.locate import SAMPLE, locate_model
-from tasks.encode.model.tokenizer import TextTokenizer, separate
 from tasks.errors import ModelError
 from tests.encode.model.models import original_module, vocabulary
 

@@ -11,7 +11,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tasks.encode.model.encoder import PIXEL_DEVIATION, PIXEL_MEAN, Encoder, load_encoder
+from tasks.encode.model.chinese_clip.encoder import (
+    PIXEL_DEVIATION,
+    PIXEL_MEAN,
+)
+from tasks.encode.model.contract import Encoder
+from tasks.encode.model.load import load_encoder
 from tasks.records import Float32, Uint8
 from tests.encode.model.models import FAMILY, TinyModel, read_state, write_json
 

@@ -10,22 +10,26 @@ from functools import cached_property
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
-from tasks.encode.model.checkpoint import fill, read_weights
-from tasks.encode.model.describe import model_info
-from tasks.encode.model.device import choose_device
-from tasks.encode.model.fp8 import use_fp8
-from tasks.encode.model.kernels import Kernels, prepare_tower
-from tasks.encode.model.layout import WEIGHTS_FILE, ModelLayout, read_layout, read_vocabulary
-from tasks.encode.model.locate import ModelFolder, locate_model
+from tasks.encode.model.chinese_clip.checkpoint import fill, read_weights
+from tasks.encode.model.chinese_clip.fp8 import use_fp8
+from tasks.encode.model.chinese_clip.kernels import prepare_tower
+from tasks.encode.model.chinese_clip.layout import (
+    WEIGHTS_FILE,
+    read_layout,
+    read_vocabulary,
+)
+from tasks.encode.model.chinese_clip.resnet import fold_norms
+from tasks.encode.model.chinese_clip.tokenizer import TextTokenizer
+from tasks.encode.model.chinese_clip.towers import ChineseClip
+from tasks.encode.model.contract import Format, Kernels, ModelFolder
 from tasks.encode.model.memory import BatchLimit, batch_within
 from tasks.encode.model.pending import PendingVectors, begin
-from tasks.encode.model.precision import TYPES, Format, Precision, choose_format
-from tasks.encode.model.resnet import fold_norms
+from tasks.encode.model.pixels import squash
+from tasks.encode.model.precision import TYPES
 from tasks.encode.model.streams import count_streams, cpu_streams
-from tasks.encode.model.tokenizer import TextTokenizer
-from tasks.encode.model.towers import ChineseClip
 from tasks.records import Float32, ModelInfo, Uint8
 
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -36,7 +40,7 @@ _TOKENS_A_CALL = {"cpu": 1024}
 _TOKENS_A_CALL_ELSEWHERE = 32_768
 
 
-class Encoder:
+class ChineseClipEncoder:
     """One model on one device, safe to use from several threads.
 
     All vectors are float32 with L2 norm 1; the dot product of two of them is their cosine.
@@ -54,7 +58,7 @@ class Encoder:
         """`model` holds its weights on `device`, in the type of `format`."""
         self.info = info
         self.device = str(device)
-        self.format = format
+        self.format: Format = format
         self._place = device
         self._type = TYPES[format]
         self._kernels = kernels
@@ -78,6 +82,10 @@ class Encoder:
     def parameters(self) -> dict[str, int]:
         """How many numbers each tower holds."""
         return dict(self._parameters)
+
+    def square(self, image: Image.Image, side: int) -> Image.Image:
+        """The whole picture, squashed."""
+        return squash(image, side)
 
     def batch_images(self, asked: int, budget: int) -> int:
         """How many pictures to encode at once: `asked`, or if that is 0 what a budget of so many
@@ -186,42 +194,23 @@ class Encoder:
         return np.empty((0, self.info.dimension), np.float32)
 
 
-def load_encoder(
-    model: str, device: str = "auto", precision: Precision = "auto", kernels: Kernels = "eager"
-) -> Encoder:
-    """The encoder of a model, loaded once a process for each model file, device and way of working.
+def read_encoder(
+    folder: ModelFolder, info: ModelInfo, device: torch.device, format: Format, kernels: Kernels
+) -> ChineseClipEncoder:
+    """Read a model's files onto a device.
 
-    `model` is "sample", a folder, or a ModelScope id; `device` as in `choose_device`, `precision`
-    as in `choose_format`. Raises `ModelError` or `DeviceError`.
+    Raises `ModelError` naming the file that is wrong, `DeviceError` if the device cannot do what
+    `kernels` asks for.
     """
-    place = choose_device(device)
-    with _loading:
-        folder = locate_model(model)
-        layout = read_layout(folder.path)
-        info = model_info(folder, layout)
-        format = choose_format(precision, place, layout)
-        key = (info, layout, str(place), format, kernels)
-        if key not in _loaded:
-            loaded = _load(folder, layout, place, format)
-            tokenizer = TextTokenizer(read_vocabulary(folder.path, layout.text.vocabulary))
-            _loaded[key] = Encoder(info, loaded, tokenizer, place, format, kernels)
-        return _loaded[key]
-
-
-_loading = threading.Lock()
-_loaded: dict[tuple[ModelInfo, ModelLayout, str, Format, Kernels], Encoder] = {}
-
-
-def _load(
-    folder: ModelFolder, layout: ModelLayout, device: torch.device, format: Format
-) -> ChineseClip:
-    weights = folder.path / WEIGHTS_FILE
+    layout = read_layout(folder.path)
     model = ChineseClip(layout)
+    weights = folder.path / WEIGHTS_FILE
     read = read_weights(weights, mapped=folder.revision != "")  # a hub's files never change
     fill(model, read, weights, device, TYPES[format])
     if format == "fp8":
         use_fp8(model)
-    return model
+    tokenizer = TextTokenizer(read_vocabulary(folder.path, layout.text.vocabulary))
+    return ChineseClipEncoder(info, model, tokenizer, device, format, kernels)
 
 
 def _count(tower: nn.Module) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from tasks.encode.model.layout import LONGEST_TEXT
+from tasks.encode.model.chinese_clip.layout import LONGEST_TEXT
 from tasks.errors import ModelError
 
 TEXT_VERSION = f"wordpiece-lower-{LONGEST_TEXT}-1"

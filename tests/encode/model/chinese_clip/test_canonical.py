@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.encode.model.encoder import load_encoder
-from tasks.encode.model.layout import WEIGHTS_FILE
+from tasks.encode.model.chinese_clip.layout import WEIGHTS_FILE
+from tasks.encode.model.load import load_encoder
 from tasks.encode.model.locate import SAMPLE, locate_model
-from tests.encode.model.canonical import FILE, TEXTS, numbers, pixels
+from tests.encode.model.chinese_clip.canonical import FILE, TEXTS, numbers, pixels
+from tests.encode.model.chinese_clip.test_parity import original_images, original_texts
 from tests.encode.model.models import TinyModel, load_original
-from tests.encode.model.test_parity import original_images, original_texts
 
 FOLDER = locate_model(SAMPLE).path
 
@@ -22,7 +22,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.skipif(not FILE.exists(), reason="python -m tests.encode.model.canonical was not run")
+@pytest.mark.skipif(
+    not FILE.exists(), reason="python -m tests.encode.model.chinese_clip.canonical was not run"
+)
 def test_numbers_are_the_canonical_ones() -> None:
     expected, found = json.loads(FILE.read_text(encoding="utf-8")), numbers()
     for name in ("weights", "preprocessing", "dimension"):

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from tasks.encode.model.contract import Kernels
 from tasks.errors import DeviceError
 
-Kernels = Literal["eager", "compile", "graphs"]
 Tower = Callable[[Tensor], Tensor]
 
 _WARM_UP = 3  # calls before recording, in which libraries choose their kernels

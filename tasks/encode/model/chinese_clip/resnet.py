@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tasks.encode.model.layout import VisionLayout
+from tasks.encode.model.chinese_clip.layout import VisionLayout
 
 _EPSILON = 1e-5  # of the norms
 EXPANSION = 4  # channels that leave a bottleneck, as a multiple of those inside

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.encode.model.checkpoint import fill, read_weights
-from tasks.encode.model.encoder import load_encoder
-from tasks.encode.model.layout import read_layout
-from tasks.encode.model.towers import ChineseClip
+from tasks.encode.model.chinese_clip.checkpoint import fill, read_weights
+from tasks.encode.model.chinese_clip.layout import read_layout
+from tasks.encode.model.chinese_clip.towers import ChineseClip
+from tasks.encode.model.load import load_encoder
 from tasks.errors import ModelError
 from tests.encode.model.models import TinyModel, read_state, write_json
 

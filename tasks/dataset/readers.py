@@ -1,0 +1,80 @@
+"""The readers there are, and a data set's name to the reader that opens it.
+
+A new reader is one class that does what `Reader` says and one line in `READERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from urllib.parse import parse_qsl
+
+from tasks.dataset.reader import DatasetName, Reader
+from tasks.errors import DatasetError
+
+Opens = Callable[[DatasetName], Reader]
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderKind:
+    """A kind of data set: `form` shows people what follows the colon of its name, `options` are
+    those that may follow the "?".
+
+    `reader` is a class that opens a `DatasetName` and raises `DatasetError` if it is not there, or
+    where that class is, "module:Class": imported when the first data set of its kind is opened.
+    """
+
+    reader: str | Opens
+    form: str
+    options: tuple[str, ...] = ()
+    needs_path: bool = True
+
+    def open(self, name: DatasetName) -> Reader:
+        """The reader of a data set; errors as its class raises them."""
+        opens: Opens = resolve_name(self.reader) if isinstance(self.reader, str) else self.reader
+        return opens(name)
+
+
+READERS: dict[str, ReaderKind] = {
+    "sample": ReaderKind("tasks.dataset.sample:SampleReader", "", ("split",), needs_path=False),
+    "muge": ReaderKind("tasks.dataset.muge:MugeReader", "DIR?split=S", ("split",)),
+    "modelscope": ReaderKind(
+        "tasks.dataset.modelscope:ModelscopeReader",
+        "OWNER/NAME?split=S&revision=R",
+        ("split", "revision"),
+    ),
+    "parquet": ReaderKind("tasks.dataset.parquet:ParquetReader", "PATH?split=S", ("split",)),
+    "folder": ReaderKind("tasks.dataset.folder:FolderReader", "PATH"),
+}
+"""Every kind of data set, by what stands before the colon of its name."""
+
+
+def dataset_forms() -> str:
+    """How the names of all kinds of data sets look, for people."""
+    return " | ".join(f"{scheme}:{kind.form}" for scheme, kind in READERS.items())
+
+
+def parse_name(name: str) -> DatasetName:
+    """Split a data set name; raises `DatasetError` for a form that is not known."""
+    scheme, colon, rest = name.partition(":")
+    if not colon or scheme not in READERS:
+        raise DatasetError(f"data set {name!r} is not one of {dataset_forms()}")
+    kind = READERS[scheme]
+    path, _, query = rest.partition("?")
+    options = dict(parse_qsl(query))
+    if options and not kind.options:
+        raise DatasetError(f"data set {name!r} takes no option {set(options)}")
+    if unknown := sorted(options.keys() - set(kind.options)):
+        raise DatasetError(
+            f"data set {name!r}: unknown option {unknown[0]!r}, expected {sorted(kind.options)}"
+        )
+    if kind.needs_path and not path:
+        raise DatasetError(f"data set {name!r} names no path, expected {scheme}:{kind.form}")
+    return DatasetName(scheme, path, options)
+
+
+def open_reader(name: str) -> Reader:
+    """The reader of a data set; raises `DatasetError` if it is not there."""
+    parsed = parse_name(name)
+    return READERS[parsed.scheme].open(parsed)

@@ -1,0 +1,44 @@
+"""A model's name to its encoder, loaded once a process."""
+
+from __future__ import annotations
+
+import threading
+
+from tasks.encode.model.contract import Encoder, Format, Kernels, Precision
+from tasks.encode.model.families import family_of
+from tasks.encode.model.locate import locate_model
+from tasks.records import ModelInfo
+from tasks.settings import Settings
+
+
+def encoder_for(model: str, settings: Settings, device: str | None = None) -> Encoder:
+    """The encoder of a model, working as the options say, on `device` (None: the options' own);
+    errors as `load_encoder`."""
+    place = settings.device if device is None else device
+    return load_encoder(model, place, settings.precision, settings.kernels)
+
+
+def load_encoder(
+    model: str, device: str = "auto", precision: Precision = "auto", kernels: Kernels = "eager"
+) -> Encoder:
+    """The encoder of a model, loaded once a process for each model file, device and way of working.
+
+    `model` is "sample", a folder, or a ModelScope id; `device` as in `choose_device`, `precision`
+    as in its family's `choose_format`. Raises `ModelError` or `DeviceError`.
+    """
+    from tasks.encode.model.device import choose_device  # torch: slow, and often not needed
+
+    place = choose_device(device)
+    with _loading:
+        folder = locate_model(model)
+        family = family_of(folder.path)
+        info = family.describe(folder)
+        format = family.choose_format(folder, place, precision)
+        key = (info, str(place), format, kernels)
+        if key not in _loaded:
+            _loaded[key] = family.load(folder, info, place, format, kernels)
+        return _loaded[key]
+
+
+_loading = threading.Lock()
+_loaded: dict[tuple[ModelInfo, str, Format, Kernels], Encoder] = {}

@@ -1,0 +1,35 @@
+"""`muge model` shows what a model gives in the very way that runs and searches use it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from tasks.encode.model.card import SELF_TEST_TEXT, SHOWN_VALUES
+from tasks.encode.model.load import load_encoder
+from tests.flows.conftest import Muge
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_self_test_is_in_the_precision_of_the_options(
+    muge: Muge, model: str, precision: str
+) -> None:
+    environment = {"MUGE_PRECISION": precision, "MUGE_DEVICE": "cpu"}
+    done = muge("model", model, "--json", environment=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    half = load_encoder(model, "cpu", "fp16").encode_texts([SELF_TEST_TEXT])[0, :SHOWN_VALUES]
+    full = load_encoder(model, "cpu", "fp32").encode_texts([SELF_TEST_TEXT])[0, :SHOWN_VALUES]
+    found = json.loads(done.stdout)["self_test"]["text_vector"]
+    right, other = (full, half) if precision == "fp32" else (half, full)
+    assert found == pytest.approx(right, abs=1.1e-5)
+    assert found != pytest.approx(other, abs=1.1e-5)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_kernels_that_do_not_work_here_are_said(muge: Muge, model: str) -> None:
+    done = muge("model", model, environment={"MUGE_KERNELS": "graphs"})
+    assert done.returncode == 2
+    assert "kernels 'graphs' are CUDA's" in done.stderr
+    assert done.stderr.count("\n") == 1
