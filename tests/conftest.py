@@ -15,6 +15,15 @@ settings.register_profile("untimed", deadline=None)  # speed belongs in benchmar
 settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file share a worker, and so do all that share a Prefect server."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            shares_server = "prefect_server" in getattr(item, "fixturenames", ())
+            group = "prefect" if shares_server else item.nodeid.split("::")[0]
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MiB."""

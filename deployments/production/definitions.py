@@ -11,8 +11,10 @@ import yaml
 from prefect.client.schemas.schedules import CronSchedule
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tasks.dataset.readers import READERS
 from tasks.errors import UsageError
 from tasks.settings import DeploySettings, Settings
+from tasks.store.stores import STORES
 
 ROOT = Path(__file__).parent.parent.parent
 """The folder that holds deployments/, flows/ and tasks/."""
@@ -21,7 +23,6 @@ HELD_OUT = {"sample:": "sample:?split=held_out"}
 """Queries that measure a data set better than its own."""
 
 _GIT = re.compile(r"(https?|ssh|git|file)://|[\w.-]+@[\w.-]+:|.*\.git$")
-_LOCAL = ("zvec", "muge", "parquet", "folder")
 _VARIABLE = re.compile(r"{{ \$(\w+) }}")
 
 
@@ -139,7 +140,13 @@ def variables(settings: Settings, deploy: DeploySettings) -> dict[str, str]:
 def absolute(name: str) -> str:
     """A store or data set `scheme:PATH` with its local path made absolute."""
     scheme, _, rest = name.partition(":")
-    return f"{scheme}:{_absolute_path(rest)}" if scheme in _LOCAL and rest else name
+    return f"{scheme}:{_absolute_path(rest)}" if rest and _is_path(scheme) else name
+
+
+def _is_path(scheme: str) -> bool:
+    if scheme in STORES:
+        return STORES[scheme].local
+    return scheme in READERS and READERS[scheme].is_path
 
 
 def _absolute_path(path: str) -> str:

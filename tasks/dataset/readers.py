@@ -19,7 +19,8 @@ Opens = Callable[[DatasetName], Reader]
 @dataclass(frozen=True, slots=True)
 class ReaderKind:
     """A kind of data set: `form` shows people what follows the colon of its name, `options` are
-    those that may follow the "?".
+    those that may follow the "?", and `is_path` says that it is a path, of this machine unless it
+    is a URL.
 
     `reader` is a class that opens a `DatasetName` and raises `DatasetError` if it is not there, or
     where that class is, "module:Class": imported when the first data set of its kind is opened.
@@ -29,6 +30,7 @@ class ReaderKind:
     form: str
     options: tuple[str, ...] = ()
     needs_path: bool = True
+    is_path: bool = False
 
     def open(self, name: DatasetName) -> Reader:
         """The reader of a data set; errors as its class raises them."""
@@ -38,14 +40,16 @@ class ReaderKind:
 
 READERS: dict[str, ReaderKind] = {
     "sample": ReaderKind("tasks.dataset.sample:SampleReader", "", ("split",), needs_path=False),
-    "muge": ReaderKind("tasks.dataset.muge:MugeReader", "DIR?split=S", ("split",)),
+    "muge": ReaderKind("tasks.dataset.muge:MugeReader", "DIR?split=S", ("split",), is_path=True),
     "modelscope": ReaderKind(
         "tasks.dataset.modelscope:ModelscopeReader",
         "OWNER/NAME?split=S&revision=R",
         ("split", "revision"),
     ),
-    "parquet": ReaderKind("tasks.dataset.parquet:ParquetReader", "PATH?split=S", ("split",)),
-    "folder": ReaderKind("tasks.dataset.folder:FolderReader", "PATH"),
+    "parquet": ReaderKind(
+        "tasks.dataset.parquet:ParquetReader", "PATH?split=S", ("split",), is_path=True
+    ),
+    "folder": ReaderKind("tasks.dataset.folder:FolderReader", "PATH", is_path=True),
 }
 """Every kind of data set, by what stands before the colon of its name."""
 

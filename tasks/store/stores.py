@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Protocol
 
 from tasks.errors import UsageError
@@ -107,8 +107,6 @@ def check_address(uri: str) -> None:
 
 
 def _class_of(kind: StoreKind) -> type[OpensStores]:
-    if not isinstance(kind.opens, str):
-        return kind.opens
-    module, _, name = kind.opens.partition(":")
-    found: type[OpensStores] = getattr(import_module(module), name)
-    return found
+    named: type[OpensStores]
+    named = resolve_name(kind.opens) if isinstance(kind.opens, str) else kind.opens
+    return named
