@@ -119,7 +119,7 @@ def _definitions(place: dict[str, Any], asked: dict[str, Any]) -> Definitions:
     """What is to be set up, once what it names is known to be well formed."""
     from deployments.production.definitions import read_definitions
     from tasks.store.open import check_address
-    from tasks.work.collections import check_name
+    from tasks.work.names import check_name
 
     settings, options = load_settings(**place), load_deploy_settings(**asked)
     check_name(settings.collection)

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.errors import UsageError
+from tasks.ranges import Alpha, TopK
 
 
 class Settings(BaseSettings):
@@ -90,10 +91,8 @@ class Settings(BaseSettings):
     sparse_workers: int = Field(
         min(os.cpu_count() or 1, 8), ge=1, le=64, description="BM25 processes for large data sets."
     )
-    alpha: float = Field(
-        0.8, ge=0.0, le=1.0, description="1 = meaning (dense) only, 0 = keywords (sparse) only."
-    )
-    topk: int = Field(10, ge=1, le=1024, description="Number of results.")
+    alpha: Alpha = Field(0.8, description="1 = meaning (dense) only, 0 = keywords (sparse) only.")
+    topk: TopK = Field(10, description="Number of results.")
     verify_samples: int = Field(64, ge=1, description="Documents re-read after an index run.")
     wait: float = Field(
         0.0, ge=0.0, description="Wait for another run on the work folder to end, seconds."
@@ -166,7 +165,7 @@ class WebSettings(BaseSettings):
     queue: int = Field(32, ge=0, le=10_000, description="Searches that wait; more get a 503.")
     wait_seconds: float = Field(10, gt=0, le=300, description="A search that waits longer: 503.")
     rate: int = Field(240, ge=1, description="Searches a minute and client; more get a 429.")
-    topk: int = Field(100, ge=1, le=1024, description="Most results of one search.")
+    topk: TopK = Field(100, description="Most results of one search.")
     idle_seconds: float = Field(
         15, gt=0, description="After this the store is let go, so that others may write."
     )

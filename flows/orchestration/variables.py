@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import StoreError
+from tasks.errors import StoreError, reason_of
 from tasks.work.aliases import keep_aliases_in
 
 
@@ -65,5 +65,5 @@ def _name(key: str) -> str:
 def _away(error: Exception) -> StoreError:
     return StoreError(
         f"the Prefect server that keeps the aliases does not answer ({type(error).__name__}: "
-        f"{str(error).splitlines()[0] if str(error) else ''}); start it, or unset PREFECT_API_URL"
+        f"{reason_of(error)}); start it, or unset PREFECT_API_URL"
     )

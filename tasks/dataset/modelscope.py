@@ -19,8 +19,8 @@ from pathlib import Path
 from tasks.dataset.muge import PICTURES, MugeReader
 from tasks.dataset.parquet import ParquetReader
 from tasks.dataset.reader import DatasetName, Reader
-from tasks.download.hub import HubError, download_snapshot, find_snapshot, list_snapshot
-from tasks.errors import DatasetError
+from tasks.download.hub import download_snapshot, find_snapshot, list_snapshot
+from tasks.errors import DatasetError, HubError
 from tasks.records import Row, Span
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from tasks.dataset.reader import DatasetName, integer_id
-from tasks.errors import DatasetError
+from tasks.errors import DatasetError, reason_of
 from tasks.records import Row, Span
 from tasks.work.filesystems import AHEAD_BYTES, open_filesystem, storage_errors
 
@@ -134,8 +134,9 @@ class ParquetReader:
                 _check_columns(path, file.schema_arrow)
                 yield file
         except (pa.ArrowException, OSError) as error:
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DatasetError(f"{path} is not a readable Parquet file: {said}") from None
+            raise DatasetError(
+                f"{path} is not a readable Parquet file: {reason_of(error)}"
+            ) from None
 
 
 def _check_columns(path: str, schema: pa.Schema) -> None:

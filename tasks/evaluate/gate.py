@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import MugeError, UsageError
+from tasks.errors import QualityDropError, UsageError, reason_of
 from tasks.evaluate.metrics import METRICS
 
 SAME = ("protocol", "queries", "queries_fingerprint", "alpha", "filter")
@@ -16,12 +16,6 @@ SAME = ("protocol", "queries", "queries_fingerprint", "alpha", "filter")
 
 WHERE = ("metrics", "through_store")
 MAX_DROP = 0.005
-
-
-class QualityDropError(MugeError):
-    """Search is worse than the baseline allows."""
-
-    may_pass = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ def read_baseline(path: str) -> dict[str, Any]:
     try:
         said = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"the baseline {path} cannot be read: {error}") from None
+        raise UsageError(f"the baseline {path} cannot be read: {reason_of(error)}") from None
     if not isinstance(said, dict) or not _is_table(said.get("metrics")):
         raise UsageError(f"{path} is not what `muge evaluate --json` prints: it has no metrics")
     return said

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.dataset.reader import Reader, stable_id
-from tasks.dataset.text import QueryTextError, clean_query
-from tasks.errors import DatasetError, UsageError
+from tasks.dataset.text import clean_query
+from tasks.errors import DatasetError, QueryTextError, UsageError
 from tasks.sparse.tokens import normalise
 
 ProtocolName = Literal["auto", "official", "held-out", "leave-query-out"]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from tasks.dataset.reader import open_reader
 from tasks.dataset.shards import read_entries, read_queries, read_shards
-from tasks.errors import MugeError, VerificationError
+from tasks.errors import SwitchRefusedError, VerificationError
 from tasks.evaluate.gallery import images_of
 from tasks.evaluate.judgements import Judgement, protocol_of, read_judgements
 from tasks.evaluate.metrics import METRICS, score_queries
@@ -33,12 +33,6 @@ DEPTH = 10
 FETCHED = 100
 NEAREST = 5
 TIE = 1e-3
-
-
-class SwitchRefusedError(MugeError):
-    """A new collection did not pass its checks; the live one stays."""
-
-    may_pass = False
 
 
 @dataclass(frozen=True, slots=True)

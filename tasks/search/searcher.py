@@ -13,6 +13,7 @@ import numpy as np
 from tasks.encode.model.describe import describe_model
 from tasks.encode.model.pixels import decode_image
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
+from tasks.ranges import MAX_TOPK
 from tasks.records import Document, Float32, Hit, HitGroup, Query, SparseVector, Uint8
 from tasks.search.agreement import check_model, identity, load_statistics
 from tasks.search.answers import Answer, answers, as_json, stored_picture, took
@@ -20,7 +21,6 @@ from tasks.search.pictures import read_picture
 from tasks.search.questions import Question, checked
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25
-from tasks.store.checks import MAX_TOPK
 from tasks.store.contract import VectorStore
 from tasks.work.aliases import following
 from tasks.work.collections import CollectionRecord, require_record

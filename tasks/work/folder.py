@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, Any
 
-from tasks.errors import FileMissingError, WorkFolderError
+from tasks.errors import FileMissingError, WorkFolderError, reason_of
 from tasks.work.filesystems import open_filesystem, storage_errors
 
 
@@ -195,9 +195,8 @@ def explained(
     except errors as error:
         missing = isinstance(error, FileNotFoundError)
         lasting = missing or isinstance(error, PermissionError)
-        said = " ".join(str(error).split())
-        reason = getattr(error, "strerror", None) or (f"not there: {said}" if missing else said)
-        reason = reason or type(error).__name__
+        said = f"not there: {reason_of(error)}" if missing else reason_of(error)
+        reason = getattr(error, "strerror", None) or said
         kind = FileMissingError if missing else WorkFolderError
         raise kind(
             f"cannot {doing} {place}: {reason}; choose another place with --work-dir, "

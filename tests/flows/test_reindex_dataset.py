@@ -15,10 +15,14 @@ from flows.index_dataset import index_dataset
 from flows.reindex_dataset import reindex_dataset
 from flows.reindex_report import ReindexReport
 from flows.search_images import search_images
-from tasks.errors import CollectionRecordError, RemovalRefusedError, UsageError
+from tasks.errors import (
+    CollectionRecordError,
+    RemovalRefusedError,
+    SwitchRefusedError,
+    UsageError,
+)
 from tasks.records import Document
 from tasks.reindex.blue_green import move_alias
-from tasks.reindex.checks import SwitchRefusedError
 from tasks.reindex.rejected import summarise_rejects
 from tasks.settings import Settings, load_settings
 from tasks.store.open import close_shared_stores, open_store, shared_store

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.download.hub import HubError, download_snapshot, find_snapshot
+from tasks.download.hub import download_snapshot, find_snapshot
 from tasks.encode.model.layout import KIND_FILE, MODEL_FILES
-from tasks.errors import ModelError
+from tasks.errors import HubError, ModelError
 
 SAMPLE = "sample"
 _SAMPLE_FOLDER = Path(__file__).parents[2] / "sample" / "model"

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from tasks.errors import SchemaMismatchError, StoreError
 from tasks.records import CollectionInfo, CollectionSpec, FieldType
-from tasks.store.checks import TYPES, check_name
+from tasks.store.checks import TYPES
 from tasks.store.dashvector import sdk
 from tasks.store.dashvector.options import MAX_DIMENSION, MIN_DIMENSION
+from tasks.work.names import check_name
 
 _FIELD = re.compile(r"[a-zA-Z0-9_-]{1,32}")
 _RESERVED = "proxima_vector"
@@ -25,7 +26,7 @@ _OURS = {theirs: ours for ours, theirs in _THEIRS.items()}
 
 def check_spec(spec: CollectionSpec) -> None:
     """Raise `StoreError` for a schema that the service refuses."""
-    check_name("collection", spec.name)
+    check_name(spec.name)
     if not MIN_DIMENSION <= spec.dimension <= MAX_DIMENSION:
         raise StoreError(
             f"dimension {spec.dimension} cannot be used: {MIN_DIMENSION} to {MAX_DIMENSION}"
