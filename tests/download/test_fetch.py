@@ -10,12 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from deployments.studio import fetch
-from deployments.studio.fetch import FetchError, FetchLimits, fetch_picture, is_public
+from tasks.download import connection
+from tasks.download import fetch as fetching
+from tasks.download.connection import is_public
+from tasks.download.fetch import FetchLimits, fetch
+from tasks.errors import FetchError
 
 PICTURE = b"\x89PNG and so on"
-OPEN = FetchLimits(max_bytes=1000, seconds=1.0, private=True)
-CLOSED = FetchLimits(max_bytes=1000, seconds=1.0)
+OPEN = FetchLimits(max_bytes=1000, seconds=1.0, reach="private", pictures_only=True)
+CLOSED = FetchLimits(max_bytes=1000, seconds=1.0, pictures_only=True)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -112,7 +115,7 @@ def site() -> Iterator[tuple[str, Asked]]:
 
 @pytest.mark.parametrize("path", ["/good", "/there"])
 def test_a_picture(path: str, site: tuple[str, Asked]) -> None:
-    assert fetch_picture(site[0] + path, OPEN) == PICTURE
+    assert fetch(site[0] + path, OPEN) == PICTURE
 
 
 BAD = {
@@ -132,7 +135,7 @@ BAD = {
 def test_bad_answers(path: str, site: tuple[str, Asked]) -> None:
     start = time.monotonic()
     with pytest.raises(FetchError, match=BAD[path]):
-        fetch_picture(site[0] + path, OPEN)
+        fetch(site[0] + path, OPEN)
     assert time.monotonic() - start < 3
 
 
@@ -174,7 +177,7 @@ SPELLINGS = [
 @pytest.mark.parametrize("url", SPELLINGS)
 def test_no_spelling_reaches_this_machine(url: str) -> None:
     with pytest.raises(FetchError, match=r"private network|cannot be found|not an http"):
-        fetch_picture(url, CLOSED)
+        fetch(url, CLOSED)
 
 
 @pytest.mark.parametrize(
@@ -197,17 +200,17 @@ def test_no_spelling_reaches_this_machine(url: str) -> None:
 )
 def test_addresses_of_another_kind(url: str) -> None:
     with pytest.raises(FetchError):
-        fetch_picture(url, CLOSED)
+        fetch(url, CLOSED)
 
 
 def as_if_public(
     monkeypatch: pytest.MonkeyPatch, site: str, resolve: Callable[[str, int], list[str]]
 ) -> None:
     """127.0.0.1 counts as an address of the internet, names mean what `resolve` says."""
-    real, port = fetch.is_public, int(site.rpartition(":")[2])
-    monkeypatch.setitem(fetch.PORTS, "http", port)
-    monkeypatch.setattr(fetch, "is_public", lambda ip: ip == "127.0.0.1" or real(ip))
-    monkeypatch.setattr(fetch, "resolve", resolve)
+    real, port = connection.is_public, int(site.rpartition(":")[2])
+    monkeypatch.setitem(fetching.PORTS, "http", port)
+    monkeypatch.setattr(connection, "is_public", lambda ip: ip == "127.0.0.1" or real(ip))
+    monkeypatch.setattr(connection, "resolve", resolve)
 
 
 def test_a_redirect_is_checked_again(
@@ -216,24 +219,24 @@ def test_a_redirect_is_checked_again(
     as_if_public(monkeypatch, site[0], lambda host, _: [host])
     site[1].clear()
     with pytest.raises(FetchError, match="private network"):
-        fetch_picture(f"{site[0]}/elsewhere", CLOSED)
+        fetch(f"{site[0]}/elsewhere", CLOSED)
     assert len(site[1]) == 1
 
 
 def test_a_name_is_resolved_once_and_that_address_is_used(
     site: tuple[str, Asked], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    resolved: list[str] = []
 
     def changing(host: str, _: int) -> list[str]:
-        said.append(host)
-        return ["127.0.0.1"] if len(said) == 1 else ["127.0.0.2"]
+        resolved.append(host)
+        return ["127.0.0.1"] if len(resolved) == 1 else ["127.0.0.2"]
 
     as_if_public(monkeypatch, site[0], changing)
     port = site[0].rpartition(":")[2]
     site[1].clear()
-    assert fetch_picture(f"http://changing.test:{port}/good", CLOSED) == PICTURE
-    assert said == ["changing.test"]
+    assert fetch(f"http://changing.test:{port}/good", CLOSED) == PICTURE
+    assert resolved == ["changing.test"]
     assert site[1][0].startswith("changing.test")
 
 
@@ -243,7 +246,7 @@ def test_one_private_address_among_public_ones_is_enough(
     as_if_public(monkeypatch, site[0], lambda *_: ["127.0.0.1", "10.0.0.1"])
     site[1].clear()
     with pytest.raises(FetchError, match="private network"):
-        fetch_picture(f"http://both.test:{site[0].rpartition(':')[2]}/good", CLOSED)
+        fetch(f"http://both.test:{site[0].rpartition(':')[2]}/good", CLOSED)
     assert site[1] == []
 
 
@@ -251,4 +254,4 @@ def test_a_port_where_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(FetchError, match="cannot be reached"):
-        fetch_picture(f"http://127.0.0.1:{port}/", OPEN)
+        fetch(f"http://127.0.0.1:{port}/", OPEN)
