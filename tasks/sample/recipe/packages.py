@@ -11,15 +11,6 @@ from pathlib import Path
 
 from tasks.errors import PackageError
 
-# What the recipe imports beside the product's own dependencies: the optional extra "sample". six
-# and tqdm are cn_clip's, whose package is unpacked rather than installed.
-EXTRA_DEPENDENCIES = (
-    "opencc-python-reimplemented==0.1.7",
-    "resvg_py==0.5.0",
-    "six>=1.16",
-    "tqdm>=4.66",
-)
-
 
 @dataclass(frozen=True)
 class Package:
