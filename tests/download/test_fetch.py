@@ -1,12 +1,17 @@
-"""Fetching a stranger's address: real HTTP servers on loopback that behave badly."""
+"""Fetching an address, a stranger's above all: real servers on loopback that behave badly."""
 
 from __future__ import annotations
 
+import gzip
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,6 +24,7 @@ from tasks.errors import FetchError
 PICTURE = b"\x89PNG and so on"
 OPEN = FetchLimits(max_bytes=1000, seconds=1.0, reach="private", pictures_only=True)
 CLOSED = FetchLimits(max_bytes=1000, seconds=1.0, pictures_only=True)
+OWN = FetchLimits(max_bytes=1000, seconds=1.0, reach="environment")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -28,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.asked.append(f"{self.headers['Host']}{self.path}")
-        getattr(self, "do_" + self.path.strip("/").partition("?")[0].replace("-", "_"))()
+        getattr(self, "do_" + urlsplit(self.path).path.strip("/").replace("-", "_"))()
 
     def send(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -39,6 +45,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_good(self) -> None:
         self.send(200, PICTURE, Content_Type="image/png")
+
+    def do_packed(self) -> None:
+        self.send(200, gzip.compress(PICTURE), Content_Type="image/png", Content_Encoding="gzip")
+
+    def do_login(self) -> None:
+        self.send(200, self.headers.get("Authorization", "").encode(), Content_Type="image/png")
 
     def do_page(self) -> None:
         self.send(200, b"<html>", Content_Type="text/html")
@@ -97,13 +109,13 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-Asked = list[str]
+Requests = list[str]
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[tuple[str, Asked]]:
+def site() -> Iterator[tuple[str, Requests]]:
     """The address of a server, and what it was asked."""
-    asked: Asked = []
+    asked: Requests = []
     handler = type("Recording", (Handler,), {"asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -114,7 +126,7 @@ def site() -> Iterator[tuple[str, Asked]]:
 
 
 @pytest.mark.parametrize("path", ["/good", "/there"])
-def test_a_picture(path: str, site: tuple[str, Asked]) -> None:
+def test_a_picture(path: str, site: tuple[str, Requests]) -> None:
     assert fetch(site[0] + path, OPEN) == PICTURE
 
 
@@ -132,7 +144,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("path", BAD)
-def test_bad_answers(path: str, site: tuple[str, Asked]) -> None:
+def test_bad_answers(path: str, site: tuple[str, Requests]) -> None:
     start = time.monotonic()
     with pytest.raises(FetchError, match=BAD[path]):
         fetch(site[0] + path, OPEN)
@@ -214,7 +226,7 @@ def as_if_public(
 
 
 def test_a_redirect_is_checked_again(
-    site: tuple[str, Asked], monkeypatch: pytest.MonkeyPatch
+    site: tuple[str, Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_if_public(monkeypatch, site[0], lambda host, _: [host])
     site[1].clear()
@@ -224,7 +236,7 @@ def test_a_redirect_is_checked_again(
 
 
 def test_a_name_is_resolved_once_and_that_address_is_used(
-    site: tuple[str, Asked], monkeypatch: pytest.MonkeyPatch
+    site: tuple[str, Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolved: list[str] = []
 
@@ -241,7 +253,7 @@ def test_a_name_is_resolved_once_and_that_address_is_used(
 
 
 def test_one_private_address_among_public_ones_is_enough(
-    site: tuple[str, Asked], monkeypatch: pytest.MonkeyPatch
+    site: tuple[str, Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_if_public(monkeypatch, site[0], lambda *_: ["127.0.0.1", "10.0.0.1"])
     site[1].clear()
@@ -255,3 +267,47 @@ def test_a_port_where_nobody_listens() -> None:
         port = taken.getsockname()[1]
     with pytest.raises(FetchError, match="cannot be reached"):
         fetch(f"http://127.0.0.1:{port}/", OPEN)
+
+
+def test_only_the_operators_own_address_is_unpacked_and_logged_in_to(
+    site: tuple[str, Requests],
+) -> None:
+    assert fetch(f"{site[0]}/packed", OWN) == PICTURE
+    assert gzip.decompress(fetch(f"{site[0]}/packed", OPEN)) == PICTURE
+    assert fetch(f"{site[0]}/login".replace("//", "//me:word@"), OWN).startswith(b"Basic ")
+    with pytest.raises(FetchError, match="name or password"):
+        fetch(f"{site[0]}/login".replace("//", "//me:word@"), OPEN)
+
+
+def test_only_the_operators_own_address_goes_by_the_environments_proxy(
+    site: tuple[str, Requests], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", site[0])
+    assert fetch("http://elsewhere.invalid/good", OWN) == PICTURE
+    for limits in (OPEN, CLOSED):
+        with pytest.raises(FetchError, match="cannot be found"):
+            fetch("http://elsewhere.invalid/good", limits)
+
+
+def test_https_only_holds_for_the_first_address_too(site: tuple[str, Requests]) -> None:
+    site[1].clear()
+    with pytest.raises(FetchError, match="not https") as refused:
+        fetch(f"{site[0]}/good", replace(OWN, https_only=True))
+    assert refused.value.code == "refused"
+    assert site[1] == []
+
+
+@pytest.mark.parametrize(("redirects", "allowed"), [(0, False), (1, True)])
+def test_redirects_are_counted(redirects: int, allowed: bool, site: tuple[str, Requests]) -> None:
+    limits = replace(OPEN, redirects=redirects)
+    if allowed:
+        assert fetch(f"{site[0]}/there", limits) == PICTURE
+    else:
+        with pytest.raises(FetchError, match="too often"):
+            fetch(f"{site[0]}/there", limits)
+
+
+def test_nothing_is_loaded_before_something_is_fetched() -> None:
+    code = "import sys, tasks.download.fetch; print({'httpx', 'httpcore'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
