@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.disk import mounted
 
 settings.register_profile("untimed", deadline=None)  # speed belongs in benchmarks
 settings.load_profile("untimed")
@@ -16,14 +17,15 @@ settings.load_profile("untimed")
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        done = False
-    if not done:
-        pytest.skip("mounting is not allowed here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with mounted(tmp_path / "disk", 1) as place:
+        if place is None:
+            pytest.skip("mounting is not allowed here")
+        yield place
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model of the family; tests must not write to it."""
+    from tests.encode.model.models import make_model  # slow to import, and few rooms need it
+
+    return make_model(tmp_path_factory.mktemp("model"), "resnet-50").folder

@@ -15,7 +15,6 @@ from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from tasks.store.open import close_shared_stores
-from tests.encode.model.models import make_model
 from tests.servers.fixtures import dashvector_server  # noqa: F401  (a fixture)
 
 WORDS = ("红色连衣裙", "蓝色帽子", "绿色的包", "黄色雨伞", "白色球鞋")
@@ -36,9 +35,9 @@ def flows_run(prefect_server: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny random model of the family."""
-    return str(make_model(tmp_path_factory.mktemp("model"), "resnet-50").folder)
+def model(model: Path) -> str:
+    """The tiny model as an option names it."""
+    return str(model)
 
 
 @pytest.fixture
