@@ -24,7 +24,7 @@ from tasks.settings import load_settings
 
 __all__ = ["as_json", "as_markdown", "evaluate_search"]
 
-Protocol = Annotated[
+ProtocolOption = Annotated[
     ProtocolName,
     options.Described("auto, official (meaning only), held-out, or leave-query-out."),
 ]
@@ -40,7 +40,7 @@ MaxDrop = Annotated[
 def evaluate_search(
     dataset: options.Dataset,
     alpha: options.Alpha = None,
-    protocol: Protocol = "auto",
+    protocol: ProtocolOption = "auto",
     alpha_sweep: AlphaSweep = False,
     predictions: Predictions = None,
     baseline: Baseline = None,
@@ -119,8 +119,8 @@ def _rows(measured: Evaluation) -> Iterator[dict[str, Any]]:
         }
     for mode, values in measured.through_store.items():
         yield {"mode": f"{mode}, store"} | {name: f"{values[name]:.4f}" for name in METRICS}
-    for name, found in measured.directions.items():
+    for name, direction in measured.directions.items():
         yield {"mode": name.replace("_", " ")} | {
             metric: f"{i.value:.4f} ({i.low:.4f} to {i.high:.4f})"
-            for metric, i in found.metrics.items()
+            for metric, i in direction.metrics.items()
         }

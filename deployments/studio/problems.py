@@ -79,10 +79,10 @@ def problem_of(error: BaseException) -> Problem | None:
     return None
 
 
-def invalid(found: list[tuple[str, str]]) -> Problem:
+def invalid(wrong: list[tuple[str, str]]) -> Problem:
     """Parameters that cannot be used: (name, what is wrong)."""
-    said = "; ".join(f"{name}: {what}" for name, what in found)
-    return Problem(422, "invalid", said[:500])
+    sentences = "; ".join(f"{name}: {what}" for name, what in wrong)
+    return Problem(422, "invalid", sentences[:500])
 
 
 def too_many(seconds: int) -> Problem:

@@ -57,9 +57,9 @@ class Service:
             searcher = self.live.searcher()
             return searcher.answer([searcher.prepare(question, picture)])[0]
 
-        found = await self._gate.run(answer)
-        self.metrics.searched(found.took_ms)
-        return found
+        answered = await self._gate.run(answer)
+        self.metrics.searched(answered.took_ms)
+        return answered
 
     async def keep(self, picture: bytes) -> str:
         """Check an uploaded picture and keep it; its name."""

@@ -58,8 +58,8 @@ class VariableBook:
 
 def _name(key: str) -> str:
     """Variables are named in lower case, so that capitals of a collection's name are marked."""
-    said = "".join(f"_{c.lower()}_" if c.isupper() else c for c in key)
-    return f"muge_alias_{said}".replace("-", "_")
+    lowered = "".join(f"_{c.lower()}_" if c.isupper() else c for c in key)
+    return f"muge_alias_{lowered}".replace("-", "_")
 
 
 def _away(error: Exception) -> StoreError:

@@ -115,8 +115,8 @@ def _is_complete(folder: Path, receipt: str) -> bool:
 
 
 def _nothing_there(name: str, revision: str, split: str) -> str:
-    found = list_snapshot("dataset", name, revision)
-    shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+    files = list_snapshot("dataset", name, revision)
+    shown = ", ".join(files[:8]) + (", ..." if len(files) > 8 else "")
     return (
         f"data set {name}@{revision} has no Parquet and no MUGE file of split {split!r}, but: "
         f"{shown or 'nothing'}; what a loading script fetches must be downloaded by hand and read "

@@ -42,11 +42,11 @@ class ParquetReader:
 
     def _find(self, root: str, split: str) -> list[str]:
         if self._filesystem.isdir(root):
-            found = self._filesystem.find(root)
-            named = {path: path[len(root) :] for path in found}
+            paths = self._filesystem.find(root)
+            named = {path: path[len(root) :] for path in paths}
         else:
-            found = self._filesystem.glob(root) if "*" in root else [root]
-            named = {p: p.rsplit("/", 1)[-1] for p in found if self._filesystem.exists(p)}
+            paths = self._filesystem.glob(root) if "*" in root else [root]
+            named = {p: p.rsplit("/", 1)[-1] for p in paths if self._filesystem.exists(p)}
         return sorted(p for p in named if p.endswith(".parquet") and split in named[p])
 
     def spans(self) -> Iterator[Span]:

@@ -16,8 +16,8 @@ __all__ = ["search", "search_file"]
 def search(settings: Settings, questions: Sequence[Question]) -> list[Answer]:
     """Answers in the order of the questions."""
     searcher = open_searcher(settings, shared_store(settings.store_uri))
-    found: list[Answer] = []
+    answers: list[Answer] = []
     for start in range(0, len(questions), BATCH):
         batch = questions[start : start + BATCH]
-        found += searcher.answer([searcher.prepare(question) for question in batch])
-    return found
+        answers += searcher.answer([searcher.prepare(question) for question in batch])
+    return answers

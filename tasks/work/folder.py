@@ -156,8 +156,8 @@ class Folder:
         """Size in bytes, and a text that is another one when the content is: the entity tag of
         object storage; "" where there is none. `FileMissingError` if there is no such file."""
         with explained(f"{self.url}/{name}", "read"):
-            said = self._resolved[0].info(self.path(name))
-        return int(said["size"]), str(said.get("ETag", "")).strip('"')
+            info = self._resolved[0].info(self.path(name))
+        return int(info["size"]), str(info.get("ETag", "")).strip('"')
 
     def read_bytes(self, name: str) -> bytes:
         """The content of a small file; `FileMissingError` if it is not there."""

@@ -133,11 +133,11 @@ class Collections:
 
     def _wait(self, what: str, look: Callable[[], T | None]) -> T:
         end = time.monotonic() + self._options.ready_seconds
-        while (found := look()) is None:
+        while (served := look()) is None:
             if time.monotonic() > end:
                 raise StoreError(f"waited {self._options.ready_seconds:.0f} s for {what}")
             time.sleep(self._options.poll_seconds)
-        return found
+        return served
 
 
 def on_collection(name: str, question: Callable[[sdk.Collection], sdk.Response]) -> Question:

@@ -51,9 +51,9 @@ def compare(spec: CollectionSpec, meta: sdk.Meta) -> None:
     for name in sorted({*spec.fields, *meta.fields_schema}):
         kind = spec.fields.get(name)
         wanted = "missing" if kind is None else _THEIRS[kind]
-        found = meta.fields_schema.get(name, "missing")
-        if found != wanted:
-            differences.append(f"field {name} is {found}, {wanted} is wanted")
+        kept = meta.fields_schema.get(name, "missing")
+        if kept != wanted:
+            differences.append(f"field {name} is {kept}, {wanted} is wanted")
     if differences:
         raise SchemaMismatchError(
             f"collection {spec.name} exists with another schema: {'; '.join(differences)}. "

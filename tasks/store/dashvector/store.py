@@ -105,11 +105,11 @@ class DashVectorStore:
         self, name: str, ids: Sequence[str], partition: str = DEFAULT_PARTITION
     ) -> dict[str, Document]:
         """Documents by id; ids that are not there are missing from the answer."""
-        found = {}
+        documents = {}
         for some in _chunks(ids, self._options.fetch_ids):
             output = self._fetch(name, some, partition).output
-            found.update({doc.id: _document(doc) for doc in output.values() if doc.id})
-        return found
+            documents.update({doc.id: _document(doc) for doc in output.values() if doc.id})
+        return documents
 
     def _fetch(self, name: str, ids: list[str], partition: str) -> Answer:
         return self._collections.ask(

@@ -105,10 +105,10 @@ class Partition:
         """Documents by id with the named fields (None: all) and, if asked, their vectors."""
         with self.lock.reading(), translated("read", self.path):
             wanted = None if fields is None else list(fields)
-            found = self._for_reading().fetch(
+            docs = self._for_reading().fetch(
                 list(ids), output_fields=wanted, include_vector=vectors
             )
-            return {identifier: from_zvec(doc) for identifier, doc in found.items()}
+            return {identifier: from_zvec(doc) for identifier, doc in docs.items()}
 
     def matrix(self, dimension: int) -> Matrix | None:
         """Every document in memory, kept until `close`; None if they would take more than
@@ -238,9 +238,9 @@ class Partition:
         if depth <= GRAPH_DEPTH:
             param = zvec.HnswQueryParam(ef=max(GRAPH_EF, depth))
             near = zvec.Query(DENSE, vector=vector, param=param)
-            found = self._ask(collection, near, depth, where)
-            if len(found) == depth:
-                return found
+            nearest = self._ask(collection, near, depth, where)
+            if len(nearest) == depth:
+                return nearest
         # A short answer of a graph does not mean that there are no more documents.
         every = zvec.HnswQueryParam(ef=GRAPH_EF, is_linear=True)
         exact = zvec.Query(DENSE, vector=vector, param=every)
@@ -254,8 +254,8 @@ class Partition:
         where: str | None,
     ) -> list[tuple[str, float]]:
         try:
-            found = collection.query(query, topk=depth, filter=where, output_fields=[])
-            return [(doc.id, doc.score) for doc in found]
+            docs = collection.query(query, topk=depth, filter=where, output_fields=[])
+            return [(doc.id, doc.score) for doc in docs]
         except ZVEC_ERRORS as error:
             if where is None or isinstance(error, RuntimeError):
                 raise StoreError(f"zvec cannot search {self.path}: {reason_of(error)}") from error

@@ -125,8 +125,8 @@ class ZvecStore:
     ) -> dict[str, Document]:
         """Documents by id; ids that are not there are missing from the answer."""
         source = self._partition(name, partition)
-        found = source.fetch(ids, None, vectors=True) if ids else {}
-        return {each: found[each].document() for each in ids if each in found}
+        stored = source.fetch(ids, None, vectors=True) if ids else {}
+        return {each: stored[each].document() for each in ids if each in stored}
 
     def delete(self, name: str, ids: Sequence[str], partition: str = DEFAULT_PARTITION) -> None:
         """Remove documents by id; ids that are not there are no error."""
@@ -160,8 +160,8 @@ class ZvecStore:
         """
         answers: list[list[Hit]] = [[] for _ in queries]
         for numbers in alike(queries):
-            found = self._batch_alike(name, [queries[number] for number in numbers])
-            for number, hits in zip(numbers, found, strict=True):
+            hits_of_each_query = self._batch_alike(name, [queries[number] for number in numbers])
+            for number, hits in zip(numbers, hits_of_each_query, strict=True):
                 answers[number] = hits
         return answers
 
@@ -203,12 +203,14 @@ class ZvecStore:
             return [(s, hit.fields.get(group_by)) for s, hit in zip(best, hits, strict=True)]
 
         with source.lock.reading():
-            found = best_groups(rank, source.count(), filter_of(query), group_by, groups, per_group)
+            chosen = best_groups(
+                rank, source.count(), filter_of(query), group_by, groups, per_group
+            )
             return [
                 HitGroup(
                     str(group.value), tuple(hits_of(source, group.documents, query.output_fields))
                 )
-                for group in found
+                for group in chosen
             ]
 
     def finish(self, name: str) -> None:

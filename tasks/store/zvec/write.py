@@ -70,7 +70,7 @@ def write_batch(target: Partition, documents: list[zvec.Doc]) -> list[Reject]:
             )
         if isinstance(error, RuntimeError | OSError):
             raise StoreError(f"zvec cannot write to {target.path}: {reason_of(error)}") from error
-        return [_reject(documents[0](error))]
+        return [_reject(documents[0], reason_of(error))]
     rejects = []
     for document, status in zip(documents, statuses, strict=True):
         if status.code() in (zvec.StatusCode.INVALID_ARGUMENT, zvec.StatusCode.NOT_SUPPORTED):
