@@ -106,7 +106,7 @@ def test_what_is_not_there_is_said(folder: Path, model: Path, tmp_path: Path) ->
     with pytest.raises(DatasetError):
         inspect_dataset(f"muge:{tmp_path}/none", load_settings(model=str(model)))
     with pytest.raises(ModelError):
-        profile_of(folder, str(tmp_path / "none"))
+        profile_of(folder, tmp_path / "none")
 
 
 def test_a_data_set_without_pictures_has_a_profile(model: Path, tmp_path: Path) -> None:
