@@ -84,7 +84,7 @@ def _definitions(given: Given) -> Definitions:
     """What is to be set up, once what it names is known to be well formed."""
     from deployments.production.definitions import read_definitions
     from tasks.store.stores import check_address
-    from tasks.work.collections import check_name
+    from tasks.work.names import check_name
 
     settings, choices = given.settings, given.read(DeploySettings)
     check_name(settings.collection)

@@ -10,6 +10,13 @@ BUILD_ANEW = (
 )
 """What to do about one that cannot be mended; both commands may meet it."""
 
+LONGEST_REASON = 300
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line of at most 300 characters; its kind if it says nothing."""
+    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
+
 
 class MugeError(Exception):
     """The root: the command prints its message alone and ends with `exit_code`.
@@ -36,12 +43,33 @@ class ModelError(UsageError):
     """A model folder is missing, incomplete or not of the Chinese-CLIP family."""
 
 
+class HubError(MugeError):
+    """A snapshot of a model hub could not be had; the message names its first bad file."""
+
+
+class FetchError(UsageError):
+    """An address may not be fetched, or gave nothing that can be used; `code` is a short
+    machine-readable reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class DeviceError(UsageError):
     """The device that was asked for is not there."""
 
 
 class QueryError(UsageError):
     """A query is empty, or its picture, filter or number of results cannot be used."""
+
+
+class QueryTextError(UsageError):
+    """A query's text cannot be kept; `code` is a short machine-readable reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ImageError(MugeError):
@@ -80,6 +108,23 @@ class StoreError(MugeError):
     """The vector database refused or failed."""
 
 
+class RefusedError(StoreError):
+    """The service answered with a code that asking again does not change; `reason` says it."""
+
+    def __init__(self, what: str, reason: str, code: int, may_pass: bool) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.reason = reason
+        self.code = code
+        self.may_pass = may_pass
+
+
+class BadNameError(StoreError, UsageError):
+    """A collection, partition or alias cannot be called so."""
+
+    exit_code = 2
+    may_pass = False
+
+
 class StoreBusyError(StoreError):
     """Another process holds the store for writing."""
 
@@ -103,3 +148,19 @@ class RemovalRefusedError(MugeError):
     """A reindex would remove more of the live documents than it may."""
 
     may_pass = False
+
+
+class SwitchRefusedError(MugeError):
+    """A new collection did not pass its checks; the live one stays."""
+
+    may_pass = False
+
+
+class QualityDropError(MugeError):
+    """Search is worse than the baseline allows."""
+
+    may_pass = False
+
+
+class PackageError(MugeError):
+    """A package of the sample's recipe could not be fetched, or is not the one it was made with."""

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.errors import UsageError
+from tasks.ranges import Alpha, TopK
 
 DocumentForm = Literal["image", "pair"]
 PictureForm = Literal["jpeg", "png", "uri", "none"]
@@ -147,10 +148,8 @@ class Running(Group):
 class Searching(Group):
     """How a search weighs and how much it answers."""
 
-    alpha: float = flag(
-        0.8, "1 = meaning (dense) only, 0 = keywords (sparse) only.", ge=0.0, le=1.0
-    )
-    topk: int = flag(10, "Number of results.", ge=1, le=1024)
+    alpha: Alpha = flag(0.8, "1 = meaning (dense) only, 0 = keywords (sparse) only.")
+    topk: TopK = flag(10, "Number of results.")
 
 
 class Replacing(Group):
@@ -248,7 +247,8 @@ class WebSettings(BaseSettings):
     port: int = flag(7860, "Port to listen on; 0: any free one.", ge=0, le=65535)
     token: SecretStr | None = Field(None, description="Whoever asks must give it. Default: none.")
     hosts: str = Field(
-        "", description="Names, by commas, that the page is asked by. Default: see the README."
+        "",
+        description="Names, by commas, that the page is asked by. Default: the names of loopback if it listens there, else any.",
     )
     frames: str = Field("", description="Sites, by blanks, that may show the page in a frame.")
     proxies: str = Field("", description="Addresses of proxies whose X-Forwarded-For is believed.")
@@ -270,7 +270,7 @@ class WebSettings(BaseSettings):
     queue: int = Field(32, ge=0, le=10_000, description="Searches that wait; more get a 503.")
     wait_seconds: float = Field(10, gt=0, le=300, description="A search that waits longer: 503.")
     rate: int = Field(240, ge=1, description="Searches a minute and client; more get a 429.")
-    topk: int = Field(100, ge=1, le=1024, description="Most results of one search.")
+    topk: TopK = Field(100, description="Most results of one search.")
     idle_seconds: float = Field(
         15, gt=0, description="After this the store is let go, so that others may write."
     )

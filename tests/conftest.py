@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tasks.context import Context
+from tests.disk import mounted
 
 settings.register_profile("untimed", deadline=None)  # speed belongs in benchmarks
 settings.load_profile("untimed")
@@ -27,17 +27,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        done = False
-    if not done:
-        pytest.skip("mounting is not allowed here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with mounted(tmp_path / "disk", 1) as place:
+        if place is None:
+            pytest.skip("mounting is not allowed here")
+        yield place
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model of the family; tests must not write to it."""
+    from tests.encode.model.models import make_model  # slow to import, and few rooms need it
+
+    return make_model(tmp_path_factory.mktemp("model"), "resnet-50").folder
 
 
 @pytest.fixture

@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.encode.model.models import make_model
-
 WORDS = ("红色连衣裙", "蓝色帽子", "绿色的包", "黄色雨伞", "白色球鞋")
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny random model of the family."""
-    return str(make_model(tmp_path_factory.mktemp("model"), "resnet-50").folder)
+def model(model: Path) -> str:
+    """The tiny random model as an option names it."""
+    return str(model)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks import errors
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -36,3 +38,31 @@ def test_every_module_says_its_job(room: str) -> None:
         str(m) for m in modules(room) if not ast.get_docstring(ast.parse(m.read_text("utf-8")))
     ]
     assert silent == []
+
+
+def exceptions(module: Path) -> Iterator[str]:
+    """The exception classes that a module defines, by their names and those of their bases."""
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            names = [node.name, *(ast.unparse(base) for base in node.bases)]
+            if any(name.endswith(("Error", "Exception", "Warning")) for name in names):
+                yield node.name
+
+
+@pytest.mark.parametrize("room", ["tasks", "flows"])
+def test_every_error_that_leaves_its_module_is_in_the_tree(room: str) -> None:
+    tree = ROOT / "tasks" / "errors.py"
+    elsewhere = [
+        f"{module.relative_to(ROOT)}: {name}"
+        for module in modules(room)
+        if module != tree
+        for name in exceptions(module)
+        if not name.startswith("_")
+    ]
+    assert elsewhere == []
+
+
+def test_the_tree_of_errors_has_one_root() -> None:
+    classes = [getattr(errors, name) for name in exceptions(Path(errors.__file__))]
+    assert len(classes) > 20
+    assert all(issubclass(error, errors.MugeError) for error in classes)

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tasks.ranges import Alpha, TopK
 from tasks.search.questions import Question
 
 UPLOADED, FETCHED = "(uploaded picture)", "(picture at the address)"
@@ -29,14 +30,8 @@ class Asking(BaseModel):
     like: str | None = Field(
         default=None, max_length=64, description="Id of a document: find more like it."
     )
-    alpha: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="1 = meaning only, 0 = keywords only.",
-    )
-    topk: int | None = Field(default=None, ge=1, le=1024, description="Number of results.")
+    alpha: Alpha | None = Field(default=None, description="1 = meaning only, 0 = keywords only.")
+    topk: TopK | None = Field(default=None, description="Number of results.")
     filter: str | None = Field(
         default=None, max_length=300, description="For example: image_id < 1000"
     )

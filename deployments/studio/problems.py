@@ -6,9 +6,15 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from deployments.studio.fetch import FetchError
 from deployments.studio.limits import BusyError
-from tasks.errors import CollectionRecordError, MugeError, QueryError, StoreBusyError, StoreError
+from tasks.errors import (
+    BadNameError,
+    CollectionRecordError,
+    MugeError,
+    QueryError,
+    StoreBusyError,
+    StoreError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +62,13 @@ def problem_of(error: BaseException) -> Problem | None:
     match error:
         case ProblemError():
             return error.problem
-        case FetchError():
-            return Problem(422, "address", str(error))
         case QueryError():
             return Problem(
                 422, "filter" if str(error).startswith("filter") else "query", str(error)
             )
         case BusyError():
             return Problem(503, "busy", "too many searches at once; try again", error.retry_after)
-        case CollectionRecordError() | StoreBusyError():
+        case CollectionRecordError() | StoreBusyError() | BadNameError():
             return NOT_READY
         case StoreError():
             return Problem(503, "store", "the vector database does not answer; try again", 5)
@@ -75,10 +79,10 @@ def problem_of(error: BaseException) -> Problem | None:
     return None
 
 
-def invalid(found: list[tuple[str, str]]) -> Problem:
+def invalid(wrong: list[tuple[str, str]]) -> Problem:
     """Parameters that cannot be used: (name, what is wrong)."""
-    said = "; ".join(f"{name}: {what}" for name, what in found)
-    return Problem(422, "invalid", said[:500])
+    sentences = "; ".join(f"{name}: {what}" for name, what in wrong)
+    return Problem(422, "invalid", sentences[:500])
 
 
 def too_many(seconds: int) -> Problem:

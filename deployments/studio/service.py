@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from deployments.studio import problems
 from deployments.studio.asking import Asking, nesting
-from deployments.studio.fetch import FetchLimits, fetch_picture
+from deployments.studio.fetch import fetch_picture
 from deployments.studio.limits import Gate, RateLimiter, Shelf
 from deployments.studio.live import LiveCollection
 from deployments.studio.metrics import Metrics
@@ -58,9 +58,9 @@ class Service:
             searcher = self.live.searcher()
             return searcher.answer([searcher.prepare(question, picture)])[0]
 
-        found = await self._gate.run(answer)
-        self.metrics.searched(found.took_ms)
-        return found
+        answered = await self._gate.run(answer)
+        self.metrics.searched(answered.took_ms)
+        return answered
 
     async def keep(self, picture: bytes) -> str:
         """Check an uploaded picture and keep it; its name."""
@@ -106,11 +106,8 @@ class Service:
             return kept
         if asking.image is None:
             return None
-        if self.web.fetch == "off":
-            raise ProblemError(problems.NO_FETCHING)
-        url, private = asking.image, self.web.fetch == "private"
-        limits = FetchLimits(self.web.picture_bytes, self.web.fetch_seconds, private)
-        return await self._fetching.run(lambda: fetch_picture(url, limits))
+        url = asking.image
+        return await self._fetching.run(lambda: fetch_picture(url, self.web))
 
     def _texts_of_some(self) -> list[str]:
         """First texts of documents that have little in common: each the best for another word."""

@@ -21,24 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-NAMES = {
-    "start": "starting Prefect",
-    "plan": "reading the data set",
-    "check_pictures": "checking pictures",
-    "encode_images": "encoding images",
-    "encode_texts": "encoding queries",
-    "train_bm25": "training BM25",
-    "encode_sparse": "encoding BM25",
-    "find_encoded": "finding what is encoded",
-    "find_changes": "finding changes",
-    "delete_removed": "deleting",
-    "check": "checking",
-    "upsert": "upserting",
-    "verify": "verifying",
-    "search_exact": "searching exactly",
-    "search_store": "searching the store",
-}
-
+from tasks.report.stage_names import going_on
 
 IDLE = "already done"
 
@@ -91,7 +74,7 @@ class Bars:
         with self._lock:
             self._began[stage] = (time.monotonic(), 0)
             if self._console.is_terminal:
-                self._ids[stage] = self._live.add_task(NAMES.get(stage, stage), total=total)
+                self._ids[stage] = self._live.add_task(going_on(stage), total=total)
 
     def advance(self, stage: str, done: int) -> None:
         """Count items."""
@@ -115,6 +98,6 @@ class Bars:
             self._live.update(bar, total=total, completed=total, idle=idle)
         else:
             seconds = time.monotonic() - began
-            said = IDLE if idle else f"{items / seconds:,.0f}/s" if seconds else ""
-            rate = f", {items:,} items, {said}" if items and said else ""
-            print(f"{NAMES.get(stage, stage)}: {seconds:.1f} s{rate}", file=sys.stderr, flush=True)
+            speed = IDLE if idle else f"{items / seconds:,.0f}/s" if seconds else ""
+            rate = f", {items:,} items, {speed}" if items and speed else ""
+            print(f"{going_on(stage)}: {seconds:.1f} s{rate}", file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from tasks.errors import MugeError, WorkFolderError
+from tasks.errors import MugeError, WorkFolderError, reason_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,7 +41,7 @@ def explained() -> Iterator[None]:
     except typer.Exit:
         raise
     except Exception as error:
-        fail(f"unexpected {type(error).__name__}: {first_line(error)}; {keep_traceback()}", 1)
+        fail(f"unexpected {type(error).__name__}: {reason_of(error)}; {keep_traceback()}", 1)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -49,11 +49,6 @@ def fail(message: str, code: int) -> NoReturn:
     line = " ".join(message.split()).encode("utf-8", "backslashreplace").decode()
     print(f"muge: {line}", file=sys.stderr)
     raise typer.Exit(code)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's own text."""
-    return (str(error).splitlines() or [""])[0][:300]
 
 
 def keep_traceback() -> str:

@@ -32,7 +32,7 @@ from prefect_ray.task_runners import PrefectRayFuture, RayTaskRunner
 
 from flows.orchestration.runners import progress_artifact
 from tasks.context import Context
-from tasks.errors import MugeError, UsageError
+from tasks.errors import MugeError, UsageError, reason_of
 from tasks.index.runner import Carried, Part, PartStage, Result, run_parts
 from tasks.prefect_tasks import task_of
 from tasks.settings import Settings
@@ -48,7 +48,7 @@ KNOCK_SECONDS = 10.0
 QUIET = {"log_to_driver": False, "logging_level": "error"}
 
 
-class Shard(PrefectRayFuture[Any]):  # type: ignore[misc]
+class RayFuture(PrefectRayFuture[Any]):  # type: ignore[misc]
     """A shard on its way; a dead cluster is one line."""
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
@@ -56,11 +56,10 @@ class Shard(PrefectRayFuture[Any]):  # type: ignore[misc]
         try:
             return super().result(timeout, raise_on_failure)
         except ray.exceptions.RayError as error:
-            said = " ".join(str(error).split())[:300]
             raise MugeError(
                 f"a shard failed on Ray, after {DEATHS} more tries if its worker or node died: "
-                f"{type(error).__name__}: {said}; run the same command again, it does only what "
-                f"is missing (out of memory? more MUGE_RAY_CPUS a shard)"
+                f"{type(error).__name__}: {reason_of(error)}; run the same command again, "
+                f"it does only what is missing (out of memory? more MUGE_RAY_CPUS a shard)"
             ) from None
 
 
@@ -105,7 +104,7 @@ class RayShards:
             number = uuid4()
             # in a list Ray hands over references, not what they refer to
             reference = remote.remote([context, shared], task, number, parameters)
-            future: PrefectFuture[Any] = Shard(number, reference)
+            future: PrefectFuture[Any] = RayFuture(number, reference)
             return future
 
         return send
@@ -185,10 +184,9 @@ def on_ray(settings: Settings, caller: Context) -> Iterator[RayShards]:
             _knock(address)
             stack.enter_context(RayTaskRunner(address or "local", dict(options)))
         except (OSError, RuntimeError, ValueError) as error:
-            said = " ".join(str(error).split())[:300]
             raise UsageError(
-                f"no Ray cluster at RAY_ADDRESS={address or 'local'}: {said}; start one with "
-                f"`ray start`, or unset RAY_ADDRESS to use this machine alone"
+                f"no Ray cluster at RAY_ADDRESS={address or 'local'}: {reason_of(error)}; "
+                f"start one with `ray start`, or unset RAY_ADDRESS to use this machine alone"
             ) from None
         _check_nodes(url)
         yield RayShards(caller, settings.ray_cpus, _gpus(settings))

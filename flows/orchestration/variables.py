@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import StoreError
+from tasks.errors import StoreError, reason_of
 from tasks.store.stores import StoreAddress
 from tasks.work.aliases import AliasBook
 
@@ -59,12 +59,12 @@ class VariableBook:
 
 def _name(key: str) -> str:
     """Variables are named in lower case, so that capitals of a collection's name are marked."""
-    said = "".join(f"_{c.lower()}_" if c.isupper() else c for c in key)
-    return f"muge_alias_{said}".replace("-", "_")
+    lowered = "".join(f"_{c.lower()}_" if c.isupper() else c for c in key)
+    return f"muge_alias_{lowered}".replace("-", "_")
 
 
 def _away(error: Exception) -> StoreError:
     return StoreError(
         f"the Prefect server that keeps the aliases does not answer ({type(error).__name__}: "
-        f"{str(error).splitlines()[0] if str(error) else ''}); start it, or unset PREFECT_API_URL"
+        f"{reason_of(error)}); start it, or unset PREFECT_API_URL"
     )

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from tasks.dataset.reader import Reader, stable_id
-from tasks.dataset.text import QueryTextError, clean_query
+from tasks.dataset.text import clean_query
+from tasks.errors import QueryTextError
 from tasks.records import Reject, Row
 from tasks.work.rejects import payload_hash, storable
 from tasks.work.scratch import scratch_table

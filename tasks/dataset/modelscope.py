@@ -19,8 +19,8 @@ from pathlib import Path
 from tasks.dataset.muge import PICTURES, MugeReader
 from tasks.dataset.parquet import ParquetReader
 from tasks.dataset.reader import DatasetName, Reader
-from tasks.download.hub import HubError, download_snapshot, find_snapshot, list_snapshot
-from tasks.errors import DatasetError
+from tasks.download.hub import download_snapshot, find_snapshot, list_snapshot
+from tasks.errors import DatasetError, HubError
 from tasks.records import Row, Span
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -115,8 +115,8 @@ def _is_complete(folder: Path, receipt: str) -> bool:
 
 
 def _nothing_there(name: str, revision: str, split: str) -> str:
-    found = list_snapshot("dataset", name, revision)
-    shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+    files = list_snapshot("dataset", name, revision)
+    shown = ", ".join(files[:8]) + (", ..." if len(files) > 8 else "")
     return (
         f"data set {name}@{revision} has no Parquet and no MUGE file of split {split!r}, but: "
         f"{shown or 'nothing'}; what a loading script fetches must be downloaded by hand and read "

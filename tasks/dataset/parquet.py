@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from tasks.dataset.reader import DatasetName, integer_id
-from tasks.errors import DatasetError
+from tasks.errors import DatasetError, reason_of
 from tasks.records import Row, Span
 from tasks.work.filesystems import AHEAD_BYTES, open_filesystem, storage_errors
 
@@ -42,11 +42,11 @@ class ParquetReader:
 
     def _find(self, root: str, split: str) -> list[str]:
         if self._filesystem.isdir(root):
-            found = self._filesystem.find(root)
-            named = {path: path[len(root) :] for path in found}
+            paths = self._filesystem.find(root)
+            named = {path: path[len(root) :] for path in paths}
         else:
-            found = self._filesystem.glob(root) if "*" in root else [root]
-            named = {p: p.rsplit("/", 1)[-1] for p in found if self._filesystem.exists(p)}
+            paths = self._filesystem.glob(root) if "*" in root else [root]
+            named = {p: p.rsplit("/", 1)[-1] for p in paths if self._filesystem.exists(p)}
         return sorted(p for p in named if p.endswith(".parquet") and split in named[p])
 
     def spans(self) -> Iterator[Span]:
@@ -134,8 +134,9 @@ class ParquetReader:
                 _check_columns(path, file.schema_arrow)
                 yield file
         except (pa.ArrowException, OSError) as error:
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DatasetError(f"{path} is not a readable Parquet file: {said}") from None
+            raise DatasetError(
+                f"{path} is not a readable Parquet file: {reason_of(error)}"
+            ) from None
 
 
 def _check_columns(path: str, schema: pa.Schema) -> None:

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-
-class QueryTextError(Exception):
-    """A query that cannot be kept; `code` is a short stable reason."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+from tasks.errors import QueryTextError
 
 
 def clean_query(text: str) -> str:
@@ -22,9 +16,9 @@ def clean_query(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        found = text[error.start]
+        surrogate = text[error.start]
         raise QueryTextError(
-            "invalid_unicode", f"the query has the lone surrogate U+{ord(found):04X}"
+            "invalid_unicode", f"the query has the lone surrogate U+{ord(surrogate):04X}"
         ) from None
     visible = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
     kept = " ".join(visible.split())

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from tasks.errors import HubError, reason_of
+
 Kind = Literal["model", "dataset"]
-
-
-class HubError(Exception):
-    """A snapshot could not be had; the message is one line that names its first bad file."""
 
 
 def find_snapshot(kind: Kind, name: str, revision: str) -> Path | None:
@@ -63,9 +61,9 @@ def _first_reason(error: Exception) -> str:
     failed = getattr(error, "failed_files", None)
     if failed:
         file, cause = next(iter(failed.items()))
-        return f"{file}: {_one_line(cause)}"
-    return _one_line(error)
+        return f"{file}: {_kind_and_reason(cause)}"
+    return _kind_and_reason(error)
 
 
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+def _kind_and_reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {reason_of(error)}"

@@ -20,7 +20,7 @@ Rankings = list[list[str]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class JudgedQueries:
     """The queries; `judged` are the places of those for which the data names an image."""
 
     judgements: list[Judgement]
@@ -58,12 +58,14 @@ class Ranked:
         """Those that people get: hybrid, where that may be measured."""
         return self.by_mode.get("hybrid", self.by_mode["dense"])
 
-    def scores(self, asked: Asked) -> dict[str, Float64]:
+    def scores(self, asked: JudgedQueries) -> dict[str, Float64]:
         """(judged queries, len(METRICS)) of each mode."""
         return {mode: asked.score(rankings) for mode, rankings in self.by_mode.items()}
 
 
-def encode_queries(gallery: Gallery, judgements: list[Judgement], settings: Settings) -> Asked:
+def encode_queries(
+    gallery: Gallery, judgements: list[Judgement], settings: Settings
+) -> JudgedQueries:
     """Dense and BM25 vectors of all queries, by the model and statistics of the collection."""
     record = gallery.record
     bm25 = load_statistics(record, gallery.run)
@@ -74,7 +76,7 @@ def encode_queries(gallery: Gallery, judgements: list[Judgement], settings: Sett
         sparse=tuple(bm25.encode_query(text) for text in texts),
     )
     judged = [place for place, judgement in enumerate(judgements) if judgement.relevant]
-    return Asked(judgements, judged, vectors, bm25)
+    return JudgedQueries(judgements, judged, vectors, bm25)
 
 
 def modes_of(honest_hybrid: bool, alpha: float) -> dict[str, float]:

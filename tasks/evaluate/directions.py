@@ -40,7 +40,7 @@ class Direction:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedPictures:
     """Pictures to ask with: ids, vectors (A, D), and how many there are to choose from."""
 
     ids: tuple[str, ...]
@@ -91,18 +91,18 @@ def picture_to_picture(
     return _measured(asked, search, [right[image] for image in asked.ids], len(known) - 1)
 
 
-def _choose(gallery: Gallery, wanted: AbstractSet[str]) -> Asked | None:
+def _choose(gallery: Gallery, wanted: AbstractSet[str]) -> AskedPictures | None:
     names = wanted & gallery.image_ids()
     chosen = sorted(names, key=_lot)[:MOST_PICTURES]
     if not chosen:
         return None
     place = {image: row for row, image in enumerate(chosen)}
     vectors = np.empty((len(chosen), gallery.record.model.dimension), np.float32)
-    for ids, found in gallery.pictures():
-        for image, vector in zip(ids, found, strict=True):
+    for ids, of_pictures in gallery.pictures():
+        for image, vector in zip(ids, of_pictures, strict=True):
             if image in place:
                 vectors[place[image]] = vector
-    return Asked(tuple(chosen), vectors, len(names))
+    return AskedPictures(tuple(chosen), vectors, len(names))
 
 
 def _lot(image: str) -> bytes:
@@ -117,8 +117,8 @@ def _parts(rows: dict[str, int]) -> Iterator[tuple[list[str], list[int]]]:
 
 
 def _measured(
-    asked: Asked, search: ExactSearch, right: Sequence[set[str]], candidates: int
+    asked: AskedPictures, search: ExactSearch, right: Sequence[set[str]], candidates: int
 ) -> Direction:
-    found = bootstrap(score_queries(search.rankings(), right))
-    metrics = dict(zip(METRICS, found, strict=True))
+    intervals = bootstrap(score_queries(search.rankings(), right))
+    metrics = dict(zip(METRICS, intervals, strict=True))
     return Direction(len(asked.ids), asked.of, candidates, metrics)

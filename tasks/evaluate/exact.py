@@ -150,27 +150,6 @@ class _Candidates:
         return _Candidates(self.rows[which], self.documents[which], self.scores[which])
 
 
-def search_exactly(
-    folder: Folder,
-    shards: Sequence[Shard],
-    parts: DocumentParts,
-    queries: QueryVectors,
-    alphas: Sequence[float],
-    depth: int,
-) -> dict[float, list[list[str]]]:
-    """Rankings of all queries for each alpha, over all documents of a run.
-
-    score = alpha * dense dot product + (1 - alpha) * sparse dot product.
-    """
-    return rank_exactly(
-        lambda: read_chunks(folder, shards, parts),
-        queries,
-        lambda part: StoredKeywords(part.sparse),
-        {alpha: weighted(alpha) for alpha in alphas},
-        depth,
-    )
-
-
 Chunk = tuple[list[str], Float32, list[SparseVector]]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import MugeError, UsageError
+from tasks.errors import QualityDropError, UsageError, reason_of
 from tasks.evaluate.metrics import METRICS
 
 SAME = ("protocol", "queries", "queries_fingerprint", "alpha", "filter")
@@ -16,12 +16,6 @@ SAME = ("protocol", "queries", "queries_fingerprint", "alpha", "filter")
 
 WHERE = ("metrics", "through_store")
 MAX_DROP = 0.005
-
-
-class QualityDropError(MugeError):
-    """Search is worse than the baseline allows."""
-
-    may_pass = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +41,12 @@ class Change:
 def read_baseline(path: str) -> dict[str, Any]:
     """An evaluation that `muge evaluate --json` printed; raises `UsageError` if it is none."""
     try:
-        said = json.loads(Path(path).read_text("utf-8"))
+        baseline = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"the baseline {path} cannot be read: {error}") from None
-    if not isinstance(said, dict) or not _is_table(said.get("metrics")):
+        raise UsageError(f"the baseline {path} cannot be read: {reason_of(error)}") from None
+    if not isinstance(baseline, dict) or not _is_table(baseline.get("metrics")):
         raise UsageError(f"{path} is not what `muge evaluate --json` prints: it has no metrics")
-    return said
+    return baseline
 
 
 def changes(
@@ -77,12 +71,12 @@ def check_quality(
     baseline: Mapping[str, Any], measured: Mapping[str, Any], max_drop: float = MAX_DROP
 ) -> list[Change]:
     """The changes; raises `QualityDropError` with the numbers if one fell by more than allowed."""
-    found = changes(baseline, measured, max_drop)
-    worse = [change for change in found if change.too_low]
+    every = changes(baseline, measured, max_drop)
+    worse = [change for change in every if change.too_low]
     if worse:
-        said = "; ".join(map(str, worse))
-        raise QualityDropError(f"worse than the baseline by more than {max_drop:g}: {said}")
-    return found
+        drops = "; ".join(map(str, worse))
+        raise QualityDropError(f"worse than the baseline by more than {max_drop:g}: {drops}")
+    return every
 
 
 def _changes(

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.dataset.reader import Reader, stable_id
-from tasks.dataset.text import QueryTextError, clean_query
-from tasks.errors import DatasetError, UsageError
+from tasks.dataset.text import clean_query
+from tasks.errors import DatasetError, QueryTextError, UsageError
 from tasks.settings import ProtocolName
 from tasks.sparse.tokens import normalise
 
@@ -22,7 +22,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class EvaluationProtocol:
     """How numbers were made.
 
     `held-out`: no evaluation query is in the text of any document, so that sparse and hybrid search
@@ -82,28 +82,28 @@ def _pairs(reader: Reader) -> Iterator[tuple[int, str, int | None]]:
 
 def choose_protocol(
     judgements: Sequence[Judgement], indexed: Iterator[str], wanted: ProtocolName
-) -> Protocol:
+) -> EvaluationProtocol:
     """The protocol that was asked for, or the one that applies ("auto").
 
     Raises `UsageError` for `held-out` if documents carry the queries: that number would be a lie.
     """
-    found = protocol_of(judgements, indexed)
+    applying = protocol_of(judgements, indexed)
     if wanted == "auto":
-        return found
-    if wanted == "held-out" and found.leaks:
+        return applying
+    if wanted == "held-out" and applying.leaks:
         raise UsageError(
-            f"{found.leaks} of the {len(judgements)} queries are in the documents' own text, so "
+            f"{applying.leaks} of the {len(judgements)} queries are in the documents' own text, so "
             f"hybrid search would be measured on the answers; use --protocol leave-query-out, or "
             f"--protocol official for search by meaning alone"
         )
-    return Protocol(wanted, found.leaks)
+    return EvaluationProtocol(wanted, applying.leaks)
 
 
-def protocol_of(judgements: Sequence[Judgement], indexed: Iterator[str]) -> Protocol:
+def protocol_of(judgements: Sequence[Judgement], indexed: Iterator[str]) -> EvaluationProtocol:
     """Which protocol applies, given the texts that documents carry."""
     asked = {compared(judgement.text) for judgement in judgements}
     leaking = {key for text in indexed if (key := compared(text)) in asked}
-    return Protocol("official" if leaking else "held-out", len(leaking))
+    return EvaluationProtocol("official" if leaking else "held-out", len(leaking))
 
 
 def compared(text: str) -> str:

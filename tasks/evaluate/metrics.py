@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -50,19 +50,6 @@ def score_query(ranking: Sequence[str], relevant: Collection[str]) -> dict[str, 
     }
 
 
-def mean_scores(
-    rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Collection[str]]
-) -> dict[str, float]:
-    """Means over *all* queries of `relevant`; one without a ranking scores 0, it is not dropped.
-
-    MR is mean recall, (R@1 + R@5 + R@10) / 3. Raises ValueError without a query.
-    """
-    if not relevant:
-        raise ValueError("no query to score")
-    scored = [score_query(rankings.get(query, ()), ids) for query, ids in relevant.items()]
-    return {name: _mean(scores[name] for scores in scored) for name in METRICS}
-
-
 def score_queries(
     rankings: Sequence[Sequence[str]], relevant: Sequence[Collection[str]]
 ) -> Float64:
@@ -91,8 +78,3 @@ def overlap_at(found: Sequence[str], exact: Sequence[str], k: int) -> float:
     """Share of the exact top k that was found: recall@k of an approximate search."""
     truth = set(exact[:k])
     return len(truth & set(found[:k])) / len(truth) if truth else 1.0
-
-
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return math.fsum(listed) / len(listed)

@@ -10,7 +10,7 @@ from tasks.evaluate.breakdown import Group
 from tasks.evaluate.directions import Direction
 from tasks.evaluate.fusion import Sweep
 from tasks.evaluate.intervals import LEVEL, SAMPLES, SEED, Interval
-from tasks.evaluate.judgements import Protocol
+from tasks.evaluate.judgements import EvaluationProtocol
 from tasks.evaluate.origin import Origin
 from tasks.records import FieldValue
 
@@ -49,7 +49,7 @@ class Evaluation:
     dataset: str
     collection: str
     model: str
-    protocol: Protocol
+    protocol: EvaluationProtocol
     queries: int
     gallery: int
     without_positive: int
@@ -92,7 +92,7 @@ def as_json(measured: Evaluation) -> dict[str, Any]:
         "alpha": measured.alpha,
         "ann_recall@10": measured.ann_recall,
         "recall_curves": measured.curves,
-        **{name: _direction(found) for name, found in measured.directions.items()},
+        **{name: _direction(direction) for name, direction in measured.directions.items()},
         "breakdown": {
             name: [asdict(group) for group in groups] for name, groups in measured.breakdown.items()
         },
@@ -106,39 +106,39 @@ def as_json(measured: Evaluation) -> dict[str, Any]:
 
 def _ends(intervals: Intervals) -> dict[str, dict[str, list[float]]]:
     return {
-        mode: {name: [i.low, i.high] for name, i in found.items()}
-        for mode, found in intervals.items()
+        mode: {name: [i.low, i.high] for name, i in of_mode.items()}
+        for mode, of_mode in intervals.items()
     }
 
 
 def _whole(intervals: Intervals) -> dict[str, dict[str, dict[str, float]]]:
     return {
-        mode: {name: asdict(interval) for name, interval in found.items()}
-        for mode, found in intervals.items()
+        mode: {name: asdict(interval) for name, interval in of_mode.items()}
+        for mode, of_mode in intervals.items()
     }
 
 
 def _differences(measured: Evaluation) -> Table:
     """The live store minus exact search."""
     return {
-        mode: {name: value - measured.metrics[mode][name] for name, value in found.items()}
-        for mode, found in measured.through_store.items()
+        mode: {name: value - measured.metrics[mode][name] for name, value in live.items()}
+        for mode, live in measured.through_store.items()
     }
 
 
-def _direction(found: Direction) -> dict[str, Any]:
+def _direction(direction: Direction) -> dict[str, Any]:
     return {
-        "queries": found.asked,
-        "queries_of": found.of,
-        "gallery": found.candidates,
-        "metrics": {"dense": {name: i.value for name, i in found.metrics.items()}},
-        "intervals": _ends({"dense": found.metrics}),
+        "queries": direction.asked,
+        "queries_of": direction.of,
+        "gallery": direction.candidates,
+        "metrics": {"dense": {name: i.value for name, i in direction.metrics.items()}},
+        "intervals": _ends({"dense": direction.metrics}),
     }
 
 
 def _worst(query: Worst) -> dict[str, Any]:
-    said = asdict(query)
-    return {name: said[name] for name in ("query_id", "text", "rank", "wanted", "found")}
+    fields = asdict(query)
+    return {name: fields[name] for name in ("query_id", "text", "rank", "wanted", "found")}
 
 
 def _sweep(sweep: Sweep) -> dict[str, Any]:

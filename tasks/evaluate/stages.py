@@ -10,7 +10,7 @@ import numpy as np
 from tasks.context import Context
 from tasks.dataset.readers import open_reader
 from tasks.errors import DatasetError, UsageError
-from tasks.evaluate.asked import Asked, Ranked, by_mode, encode_queries, filled, modes_of
+from tasks.evaluate.asked import JudgedQueries, Ranked, by_mode, encode_queries, filled, modes_of
 from tasks.evaluate.breakdown import Group, by_frequency, by_length
 from tasks.evaluate.directions import Direction, picture_to_picture, picture_to_text
 from tasks.evaluate.exact import rank_exactly, weighted
@@ -25,8 +25,8 @@ from tasks.evaluate.fusion import (
 from tasks.evaluate.gallery import Gallery, images_of, open_gallery
 from tasks.evaluate.intervals import intervals_of
 from tasks.evaluate.judgements import (
+    EvaluationProtocol,
     Judgement,
-    Protocol,
     choose_protocol,
     read_judgements,
 )
@@ -87,7 +87,7 @@ def evaluate(
         alpha=settings.alpha,
         metrics=_means(scores),
         intervals={mode: intervals[mode] for mode in scores if mode in intervals},
-        gains={name: found for name, found in intervals.items() if name not in scores},
+        gains={name: gain for name, gain in intervals.items() if name not in scores},
         through_store=_means(live.scores(asked)),
         ann_recall=_ann_recall(live, exact),
         curves=_curves(asked, exact),
@@ -117,7 +117,10 @@ class _Clock:
 
 
 def _check(
-    dataset: str, judgements: Sequence[Judgement], protocol: Protocol, options: EvaluateChoices
+    dataset: str,
+    judgements: Sequence[Judgement],
+    protocol: EvaluationProtocol,
+    options: EvaluateChoices,
 ) -> None:
     if not any(judgement.relevant for judgement in judgements) and options.predictions is None:
         raise DatasetError(
@@ -133,24 +136,26 @@ def _check(
 
 
 def _exactly(
-    gallery: Gallery, asked: Asked, keywords: Keywords, modes: Mapping[str, float]
+    gallery: Gallery, asked: JudgedQueries, keywords: Keywords, modes: Mapping[str, float]
 ) -> Ranked:
     fusions = {alpha: weighted(alpha) for alpha in sorted(set(modes.values()))}
-    found = rank_exactly(gallery.chunks, asked.vectors, keywords, fusions, DEPTH)
-    return by_mode(modes, found)
+    rankings = rank_exactly(gallery.chunks, asked.vectors, keywords, fusions, DEPTH)
+    return by_mode(modes, rankings)
 
 
-def _live(context: Context, gallery: Gallery, asked: Asked, modes: Mapping[str, float]) -> Ranked:
+def _live(
+    context: Context, gallery: Gallery, asked: JudgedQueries, modes: Mapping[str, float]
+) -> Ranked:
     alphas = sorted(set(modes.values()))
-    found = {alpha: ask_store(context, gallery, asked.vectors, alpha, DEPTH) for alpha in alphas}
-    return by_mode(modes, found)
+    rankings = {alpha: ask_store(context, gallery, asked.vectors, alpha, DEPTH) for alpha in alphas}
+    return by_mode(modes, rankings)
 
 
 def _means(scores: Mapping[str, Float64]) -> Table:
     return {
-        mode: {n: float(v) for n, v in zip(METRICS, found.mean(axis=0), strict=True)}
-        for mode, found in scores.items()
-        if len(found)
+        mode: {n: float(v) for n, v in zip(METRICS, of_queries.mean(axis=0), strict=True)}
+        for mode, of_queries in scores.items()
+        if len(of_queries)
     }
 
 
@@ -162,23 +167,26 @@ def _differences(scores: Mapping[str, Float64]) -> dict[str, Float64]:
     return {f"hybrid_minus_{mode}": scores["hybrid"] - scores[mode] for mode in others}
 
 
-def _curves(asked: Asked, ranked: Ranked) -> dict[str, list[float]]:
+def _curves(asked: JudgedQueries, ranked: Ranked) -> dict[str, list[float]]:
     if not asked.judged:
         return {}
     images = {mode: asked.images(rankings) for mode, rankings in ranked.by_mode.items()}
-    return {mode: recall_curve(found, asked.relevant, DEPTH) for mode, found in images.items()}
+    return {
+        mode: recall_curve(ranked_images, asked.relevant, DEPTH)
+        for mode, ranked_images in images.items()
+    }
 
 
-def _directions(gallery: Gallery, asked: Asked) -> dict[str, Direction]:
+def _directions(gallery: Gallery, asked: JudgedQueries) -> dict[str, Direction]:
     texts = asked.vectors.dense[asked.judged]
-    found = {
+    directions = {
         "image_to_text": picture_to_text(gallery, asked.answered, texts, DEPTH),
         "image_to_image": picture_to_picture(gallery, asked.answered, DEPTH),
     }
-    return {name: direction for name, direction in found.items() if direction is not None}
+    return {name: direction for name, direction in directions.items() if direction is not None}
 
 
-def _breakdown(asked: Asked, scores: Mapping[str, Float64]) -> dict[str, list[Group]]:
+def _breakdown(asked: JudgedQueries, scores: Mapping[str, Float64]) -> dict[str, list[Group]]:
     if not asked.judged:
         return {}
     texts = [judgement.text for judgement in asked.answered]
@@ -188,7 +196,7 @@ def _breakdown(asked: Asked, scores: Mapping[str, Float64]) -> dict[str, list[Gr
     }
 
 
-def _sweep(gallery: Gallery, asked: Asked, keywords: Keywords, alpha: float) -> Sweep:
+def _sweep(gallery: Gallery, asked: JudgedQueries, keywords: Keywords, alpha: float) -> Sweep:
     alphas = sorted({*ALPHAS, alpha})
     ranked, scales = rank_sweep(gallery.chunks, asked.vectors, keywords, alphas, DEPTH)
     pairs = zip(ranked["weighted", 1.0], ranked["weighted", 0.0], strict=True)
@@ -198,7 +206,9 @@ def _sweep(gallery: Gallery, asked: Asked, keywords: Keywords, alpha: float) -> 
     return judge_sweep(ids, scores, asked.score(fused), scales)
 
 
-def _worst(gallery: Gallery, asked: Asked, exact: Ranked, known: set[str]) -> tuple[Worst, ...]:
+def _worst(
+    gallery: Gallery, asked: JudgedQueries, exact: Ranked, known: set[str]
+) -> tuple[Worst, ...]:
     rankings = [exact.main[place] for place in asked.judged]
     return worst_queries(gallery, asked.answered, rankings, known)
 
@@ -213,7 +223,7 @@ def _ann_recall(live: Ranked, exact: Ranked) -> float:
     """The share of the exact top 10 that the store found, for the live store's main mode."""
     mode = "hybrid" if "hybrid" in live.by_mode else "dense"
     pairs = zip(live.by_mode[mode], exact.by_mode[mode], strict=True)
-    return float(np.mean([overlap_at(found, right, 10) for found, right in pairs]))
+    return float(np.mean([overlap_at(ranked, right, 10) for ranked, right in pairs]))
 
 
 EVALUATE = Stage("evaluate", evaluate)

@@ -11,8 +11,8 @@ from tasks.records import ModelInfo
 from tasks.settings import ReindexChoices, Settings
 from tasks.sparse.options import sparse_options
 from tasks.store.stores import check_address
-from tasks.work.collections import check_name
 from tasks.work.folder import Folder
+from tasks.work.names import check_name
 
 
 def check_request(dataset: str, settings: Settings) -> ModelInfo:

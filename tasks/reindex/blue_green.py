@@ -15,13 +15,13 @@ from tasks.settings import Settings
 from tasks.work.aliases import LONGEST, Alias
 from tasks.work.collections import (
     CollectionRecord,
-    check_name,
     find_record,
     forget_runs,
     remove_record,
 )
 from tasks.work.folder import Folder
 from tasks.work.lock import run_lock
+from tasks.work.names import check_name
 
 
 def live_record(context: Context, settings: Settings) -> CollectionRecord | None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from tasks.context import Context
 from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import read_entries, read_queries, read_shards
-from tasks.errors import MugeError, VerificationError
+from tasks.errors import SwitchRefusedError, VerificationError
 from tasks.evaluate.gallery import images_of
 from tasks.evaluate.judgements import Judgement, protocol_of, read_judgements
 from tasks.evaluate.metrics import METRICS, score_queries
@@ -33,12 +33,6 @@ DEPTH = 10
 FETCHED = 100
 NEAREST = 5
 TIE = 1e-3
-
-
-class SwitchRefusedError(MugeError):
-    """A new collection did not pass its checks; the live one stays."""
-
-    may_pass = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +91,8 @@ def _check_size(filling: Filling, documents: int, live: CollectionRecord | None)
     if live is not None and live.document == filling.record.document:
         kept = (1 - filling.run.settings.max_removed) * live.counts.get("documents", 0)
         least = max(1, math.ceil(kept))
-    said = f"size: {documents} documents, at least {least} (--max-removed)"
-    return Check("size", documents >= least, documents, least, said)
+    sentence = f"size: {documents} documents, at least {least} (--max-removed)"
+    return Check("size", documents >= least, documents, least, sentence)
 
 
 def _check_nothing_lost(context: Context, filling: Filling, live: CollectionRecord | None) -> Check:
@@ -112,15 +106,15 @@ def _check_nothing_lost(context: Context, filling: Filling, live: CollectionReco
         for start in range(0, len(refused), FETCHED):
             some = refused[start : start + FETCHED]
             lost += store.fetch(live.collection, some, live.partition)
-    said = f"{len(refused)} documents refused by the store, {len(lost)} of them live now"
+    sentence = f"{len(refused)} documents refused by the store, {len(lost)} of them live now"
     named = f": {', '.join(lost[:5])}" if lost else ""
-    return Check("nothing_lost", not lost, -len(lost), 0, said + named)
+    return Check("nothing_lost", not lost, -len(lost), 0, sentence + named)
 
 
 def _check_self_retrieval(context: Context, filling: Filling) -> Check:
     """Each sampled document's own vector finds the document among the best."""
     store, record = context.store(filling.run.settings.store_uri), filling.record
-    asked = found = 0
+    asked = retrieved = 0
     for document in sampled_documents(filling):
         query = Query(
             dense=document.vector,
@@ -132,13 +126,13 @@ def _check_self_retrieval(context: Context, filling: Filling) -> Check:
         hits = store.query(record.collection, query)
         own = float(document.vector @ document.vector)
         # equal pictures have equal vectors, of which more than `NEAREST` may be there
-        found += any(hit.id == document.id for hit in hits) or (
+        retrieved += any(hit.id == document.id for hit in hits) or (
             bool(hits) and hits[-1].score >= own - TIE
         )
         asked += 1
-    share = found / asked if asked else 0.0
-    said = f"self-retrieval: {found} of {asked} sampled documents find themselves"
-    return Check("self_retrieval", 0 < asked == found, share, 1.0, said)
+    share = retrieved / asked if asked else 0.0
+    sentence = f"self-retrieval: {retrieved} of {asked} sampled documents find themselves"
+    return Check("self_retrieval", 0 < asked == retrieved, share, 1.0, sentence)
 
 
 def _check_recall(
@@ -153,16 +147,16 @@ def _check_recall(
     judgements = _given(gate_queries) if gate_queries else _drawn(filling.run)
     asked = _answerable(judgements, (new, old))
     if not asked:
-        said = "R@10: no query has all its images in both collections, so nothing was compared"
-        return Check("R@10", True, None, None, said)
+        sentence = "R@10: no query has all its images in both collections, so nothing was compared"
+        return Check("R@10", True, None, None, sentence)
     alpha = settings.alpha if gate_queries and _unseen(asked, (new, old)) else 1.0
     before = _recall(context, old, asked, settings, alpha)
     after = _recall(context, new, asked, settings, alpha)
-    said = (
+    sentence = (
         f"R@10 of {len(asked)} queries (alpha {alpha:g}): {after:.4f}, the live collection "
         f"{before:.4f}, {after - before:+.4f} where {-max_drop:+g} is allowed"
     )
-    return Check("R@10", after >= before - max_drop - 1e-12, after, before - max_drop, said)
+    return Check("R@10", after >= before - max_drop - 1e-12, after, before - max_drop, sentence)
 
 
 @dataclass(frozen=True, slots=True)

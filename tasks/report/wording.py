@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from tasks.report.stage_names import STAGES
 from tasks.report.views import Words
 
 Language = Literal["zh", "en"]
@@ -97,19 +98,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "stages.seconds": ("秒", "Seconds"),
     "stages.rate": ("每秒处理", "Per second"),
     "stages.total": ("合计", "Total"),
-    "stage.plan": ("读取与分片", "Read and shard data"),
-    "stage.train_bm25": ("统计词频（BM25）", "Train BM25"),
-    "stage.encode_images": ("图片编码", "Encode images"),
-    "stage.encode_texts": ("文字编码", "Encode texts"),
-    "stage.encode_sparse": ("关键词编码", "Encode keywords"),
-    "stage.find_encoded": ("查找已编码内容", "Find what is encoded"),
-    "stage.find_changes": ("比较变化", "Find changes"),
-    "stage.delete_removed": ("删除下架内容", "Delete removed"),
-    "stage.check": ("切换前检查", "Check before the switch"),
-    "stage.upsert": ("写入向量库", "Write to the store"),
-    "stage.verify": ("核对", "Verify"),
-    "stage.evaluate": ("评测", "Evaluate"),
-    "stage.search": ("搜索", "Search"),
+    **{f"stage.{key}": (name.chinese, name.english) for key, name in STAGES.items()},
     # evaluation
     "evaluation.title": ("检索效果", "Search quality"),
     "evaluation.protocol": ("评测方法", "Protocol"),

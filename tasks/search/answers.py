@@ -29,17 +29,17 @@ def as_json(answer: Answer) -> dict[str, Any]:
     for name in ("like", "group_by"):
         if (value := getattr(question, name)) is not None:
             asked[name] = value
-    said = {
+    answered = {
         "query": asked,
         "hits": [_hit(hit) for hit in answer.hits],
         "took_ms": answer.took_ms,
     }
     if question.group_by is not None:
-        said["groups"] = [
+        answered["groups"] = [
             {"value": group.value, "hits": [_hit(hit) for hit in group.hits]}
             for group in answer.groups
         ]
-    return said
+    return answered
 
 
 def _hit(hit: Hit) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tasks.errors import QueryError, UsageError, WorkFolderError
 from tasks.index.documents import FIELDS
 from tasks.search.answers import Answer, as_json
 from tasks.search.questions import Question, checked
-from tasks.search.searcher import Asked, Encoded, Searcher, open_searcher
+from tasks.search.searcher import EncodedQuestion, PreparedQuestion, Searcher, open_searcher
 from tasks.settings import Settings
 
 BATCH = 512
@@ -46,7 +46,7 @@ class Line:
     question: Question
 
 
-Batch = list[tuple[Line, Encoded | QueryError]]
+Batch = list[tuple[Line, EncodedQuestion | QueryError]]
 
 
 def read_lines(path: Path, defaults: Question) -> Iterator[Line]:
@@ -68,30 +68,30 @@ def read_lines(path: Path, defaults: Question) -> Iterator[Line]:
 
 def _line(path: Path, number: int, text: str, defaults: Question) -> Line:
     try:
-        said = json.loads(text)
-        if not isinstance(said, dict):
+        given = json.loads(text)
+        if not isinstance(given, dict):
             raise ValueError("not an object")
-        words = next((said[key] for key in TEXT_KEYS if said.get(key) is not None), None)
-        image = _text(said, "image")
+        words = next((given[key] for key in TEXT_KEYS if given.get(key) is not None), None)
+        image = _text(given, "image")
         if image is not None and "://" not in image:
             image = str(path.parent / image)
         question = Question(
             text=None if words is None else _text({"text": words}, "text"),
             image=image,
-            alpha=float(said.get("alpha", defaults.alpha)),
-            topk=int(said.get("topk", defaults.topk)),
-            filter=_text(said, "filter") or defaults.filter,
-            like=None if said.get("like") is None else str(said["like"]),
+            alpha=float(given.get("alpha", defaults.alpha)),
+            topk=int(given.get("topk", defaults.topk)),
+            filter=_text(given, "filter") or defaults.filter,
+            like=None if given.get("like") is None else str(given["like"]),
             group_by=defaults.group_by,
             per_group=defaults.per_group,
         )
-        return Line(number, said.get("query_id"), checked(question))
+        return Line(number, given.get("query_id"), checked(question))
     except (ValueError, TypeError, RecursionError, QueryError) as error:
         raise UsageError(f"{path} line {number}: {error}") from None
 
 
-def _text(said: dict[str, Any], key: str) -> str | None:
-    value = said.get(key)
+def _text(given: dict[str, Any], key: str) -> str | None:
+    value = given.get(key)
     if value is not None and not isinstance(value, str):
         raise ValueError(f"{key} is {value!r}, expected a text")
     return value
@@ -152,27 +152,29 @@ def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 def _ready(searcher: Searcher, batch: list[Line]) -> Batch:
     """The lines with their questions encoded, or with why they cannot be asked."""
-    asked: list[Asked | QueryError] = []
+    prepared: list[PreparedQuestion | QueryError] = []
     for line in batch:
         try:
-            asked.append(searcher.prepare(line.question))
+            prepared.append(searcher.prepare(line.question))
         except QueryError as error:
-            asked.append(error)
-    encoded = iter(searcher.encode([each for each in asked if isinstance(each, Asked)]))
-    found = [each if isinstance(each, QueryError) else next(encoded) for each in asked]
-    return list(zip(batch, found, strict=True))
+            prepared.append(error)
+    encoded = iter(
+        searcher.encode([each for each in prepared if isinstance(each, PreparedQuestion)])
+    )
+    ready = [each if isinstance(each, QueryError) else next(encoded) for each in prepared]
+    return list(zip(batch, ready, strict=True))
 
 
 def _answers(searcher: Searcher, batch: Batch) -> Iterator[tuple[Line, dict[str, Any]]]:
     """The answer to each line as `muge search --json` says it, or an error."""
-    encoded = [each for _, each in batch if isinstance(each, Encoded)]
-    found = iter(_found(searcher, encoded))
+    encoded = [each for _, each in batch if isinstance(each, EncodedQuestion)]
+    answers = iter(_answered(searcher, encoded))
     for line, each in batch:
-        answer = each if isinstance(each, QueryError) else next(found)
+        answer = each if isinstance(each, QueryError) else next(answers)
         yield line, {"error": str(answer)} if isinstance(answer, QueryError) else as_json(answer)
 
 
-def _found(searcher: Searcher, batch: list[Encoded]) -> list[Answer | QueryError]:
+def _answered(searcher: Searcher, batch: list[EncodedQuestion]) -> list[Answer | QueryError]:
     """Answers in order; the halves of a batch with questions that cannot be asked are asked apart,
     down to each of those."""
     try:
@@ -181,7 +183,7 @@ def _found(searcher: Searcher, batch: list[Encoded]) -> list[Answer | QueryError
         if len(batch) == 1:
             return [error]
         half = len(batch) // 2
-        return _found(searcher, batch[:half]) + _found(searcher, batch[half:])
+        return _answered(searcher, batch[:half]) + _answered(searcher, batch[half:])
 
 
 def _named(line: Line, answer: dict[str, Any]) -> dict[str, Any]:

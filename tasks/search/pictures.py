@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from tasks.errors import QueryError
+from tasks.download.fetch import FetchLimits, fetch
+from tasks.errors import FetchError, QueryError
 
 TIMEOUT_SECONDS = 15.0
-MAX_REDIRECTS = 3
 
 
 def read_picture(place: str, max_bytes: int) -> bytes:
@@ -30,26 +29,10 @@ def read_picture(place: str, max_bytes: int) -> bytes:
 
 
 def _fetch(url: str, max_bytes: int) -> bytes:
-    import httpx
-
-    content = bytearray()
-    end = time.monotonic() + TIMEOUT_SECONDS
+    limits = FetchLimits(max_bytes, TIMEOUT_SECONDS, reach="environment")
     try:
-        with (
-            httpx.Client(
-                timeout=TIMEOUT_SECONDS, follow_redirects=True, max_redirects=MAX_REDIRECTS
-            ) as client,
-            client.stream("GET", url) as response,
-        ):
-            if not response.is_success:
-                raise QueryError(f"picture {url} cannot be fetched: HTTP {response.status_code}")
-            for chunk in response.iter_bytes():
-                content += chunk
-                if len(content) > max_bytes:
-                    raise QueryError(f"picture {url} is larger than {max_bytes} bytes")
-                if time.monotonic() > end:
-                    raise QueryError(f"picture {url} took longer than {TIMEOUT_SECONDS:g} seconds")
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        said = str(error) or type(error).__name__
-        raise QueryError(f"picture {url} cannot be fetched: {said}") from None
-    return bytes(content)
+        return fetch(url, limits)
+    except FetchError as error:
+        if error.code == "too_large":
+            raise QueryError(f"picture {url} is larger than {max_bytes} bytes") from None
+        raise QueryError(f"picture {url} cannot be fetched: {error}") from None

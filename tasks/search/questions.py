@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tasks.dataset.text import QueryTextError, clean_query
-from tasks.errors import QueryError
+from tasks.dataset.text import clean_query
+from tasks.errors import QueryError, QueryTextError
+from tasks.ranges import check_alpha, check_topk
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,8 @@ class Question:
 
 def checked(question: Question) -> Question:
     """The question with its text cleaned; raises `QueryError` for what cannot be asked."""
-    if not 0 <= question.alpha <= 1:
-        raise QueryError(f"alpha is {question.alpha}, expected 0 (keywords) to 1 (meaning)")
-    if not 1 <= question.topk <= 1024:
-        raise QueryError(f"topk is {question.topk}, expected 1 to 1024")
+    check_alpha(question.alpha)
+    check_topk(question.topk)
     if question.image is not None and question.like is not None:
         raise QueryError("a picture and a document to be like: give one of them")
     if question.text is None:

@@ -17,20 +17,20 @@ from tasks.encode.model.locate import full_name
 from tasks.encode.model.pixels import Square, decode_image
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
 from tasks.index.agreement import check_model, identity, load_statistics
+from tasks.ranges import MAX_TOPK
 from tasks.records import Document, Float32, Hit, HitGroup, Query, SparseVector, Uint8
 from tasks.search.answers import Answer, answers, as_json, stored_picture, took
 from tasks.search.pictures import read_picture
 from tasks.search.questions import Question, checked
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25
-from tasks.store.checks import MAX_TOPK
 from tasks.store.contract import VectorStore
 from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
 
 __all__ = [
     "Answer",
-    "Asked",
+    "PreparedQuestion",
     "Searcher",
     "answers",
     "as_json",
@@ -44,7 +44,7 @@ PICTURES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PreparedQuestion:
     """A question fit to be answered: checked, with its keywords, its picture read and decoded
     (R, R, 3) uint8; `seconds` were spent on it."""
 
@@ -56,7 +56,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedQuestion:
     """A question fit to be asked of the store, with its dense vector (D,) if it has one."""
 
     question: Question
@@ -81,7 +81,7 @@ class Searcher:
         """The best hits; raises `QueryError` for what cannot be asked."""
         return self.answer([self.prepare(question)])[0]
 
-    def prepare(self, question: Question, picture: bytes | None = None) -> Asked:
+    def prepare(self, question: Question, picture: bytes | None = None) -> PreparedQuestion:
         """Check a question and decode its picture: `picture`, or what `question.image` names.
 
         Raises `QueryError` for what cannot be asked.
@@ -95,13 +95,15 @@ class Searcher:
         start = time.perf_counter()
         pixels = None if question.image is None else self._decoded(question.image, picture or b"")
         words = None if bm25 is None else _words(question, bm25)
-        return Asked(question, words, picture, pixels, time.perf_counter() - start)
+        return PreparedQuestion(question, words, picture, pixels, time.perf_counter() - start)
 
-    def answer(self, batch: Sequence[Asked], fields: tuple[str, ...] | None = None) -> list[Answer]:
+    def answer(
+        self, batch: Sequence[PreparedQuestion], fields: tuple[str, ...] | None = None
+    ) -> list[Answer]:
         """Hits for each, in order, with these fields (None: all); `find` after `encode`."""
         return self.find(self.encode(batch), fields)
 
-    def encode(self, batch: Sequence[Asked]) -> list[Encoded]:
+    def encode(self, batch: Sequence[PreparedQuestion]) -> list[EncodedQuestion]:
         """The questions with their dense vectors; all texts and all pictures in one call each,
         whose time is shared out evenly."""
         if any(asked.question.needs_model for asked in batch):
@@ -110,19 +112,23 @@ class Searcher:
         dense = self._encode(batch)
         each = (time.perf_counter() - start) / max(1, len(batch))
         return [
-            Encoded(asked.question, asked.words, asked.picture, vector, asked.seconds + each)
+            EncodedQuestion(
+                asked.question, asked.words, asked.picture, vector, asked.seconds + each
+            )
             for asked, vector in zip(batch, dense, strict=True)
         ]
 
-    def find(self, batch: Sequence[Encoded], fields: tuple[str, ...] | None = None) -> list[Answer]:
+    def find(
+        self, batch: Sequence[EncodedQuestion], fields: tuple[str, ...] | None = None
+    ) -> list[Answer]:
         """Hits for each, in order, with these fields (None: all); the store's time is shared out
         evenly. Raises `QueryError` if one of them cannot be asked."""
         start = time.perf_counter()
         batch = self._with_vectors_of_others(batch)
         queries = [self._query(encoded, fields) for encoded in batch]
         plain = [n for n, encoded in enumerate(batch) if encoded.question.group_by is None]
-        found = self._store.query_batch(self.record.collection, [queries[n] for n in plain])
-        hits = dict(zip(plain, found, strict=True))
+        hits_of_plain = self._store.query_batch(self.record.collection, [queries[n] for n in plain])
+        hits = dict(zip(plain, hits_of_plain, strict=True))
         answered = [
             self._hits(encoded.question, hits[n])
             if n in hits
@@ -146,12 +152,12 @@ class Searcher:
         except ImageError as error:
             raise QueryError(f"picture {name!r} cannot be used: {error}") from None
 
-    def _with_vectors_of_others(self, batch: Sequence[Encoded]) -> list[Encoded]:
+    def _with_vectors_of_others(self, batch: Sequence[EncodedQuestion]) -> list[EncodedQuestion]:
         """Questions to be like a document get its vector and picture."""
         ids = [e.question.like for e in batch if e.question.like is not None]
-        found = self._documents(list(dict.fromkeys(ids)))
+        documents = self._documents(list(dict.fromkeys(ids)))
         return [
-            replace(e, dense=found[like].vector, picture=stored_picture(found[like]))
+            replace(e, dense=documents[like].vector, picture=stored_picture(documents[like]))
             if (like := e.question.like) is not None
             else e
             for e in batch
@@ -159,13 +165,13 @@ class Searcher:
 
     def _documents(self, ids: list[str]) -> dict[str, Document]:
         name = self.record.collection
-        found = self._store.fetch(name, ids, self.record.partition) if ids else {}
+        documents = self._store.fetch(name, ids, self.record.partition) if ids else {}
         for id in ids:
-            if id not in found:
+            if id not in documents:
                 raise QueryError(f"no document {id!r} in collection {name!r}")
-        return found
+        return documents
 
-    def _query(self, encoded: Encoded, fields: tuple[str, ...] | None) -> Query:
+    def _query(self, encoded: EncodedQuestion, fields: tuple[str, ...] | None) -> Query:
         question = encoded.question
         return Query(
             dense=encoded.dense if question.needs_dense else None,
@@ -177,8 +183,8 @@ class Searcher:
             partition=self.record.partition,
         )
 
-    def _hits(self, question: Question, found: list[Hit]) -> tuple[list[Hit], list[HitGroup]]:
-        return [hit for hit in found if _wanted(hit, question)][: question.topk], []
+    def _hits(self, question: Question, ranked: list[Hit]) -> tuple[list[Hit], list[HitGroup]]:
+        return [hit for hit in ranked if _wanted(hit, question)][: question.topk], []
 
     def _groups(self, question: Question, query: Query) -> tuple[list[Hit], list[HitGroup]]:
         groups = self._store.query_groups(
@@ -194,7 +200,7 @@ class Searcher:
         ]
         return [hit for group in kept for hit in group.hits], [g for g in kept if g.hits]
 
-    def _encode(self, batch: Sequence[Asked]) -> list[Float32 | None]:
+    def _encode(self, batch: Sequence[PreparedQuestion]) -> list[Float32 | None]:
         """The dense vector (D,) of every question that needs the model, else None."""
         vectors: list[Float32 | None] = [None] * len(batch)
         needing = [n for n, asked in enumerate(batch) if asked.question.needs_model]
@@ -262,15 +268,15 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
             f"collection {record.collection!r} was made with model {record.model.name} "
             f"({record.model.dimension} dimensions), not with {model}; leave --model out"
         )
-    found = store.describe(record.collection)
-    if found is None:
+    info = store.describe(record.collection)
+    if info is None:
         raise CollectionRecordError(
             f"collection {record.collection!r} is not in {settings.store_uri}, though its record "
             f"says so; run `muge index {record.dataset}` again"
         )
-    if found.spec.dimension != record.model.dimension:
+    if info.spec.dimension != record.model.dimension:
         raise CollectionRecordError(
-            f"collection {record.collection!r} has {found.spec.dimension} dimensions in the store "
+            f"collection {record.collection!r} has {info.spec.dimension} dimensions in the store "
             f"and {record.model.dimension} in its record; {BUILD_ANEW}"
         )
     return Searcher(record, store, work.sub(record.run), settings)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tasks.errors import UsageError
+from tasks.download.fetch import FetchLimits, fetch
+from tasks.errors import FetchError, UsageError, reason_of
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25
 from tasks.sparse.lexicon import DEFAULT, Lexicon, read_lexicon
 from tasks.work.markers import fingerprint
 
-MAX_BYTES = 512 << 20
-MAX_REDIRECTS = 3
-TIMEOUT_SECONDS = 60.0
 CORPUS = "corpus"
+LIMITS = FetchLimits(
+    512 << 20, math.inf, silence_seconds=60.0, https_only=True, reach="environment"
+)
 
 
 @dataclass(frozen=True)
@@ -35,19 +37,19 @@ class SparseOptions:
 
     def fingerprint(self) -> dict[str, str]:
         """What differs from the default, for the names of outputs; {} if nothing does."""
-        said = self.lexicon.said()
-        words = {"lexicon": fingerprint(**said)} if said else {}
+        changed = self.lexicon.said()
+        words = {"lexicon": fingerprint(**changed)} if changed else {}
         return {**words, "statistics": self.sha256} if self.place else words
 
     def statistics(self) -> Bm25:
         """The statistics at `place`; raises `UsageError` if they cannot be had or used."""
         content = _content(self.place)
-        if (found := hashlib.sha256(content).hexdigest()) != self.sha256:
+        if (sha256 := hashlib.sha256(content).hexdigest()) != self.sha256:
             raise UsageError(
-                f"the BM25 statistics {self.place} have SHA-256 {found}, expected {self.sha256}; "
+                f"the BM25 statistics {self.place} have SHA-256 {sha256}, expected {self.sha256}; "
                 f"they were changed, or MUGE_BM25_SHA256 is of another file"
             )
-        return parse_statistics(content, self.lexicon, self.place, found)
+        return parse_statistics(content, self.lexicon, self.place, sha256)
 
 
 COUNT_THE_DOCUMENTS = SparseOptions()
@@ -83,13 +85,13 @@ def parse_statistics(content: bytes, lexicon: Lexicon, place: str, sha256: str) 
     `UsageError` for anything else.
     """
     try:
-        said: Any = json.loads(content)
-        documents, mean = int(said["_doc_count"]), float(said["_doc_length_average"])
-        counts = {str(int(k)): int(v) for k, v in said["_doc_token_frequency"].items()}
+        saved: Any = json.loads(content)
+        documents, mean = int(saved["_doc_count"]), float(saved["_doc_length_average"])
+        counts = {str(int(k)): int(v) for k, v in saved["_doc_token_frequency"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"the BM25 statistics {place} are not in DashText's format: {type(error).__name__} "
-            f"{error}"
+            f"{reason_of(error)}"
         ) from None
     if documents < 1 or not 0 < mean < 1e9:
         raise UsageError(
@@ -119,29 +121,7 @@ def _read(path: str) -> bytes:
 
 def _fetch(url: str) -> bytes:
     """The bytes at an https address, its certificate verified; redirects stay on https."""
-    import httpx
-
-    content = bytearray()
     try:
-        with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
-            for _ in range(MAX_REDIRECTS + 1):
-                with client.stream("GET", url) as response:
-                    if response.next_request is not None:
-                        url = _still_https(str(response.next_request.url))
-                        continue
-                    response.raise_for_status()
-                    for chunk in response.iter_bytes():
-                        content += chunk
-                        if len(content) > MAX_BYTES:
-                            raise UsageError(f"{url} is larger than {MAX_BYTES} bytes")
-                    return bytes(content)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        said = str(error) or type(error).__name__
-        raise UsageError(f"the BM25 statistics {url} cannot be fetched: {said}") from None
-    raise UsageError(f"the BM25 statistics {url} are redirected too often")
-
-
-def _still_https(url: str) -> str:
-    if urlsplit(url).scheme != "https":
-        raise UsageError(f"the BM25 statistics are redirected to {url}, which is not https")
-    return url
+        return fetch(url, LIMITS)
+    except FetchError as error:
+        raise UsageError(f"the BM25 statistics {url} cannot be fetched: {error}") from None

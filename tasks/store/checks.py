@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.errors import QueryError, StoreError
+from tasks.errors import QueryError
+from tasks.ranges import check_alpha, check_topk
 from tasks.records import (
     CollectionSpec,
     Document,
@@ -21,9 +22,7 @@ from tasks.records import (
     Reject,
     SparseVector,
 )
-from tasks.work.names import NAME_RULE, can_be_name
 
-MAX_TOPK = 1024
 MAX_SPARSE_TERMS = 16384
 MAX_SPARSE_KEY = 2**32 - 1
 _FLOAT32 = struct.Struct("<f")
@@ -59,12 +58,6 @@ class QuerySides:
     sparse_weight: float
 
 
-def check_name(kind: str, name: str) -> None:
-    """Raise `StoreError` unless `name` can name a collection or partition (`kind` says which)."""
-    if not can_be_name(name):
-        raise StoreError(f"{kind} {name!r} cannot be used: {NAME_RULE}")
-
-
 def find_defect(document: Document, spec: CollectionSpec) -> Reject | None:
     """Why a store can never take this document, or None if it can."""
     try:
@@ -81,8 +74,7 @@ def find_defect(document: Document, spec: CollectionSpec) -> Reject | None:
 def check_query(query: Query, spec: CollectionSpec) -> QuerySides:
     """The sides of a query that matter; raises `QueryError` for what cannot be used."""
     check_topk(query.topk)
-    if not (isinstance(query.alpha, int | float) and 0.0 <= query.alpha <= 1.0):
-        raise QueryError(f"alpha is {query.alpha!r}; it must be between 0 and 1")
+    check_alpha(query.alpha)
     if query.dense is None and query.sparse is None:
         raise QueryError("the query is empty: it needs a dense vector, a sparse vector or both")
     for name in query.output_fields or ():
@@ -98,12 +90,6 @@ def check_query(query: Query, spec: CollectionSpec) -> QuerySides:
         dense_weight=float(query.alpha),
         sparse_weight=1.0 - float(query.alpha),
     )
-
-
-def check_topk(topk: int) -> None:
-    """Raise `QueryError` unless 1 <= topk <= 1024."""
-    if isinstance(topk, bool) or not isinstance(topk, int) or not 1 <= topk <= MAX_TOPK:
-        raise QueryError(f"topk is {topk!r}; it must be a whole number from 1 to {MAX_TOPK}")
 
 
 def check_field_name(name: str, spec: CollectionSpec) -> None:

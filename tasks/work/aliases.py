@@ -18,9 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 from tasks.errors import CollectionRecordError, UsageError
 from tasks.settings import Place
 from tasks.store.stores import parse_address
-from tasks.work.collections import check_name, find_record
+from tasks.work.collections import find_record
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
+from tasks.work.names import check_name
 
 LONGEST = 26
 """Characters of an alias: its collections' names have a number more, and 32 at most."""

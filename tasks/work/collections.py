@@ -9,13 +9,13 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.errors import BUILD_ANEW, CollectionRecordError, UsageError
+from tasks.errors import BUILD_ANEW, CollectionRecordError
 from tasks.records import ModelInfo
 from tasks.settings import DocumentForm
 from tasks.store.stores import parse_address
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
-from tasks.work.names import NAME_RULE, can_be_name
+from tasks.work.names import check_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,6 @@ class CollectionRecord:
 
 
 _FORM = TypeAdapter(CollectionRecord)
-
-
-def check_name(name: str, what: str = "collection") -> str:
-    """The name itself, or `UsageError` if DashVector would refuse it."""
-    if not can_be_name(name):
-        raise UsageError(f"{what} name {name!r} is not allowed: {NAME_RULE}")
-    return name
 
 
 def save_record(work: Folder, record: CollectionRecord) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import fsspec
 
-from tasks.errors import StorageError, UsageError
+from tasks.errors import StorageError, UsageError, reason_of
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "oss": "oss"}
 """The optional extra of this project that a URL's scheme needs."""
@@ -81,7 +81,7 @@ def storage_errors(doing: str) -> Iterator[None]:
             raise
         unknown = "Credentials" in type(error).__name__
         raise StorageError(
-            f"{doing}: {' '.join(str(error).split())}; check the storage's endpoint and credentials"
+            f"{doing}: {reason_of(error)}; check the storage's endpoint and credentials"
             " (s3: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; oss: OSS_ENDPOINT "
             "and FSSPEC_OSS_KEY, FSSPEC_OSS_SECRET)",
             may_pass=not unknown,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, Any
 
-from tasks.errors import FileMissingError, WorkFolderError
+from tasks.errors import FileMissingError, WorkFolderError, reason_of
 from tasks.work.filesystems import open_filesystem, storage_errors
 
 
@@ -156,8 +156,8 @@ class Folder:
         """Size in bytes, and a text that is another one when the content is: the entity tag of
         object storage; "" where there is none. `FileMissingError` if there is no such file."""
         with explained(f"{self.url}/{name}", "read"):
-            said = self._resolved[0].info(self.path(name))
-        return int(said["size"]), str(said.get("ETag", "")).strip('"')
+            info = self._resolved[0].info(self.path(name))
+        return int(info["size"]), str(info.get("ETag", "")).strip('"')
 
     def read_bytes(self, name: str) -> bytes:
         """The content of a small file; `FileMissingError` if it is not there."""
@@ -195,9 +195,8 @@ def explained(
     except errors as error:
         missing = isinstance(error, FileNotFoundError)
         lasting = missing or isinstance(error, PermissionError)
-        said = " ".join(str(error).split())
-        reason = getattr(error, "strerror", None) or (f"not there: {said}" if missing else said)
-        reason = reason or type(error).__name__
+        said = f"not there: {reason_of(error)}" if missing else reason_of(error)
+        reason = getattr(error, "strerror", None) or said
         kind = FileMissingError if missing else WorkFolderError
         raise kind(
             f"cannot {doing} {place}: {reason}; choose another place with --work-dir, "

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.command.bars import NAMES
+from tasks.report.stage_names import going_on
 from tests.benchmarks.make_muge import write_muge
 from tests.benchmarks.stage_memory import Memory, run_watched
 
@@ -57,7 +57,7 @@ def measure(folder: Path, images: int, model: str, evaluate: bool) -> None:
     for name in ("rows", "queries", "documents", "rejects", "peak_rss_mb"):
         print(f"  {name}: {first[name]:,}")
     for name, stage in first["stages"].items():
-        seen = memory.get(NAMES[name], Memory())
+        seen = memory.get(going_on(name), Memory())
         print(f"  {name}: {stage['seconds']:.2f} s, {stage['per_second']:,.1f}/s, {seen}")
     most = max(memory.values(), key=lambda seen: seen.rss)
     print(f"  peak: {most}")

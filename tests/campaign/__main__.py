@@ -15,7 +15,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from tests.campaign.children import STAGES, Zygote
-from tests.campaign.scenario import Scenario, Tally, small_disk
+from tests.campaign.scenario import Scenario, Tally
+from tests.disk import mounted
 from tests.encode.model.models import make_model
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.loopback import loopback_allowed
@@ -31,7 +32,7 @@ def campaign(runs: int, seed: int, place: Path, server: str | None) -> Tally:
     environment = {"PREFECT_LOGGING_LEVEL": "CRITICAL"}
     if server is not None:
         environment["PREFECT_API_URL"] = server
-    with loopback_allowed(), Zygote(environment) as zygote, small_disk(place / "disk", 64) as disk:
+    with loopback_allowed(), Zygote(environment) as zygote, mounted(place / "disk", 64) as disk:
         while tally.disturbed < runs:
             here = place / f"scenario-{seed}"
             here.mkdir()

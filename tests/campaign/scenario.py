@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -311,17 +310,3 @@ def _unique(run: Folder, images: str) -> bool:
     columns = (pq.read_table(part, columns=["image_id"]).column(0).to_pylist() for part in parts)
     ids = list(itertools.chain.from_iterable(columns))
     return len(ids) == len(set(ids))
-
-
-@contextlib.contextmanager
-def small_disk(place: Path, megabytes: int) -> Iterator[Path | None]:
-    """A file system of its own that can be filled; None where that is not permitted."""
-    place.mkdir(parents=True, exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        yield None
-        return
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)

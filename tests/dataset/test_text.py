@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tasks.dataset.text import QueryTextError, clean_query
+from tasks.dataset.text import clean_query
+from tasks.errors import QueryTextError
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.search.conftest import built, model, one_thread, own, pictures
+from tests.search.conftest import built, one_thread, own, pictures
 
-__all__ = ["built", "model", "one_thread", "own", "pictures"]
+__all__ = ["built", "one_thread", "own", "pictures"]

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from tasks.dataset.shards import Plan, plan_shards
 from tasks.encode.stage.embeddings import EmbeddingWriter, embedding_schema
 from tasks.evaluate import exact
-from tasks.evaluate.exact import ExactSearch, QueryVectors, search_exactly
+from tasks.evaluate.exact import (
+    ExactSearch,
+    QueryVectors,
+    StoredKeywords,
+    rank_exactly,
+    read_chunks,
+    weighted,
+)
 from tasks.index.documents import DocumentParts
 from tasks.records import Float32, ModelInfo, SparseVector
 from tasks.sparse.stages import SCHEMA
@@ -113,13 +120,19 @@ def test_search_equals_brute_force(
     queries = QueryVectors(tuple(map(str, range(QUERIES))), dense, tuple(words))
     parts = DocumentParts("image", "images", "sparse", None, False)
     alphas = (0.0, 0.25, 0.5, 1.0)
-    found = search_exactly(folder, plan.shards, parts, queries, alphas, depth)
+    rankings = rank_exactly(
+        lambda: read_chunks(folder, plan.shards, parts),
+        queries,
+        lambda part: StoredKeywords(part.sparse),
+        {alpha: weighted(alpha) for alpha in alphas},
+        depth,
+    )
 
     near = dense @ vectors.T
-    said = np.array([[sum(q[t] * d[t] for t in q if t in d) for d in sparse] for q in words])
+    keywords = np.array([[sum(q[t] * d[t] for t in q if t in d) for d in sparse] for q in words])
     ids = [str(number) for number in range(IMAGES)]
     for alpha in alphas:
-        scores = (alpha * near + (1 - alpha) * said).astype(np.float32)
+        scores = (alpha * near + (1 - alpha) * keywords).astype(np.float32)
         if alpha == 0:
             scores[scores == 0] = -np.inf
-        assert found[alpha] == brute_force(ids, scores, depth)
+        assert rankings[alpha] == brute_force(ids, scores, depth)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import DatasetError, UsageError, WorkFolderError
-from tasks.evaluate.gate import QualityDropError, changes, check_quality, read_baseline
+from tasks.errors import DatasetError, QualityDropError, UsageError, WorkFolderError
+from tasks.evaluate.gate import changes, check_quality, read_baseline
 from tasks.evaluate.judgements import Judgement
 from tasks.evaluate.predictions import write_predictions
 

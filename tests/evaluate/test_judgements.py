@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.errors import DatasetError
-from tasks.evaluate.judgements import Judgement, Protocol, protocol_of, read_judgements
+from tasks.evaluate.judgements import EvaluationProtocol, Judgement, protocol_of, read_judgements
 from tasks.records import Row
 from tests.dataset.rows import RowsReader, row
 
@@ -47,7 +47,7 @@ def test_no_query_is_an_error(rows: list[Row]) -> None:
 
 def test_held_out_queries_are_honest() -> None:
     found = protocol_of([judgement("红色连衣裙")], iter(["红色", "连衣裙 红色", "蓝色连衣裙"]))
-    assert found == Protocol("held-out", 0)
+    assert found == EvaluationProtocol("held-out", 0)
     assert found.honest_hybrid
 
 
@@ -66,5 +66,5 @@ def test_held_out_queries_are_honest() -> None:
 def test_a_query_that_documents_carry_leaks_in_any_spelling(asked: str, indexed: str) -> None:
     for one, other in ((asked, indexed), (indexed, asked)):
         found = protocol_of([judgement(one), judgement("别的", 2)], iter(["无关", other, other]))
-        assert found == Protocol("official", 1)
+        assert found == EvaluationProtocol("official", 1)
         assert not found.honest_hybrid

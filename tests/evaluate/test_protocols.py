@@ -10,7 +10,7 @@ from tasks.store.open import close_shared_stores
 
 from tasks.errors import DatasetError, UsageError
 from tasks.evaluate.gallery import open_gallery
-from tasks.evaluate.judgements import Protocol, read_judgements
+from tasks.evaluate.judgements import EvaluationProtocol, read_judgements
 from tasks.evaluate.metrics import METRICS
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.evaluate.stages import EvaluationOptions, evaluate
@@ -38,7 +38,7 @@ def left_out(
 
 def test_queries_find_nothing_by_their_own_words(left_out: Evaluation) -> None:
     """All text of a picture is the one query, but for picture 0: nothing is left to match."""
-    assert left_out.protocol == Protocol("leave-query-out", len(WORDS) + 1)
+    assert left_out.protocol == EvaluationProtocol("leave-query-out", len(WORDS) + 1)
     assert left_out.protocol.honest_hybrid
     assert left_out.metrics["sparse"] == dict.fromkeys(METRICS, 0.0)
     assert left_out.metrics["hybrid"] == left_out.metrics["dense"]

@@ -13,8 +13,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.evaluate_search import evaluate_search
 from flows.index_dataset import index_dataset
-from tasks.errors import UsageError
-from tasks.evaluate.gate import QualityDropError
+from tasks.errors import QualityDropError, UsageError
 from tasks.evaluate.result import as_json
 from tests.flows.conftest import Muge
 

@@ -16,10 +16,8 @@ from tasks.errors import WorkFolderError
 from tasks.index.documents import FIELDS, NO_QUERY, DocumentParts, read_documents, read_scored_parts
 from tasks.index.run import IndexRun
 from tasks.work.parquet import writing_parquet
-from tests.search.conftest import model, settings_in
+from tests.search.conftest import settings_in
 from tests.search.library import build, make_pictures
-
-__all__ = ["model"]
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from tasks.index.stages import plan
 from tasks.settings import Settings
 from tasks.work.folder import Folder
 from tests.dataset.rows import write_parquet
-from tests.search.conftest import model, one_thread, pictures, settings_in
+from tests.search.conftest import one_thread, pictures, settings_in
 from tests.search.library import build
 
-__all__ = ["model", "one_thread", "pictures"]
+__all__ = ["one_thread", "pictures"]
 
 
 @pytest.fixture

@@ -19,18 +19,12 @@ from tasks.report.inspection import profile_tables
 from tasks.settings import load_settings
 from tests.dataset.muge_files import picture_line, query_line, write_lines
 from tests.dataset.rows import RowsReader, row
-from tests.encode.model.models import make_model
 
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is timed only just."""
     monkeypatch.setattr(cost, "TIMED_SECONDS", 0.01)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(make_model(tmp_path_factory.mktemp("model"), "resnet-50").folder)
 
 
 def encoded(width: int, height: int, form: str) -> bytes:
@@ -50,11 +44,11 @@ def folder(tmp_path: Path) -> Path:
     return write_lines(tmp_path, [*lines, lines[0], b"no tab"], [*queries, queries[0]])
 
 
-def profile_of(folder: Path, model: str, sample: int = 0, **given: Any) -> DatasetProfile:
-    return inspect_dataset(f"muge:{folder}", load_settings(model=model, **given), sample)
+def profile_of(folder: Path, model: Path, sample: int = 0, **given: Any) -> DatasetProfile:
+    return inspect_dataset(f"muge:{folder}", load_settings(model=str(model), **given), sample)
 
 
-def test_everything_is_counted(folder: Path, model: str) -> None:
+def test_everything_is_counted(folder: Path, model: Path) -> None:
     found = profile_of(folder, model, max_image_pixels=100_000)
     assert (found.rows, found.images, found.queries, found.pairs) == (14 + 22, 12, 8, 16)
     assert (found.duplicates, found.missing_images) == (3, 2)
@@ -70,7 +64,7 @@ def test_everything_is_counted(folder: Path, model: str) -> None:
     assert any("MR_valid_imgs.tsv:10: image 9" in example for example in seen.examples)
 
 
-def test_the_cost_of_a_model(folder: Path, model: str) -> None:
+def test_the_cost_of_a_model(folder: Path, model: Path) -> None:
     price = profile_of(folder, model).estimate
     assert price is not None
     assert (price.dimension, price.documents, price.device) == (64, 12, "cpu")
@@ -108,14 +102,14 @@ def test_samples_are_even_and_exact(images: int, sample: int) -> None:
         assert largest_gap <= images / len(runs) + 1
 
 
-def test_what_is_not_there_is_said(folder: Path, model: str, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said(folder: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError):
-        inspect_dataset(f"muge:{tmp_path}/none", load_settings(model=model))
+        inspect_dataset(f"muge:{tmp_path}/none", load_settings(model=str(model)))
     with pytest.raises(ModelError):
-        profile_of(folder, str(tmp_path / "none"))
+        profile_of(folder, tmp_path / "none")
 
 
-def test_a_data_set_without_pictures_has_a_profile(model: str, tmp_path: Path) -> None:
+def test_a_data_set_without_pictures_has_a_profile(model: Path, tmp_path: Path) -> None:
     folder = write_lines(tmp_path, [b"nothing"], [b"nothing"])
     found = profile_of(folder, model)
     assert (found.images, found.estimate, found.pictures.checked) == (0, None, 0)
@@ -123,7 +117,7 @@ def test_a_data_set_without_pictures_has_a_profile(model: str, tmp_path: Path) -
     assert "no_tab 1" in printed(found)
 
 
-def test_a_terminal_shows_it_without_foreign_sequences(model: str, tmp_path: Path) -> None:
+def test_a_terminal_shows_it_without_foreign_sequences(model: Path, tmp_path: Path) -> None:
     evil = "\x1b]0;owned\x07[bold]"
     folder = write_lines(tmp_path, [evil.encode()], [query_line(1, "猫", [evil])])
     shown = printed(profile_of(folder, model))

@@ -12,10 +12,14 @@ import pytest
 from PIL import Image
 
 from tasks.context import Context
-from tasks.errors import CollectionRecordError, RemovalRefusedError, UsageError
+from tasks.errors import (
+    CollectionRecordError,
+    RemovalRefusedError,
+    SwitchRefusedError,
+    UsageError,
+)
 from tasks.records import Document
 from tasks.reindex.blue_green import move_alias
-from tasks.reindex.checks import SwitchRefusedError
 from tasks.reindex.rejected import summarise_rejects
 from tasks.reindex.report import ReindexReport
 from tasks.settings import Settings, load_settings

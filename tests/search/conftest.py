@@ -9,16 +9,9 @@ from tasks.store.open import close_shared_stores
 
 from tasks.settings import Settings, load_settings
 from tests.encode.conftest import one_thread
-from tests.encode.model.models import make_model
 from tests.search.library import build, make_pictures
 
 __all__ = ["one_thread"]
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random model; tests must not write to it."""
-    return make_model(tmp_path_factory.mktemp("model"), "resnet-50").folder
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from tasks.records import ModelInfo
 from tasks.work.collections import (
     CollectionRecord,
     Update,
-    check_name,
     find_record,
     forget_runs,
     remove_record,
@@ -22,6 +21,7 @@ from tasks.work.collections import (
     save_record,
 )
 from tasks.work.folder import Folder
+from tasks.work.names import check_name
 
 STORE = "zvec:.muge/store"
 RECORD = CollectionRecord(

@@ -6,10 +6,10 @@ import os
 import re
 from pathlib import Path
 
-from tasks.download.hub import HubError, download_snapshot, find_snapshot
+from tasks.download.hub import download_snapshot, find_snapshot
 from tasks.encode.model.contract import ModelFolder
 from tasks.encode.model.families import downloaded_files, is_complete
-from tasks.errors import ModelError
+from tasks.errors import HubError, ModelError
 from tasks.records import ModelInfo
 
 SAMPLE = "sample"

@@ -72,9 +72,3 @@ class Backbone:
         x = self._convolve(x, "_conv_head", "_bn1").clamp(0, 6)
         kept += [x.mean((2, 3)), x.amax((2, 3))]
         return torch.cat([k.float() for k in kept], 1)
-
-    @torch.no_grad()
-    def classes(self, rgb: Tensor) -> Tensor:
-        """ImageNet scores (B, 1000): only to check that the network was read correctly."""
-        pooled = self.features(rgb)[:, -2560:-1280]
-        return pooled @ self._state["_fc.weight"].T + self._state["_fc.bias"]

@@ -9,14 +9,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# What the recipe imports beside the product's own dependencies: the optional extra "sample". six
-# and tqdm are cn_clip's, whose package is unpacked rather than installed.
-EXTRA_DEPENDENCIES = (
-    "opencc-python-reimplemented==0.1.7",
-    "resvg_py==0.5.0",
-    "six>=1.16",
-    "tqdm>=4.66",
-)
+from tasks.errors import PackageError
 
 
 @dataclass(frozen=True)
@@ -139,10 +132,6 @@ PACKAGES: tuple[Package, ...] = (
         "055ca12f62674fafed09427f176506079bc135638a14e23e25be909131928db2",
     ),
 )
-
-
-class PackageError(Exception):
-    """A package could not be fetched, or is not the one that the recipe was made with."""
 
 
 def package_folder(packages: Path, name: str) -> Path:

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -183,11 +182,6 @@ def common_words(packages: Path, count: int) -> list[str]:
             ranked.append((int(frequency), word))
     ranked.sort(reverse=True)
     return [word for _, word in ranked[:count]]
-
-
-def word_frequencies(lexicon: Lexicon) -> Counter[str]:
-    """How many concepts own each word."""
-    return Counter(w for concept in lexicon.concepts.values() for w in set(concept.words))
 
 
 def spoken_phrases(lexicon: Lexicon, packages: Path, seed: int = 11) -> list[str]:

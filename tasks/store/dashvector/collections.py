@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Container
 from typing import TypeVar
 
-from tasks.errors import StoreError
+from tasks.errors import RefusedError, StoreError
 from tasks.records import DEFAULT_PARTITION, CollectionSpec
-from tasks.store.checks import check_name
 from tasks.store.dashvector import errors as codes
 from tasks.store.dashvector import sdk
 from tasks.store.dashvector.connection import Answer, Connection, Question
-from tasks.store.dashvector.retry import RefusedError
 from tasks.store.dashvector.schema import check_spec, compare, sdk_types, spec_of
+from tasks.work.names import check_name
 
 T = TypeVar("T")
 
@@ -58,7 +57,7 @@ class Collections:
 
     def meta(self, name: str) -> sdk.Meta | None:
         """The service's own description of a collection, or None if there is none."""
-        check_name("collection", name)
+        check_name(name)
         answer = self._connection.ask(
             f"describe collection {name}",
             lambda client: client.describe(name),
@@ -94,7 +93,7 @@ class Collections:
         accept: Container[int] = (),
     ) -> Answer:
         """Ask something of a collection, with retries; see `Connection.ask`."""
-        check_name("collection", name)
+        check_name(name)
         try:
             return self._connection.ask(
                 f"{verb} collection {name}", on_collection(name, question), accept
@@ -105,7 +104,7 @@ class Collections:
 
     def need_partition(self, name: str, partition: str) -> None:
         """Make a partition if it is missing, and wait until it serves."""
-        check_name("partition", partition)
+        check_name(partition, "partition")
         if partition == DEFAULT_PARTITION:
             return
         meta = self.meta(name)
@@ -134,11 +133,11 @@ class Collections:
 
     def _wait(self, what: str, look: Callable[[], T | None]) -> T:
         end = time.monotonic() + self._options.ready_seconds
-        while (found := look()) is None:
+        while (served := look()) is None:
             if time.monotonic() > end:
                 raise StoreError(f"waited {self._options.ready_seconds:.0f} s for {what}")
             time.sleep(self._options.poll_seconds)
-        return found
+        return served
 
 
 def on_collection(name: str, question: Callable[[sdk.Collection], sdk.Response]) -> Question:

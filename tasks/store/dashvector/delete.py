@@ -8,7 +8,7 @@ from tasks.store.dashvector import errors as codes
 from tasks.store.dashvector.collections import on_collection
 from tasks.store.dashvector.connection import Answer, Connection
 from tasks.store.dashvector.errors import Failure, Remedy, normalise
-from tasks.store.dashvector.retry import Attempts, RefusedError
+from tasks.store.dashvector.retry import Attempts, refused
 
 
 def delete(connection: Connection, name: str, ids: list[str], partition: str) -> None:
@@ -41,7 +41,7 @@ def _left(what: str, results: list[object]) -> tuple[list[str], Failure | None]:
         if code in (codes.SUCCESS, codes.NO_KEY):
             continue
         if failure.remedy not in (Remedy.RETRY, Remedy.RETRY_FEW, Remedy.REBUILD):
-            raise RefusedError(what, replace(failure, message=f"{document_id}: {failure.message}"))
+            raise refused(what, replace(failure, message=f"{document_id}: {failure.message}"))
         left.append(document_id)
         last = failure
     return left, last

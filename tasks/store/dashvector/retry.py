@@ -7,7 +7,7 @@ import random
 import threading
 import time
 
-from tasks.errors import StoreError
+from tasks.errors import RefusedError, StoreError
 from tasks.store.dashvector.errors import FEW_ATTEMPTS, Failure, Remedy
 from tasks.store.dashvector.options import DashVectorOptions
 
@@ -17,13 +17,9 @@ REPORTED_ATTEMPT = 4
 _log = logging.getLogger(__name__)
 
 
-class RefusedError(StoreError):
-    """The service answered with a code that asking again does not change."""
-
-    def __init__(self, what: str, failure: Failure) -> None:
-        super().__init__(f"{what}: {failure}")
-        self.failure = failure
-        self.may_pass = failure.remedy is Remedy.RETRY_FEW
+def refused(what: str, failure: Failure) -> RefusedError:
+    """The error of a failure for good; `what` was tried."""
+    return RefusedError(what, str(failure), failure.code, failure.remedy is Remedy.RETRY_FEW)
 
 
 class Attempts:
@@ -57,7 +53,7 @@ class Attempts:
         self._few += failure.remedy is Remedy.RETRY_FEW
         patient = failure.remedy in (Remedy.RETRY, Remedy.REBUILD)
         if not patient and (failure.remedy is not Remedy.RETRY_FEW or self._few > FEW_ATTEMPTS):
-            raise RefusedError(self._what, failure)
+            raise refused(self._what, failure)
         self._failed += 1
         delay = self._delay()
         spent = time.monotonic() - self._started

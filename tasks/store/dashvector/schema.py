@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from tasks.errors import SchemaMismatchError, StoreError
 from tasks.records import CollectionInfo, CollectionSpec, FieldType
-from tasks.store.checks import TYPES, check_name
+from tasks.store.checks import TYPES
 from tasks.store.dashvector import sdk
 from tasks.store.dashvector.options import MAX_DIMENSION, MIN_DIMENSION
+from tasks.work.names import check_name
 
 _FIELD = re.compile(r"[a-zA-Z0-9_-]{1,32}")
 _RESERVED = "proxima_vector"
@@ -25,7 +26,7 @@ _OURS = {theirs: ours for ours, theirs in _THEIRS.items()}
 
 def check_spec(spec: CollectionSpec) -> None:
     """Raise `StoreError` for a schema that the service refuses."""
-    check_name("collection", spec.name)
+    check_name(spec.name)
     if not MIN_DIMENSION <= spec.dimension <= MAX_DIMENSION:
         raise StoreError(
             f"dimension {spec.dimension} cannot be used: {MIN_DIMENSION} to {MAX_DIMENSION}"
@@ -50,9 +51,9 @@ def compare(spec: CollectionSpec, meta: sdk.Meta) -> None:
     for name in sorted({*spec.fields, *meta.fields_schema}):
         kind = spec.fields.get(name)
         wanted = "missing" if kind is None else _THEIRS[kind]
-        found = meta.fields_schema.get(name, "missing")
-        if found != wanted:
-            differences.append(f"field {name} is {found}, {wanted} is wanted")
+        kept = meta.fields_schema.get(name, "missing")
+        if kept != wanted:
+            differences.append(f"field {name} is {kept}, {wanted} is wanted")
     if differences:
         raise SchemaMismatchError(
             f"collection {spec.name} exists with another schema: {'; '.join(differences)}. "

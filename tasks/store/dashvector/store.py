@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 from pydantic import SecretStr
 
-from tasks.errors import QueryError, UsageError
+from tasks.errors import QueryError, RefusedError, UsageError
+from tasks.ranges import check_groups
 from tasks.records import (
     DEFAULT_PARTITION,
     CollectionInfo,
@@ -21,7 +22,7 @@ from tasks.records import (
     UpsertResult,
 )
 from tasks.settings import DashVectorSettings
-from tasks.store.checks import MAX_TOPK, QuerySides, check_field_name, check_name
+from tasks.store.checks import QuerySides, check_field_name
 from tasks.store.dashvector import query as queries
 from tasks.store.dashvector import sdk
 from tasks.store.dashvector.check import DOCUMENT_ID, sides_of
@@ -29,12 +30,12 @@ from tasks.store.dashvector.collections import Collections
 from tasks.store.dashvector.connection import Answer, Connection
 from tasks.store.dashvector.credentials import credentials_of
 from tasks.store.dashvector.delete import delete
-from tasks.store.dashvector.errors import Remedy
+from tasks.store.dashvector.errors import Remedy, remedy
 from tasks.store.dashvector.options import MAX_IDS, DashVectorOptions
-from tasks.store.dashvector.retry import RefusedError
 from tasks.store.dashvector.schema import info_of
 from tasks.store.dashvector.upsert import Upsert
 from tasks.store.stores import StoreAccess
+from tasks.work.names import check_name
 
 
 class DashVectorStore:
@@ -116,11 +117,11 @@ class DashVectorStore:
         self, name: str, ids: Sequence[str], partition: str = DEFAULT_PARTITION
     ) -> dict[str, Document]:
         """Documents by id; ids that are not there are missing from the answer."""
-        found = {}
+        documents = {}
         for some in _chunks(ids, self._options.fetch_ids):
             output = self._fetch(name, some, partition).output
-            found.update({doc.id: _document(doc) for doc in output.values() if doc.id})
-        return found
+            documents.update({doc.id: _document(doc) for doc in output.values() if doc.id})
+        return documents
 
     def _fetch(self, name: str, ids: list[str], partition: str) -> Answer:
         return self._collections.ask(
@@ -167,10 +168,7 @@ class DashVectorStore:
         with so many."""
         spec, sides = self._checked(name, replace(query, topk=1))
         check_field_name(group_by, spec)
-        if min(groups, per_group) < 1 or groups * per_group > MAX_TOPK:
-            raise QueryError(
-                f"{groups} groups of {per_group} hits: both at least 1, {MAX_TOPK} hits at most"
-            )
+        check_groups(groups, per_group)
         weighted = queries.weigh(sides, spec.dimension)
         arguments = queries.query_arguments(query, weighted, group_by) | {
             "group_by_field": group_by,
@@ -190,7 +188,7 @@ class DashVectorStore:
         self._connection.close()
 
     def _checked(self, name: str, query: Query) -> tuple[CollectionSpec, QuerySides]:
-        check_name("partition", query.partition)
+        check_name(query.partition, "partition")
         spec = self._collections.spec(name)
         try:
             return spec, sides_of(query, spec)
@@ -205,10 +203,10 @@ class DashVectorStore:
         try:
             return self._collections.ask(f"query partition {query.partition} of", name, question)
         except RefusedError as error:
-            if error.failure.remedy is not Remedy.QUERY:
+            if remedy(error.code) is not Remedy.QUERY:
                 raise
             what = f"filter {query.filter!r}" if query.filter else "the query"
-            raise QueryError(f"{what} cannot be used: {error.failure}") from None
+            raise QueryError(f"{what} cannot be used: {error.reason}") from None
 
     def _fetcher(self, name: str, query: Query) -> queries.Fetch:
         return lambda ids: self.fetch(name, ids, query.partition)

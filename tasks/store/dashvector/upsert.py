@@ -16,7 +16,7 @@ from tasks.store.dashvector.build import Item, choose_builder
 from tasks.store.dashvector.check import plain_document
 from tasks.store.dashvector.connection import Connection
 from tasks.store.dashvector.errors import TOO_LARGE, Failure, Remedy, normalise
-from tasks.store.dashvector.retry import Attempts, RefusedError
+from tasks.store.dashvector.retry import Attempts, refused
 
 Batch = dict[str, Item]
 MAX_ALONE = 16
@@ -136,7 +136,7 @@ class Upsert:
             pieces += outcome.again
             alone += outcome.alone is not None
             if outcome.alone is not None and alone > MAX_ALONE:
-                raise RefusedError(what, outcome.alone)
+                raise refused(what, outcome.alone)
             if outcome.failure is not None:
                 attempts.again(outcome.failure)
         return rejects

@@ -12,7 +12,7 @@ from typing import Any
 
 import zvec
 
-from tasks.errors import QueryError, StoreBusyError, StoreError
+from tasks.errors import QueryError, StoreBusyError, StoreError, reason_of
 from tasks.store.zvec.lock import SharedLock
 from tasks.store.zvec.matrix import Matrix, read_matrix
 from tasks.store.zvec.recovery import WritingMark
@@ -37,18 +37,13 @@ with contextlib.suppress(RuntimeError):
     zvec.init(log_type=zvec.LogType.CONSOLE, log_level=zvec.LogLevel.FATAL)
 
 
-def one_line(error: BaseException) -> str:
-    """The message of an error, without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 @contextlib.contextmanager
 def translated(what: str, path: Path) -> Iterator[None]:
     """Turn any error of zvec in the block into a `StoreError` that says what was tried where."""
     try:
         yield
     except ZVEC_ERRORS as error:
-        raise StoreError(f"zvec cannot {what} {path}: {one_line(error)}") from error
+        raise StoreError(f"zvec cannot {what} {path}: {reason_of(error)}") from error
 
 
 class Partition:
@@ -110,10 +105,10 @@ class Partition:
         """Documents by id with the named fields (None: all) and, if asked, their vectors."""
         with self.lock.reading(), translated("read", self.path):
             wanted = None if fields is None else list(fields)
-            found = self._for_reading().fetch(
+            docs = self._for_reading().fetch(
                 list(ids), output_fields=wanted, include_vector=vectors
             )
-            return {identifier: from_zvec(doc) for identifier, doc in found.items()}
+            return {identifier: from_zvec(doc) for identifier, doc in docs.items()}
 
     def matrix(self, dimension: int) -> Matrix | None:
         """Every document in memory, kept until `close`; None if they would take more than
@@ -243,9 +238,9 @@ class Partition:
         if depth <= GRAPH_DEPTH:
             param = zvec.HnswQueryParam(ef=max(GRAPH_EF, depth))
             near = zvec.Query(DENSE, vector=vector, param=param)
-            found = self._ask(collection, near, depth, where)
-            if len(found) == depth:
-                return found
+            nearest = self._ask(collection, near, depth, where)
+            if len(nearest) == depth:
+                return nearest
         # A short answer of a graph does not mean that there are no more documents.
         every = zvec.HnswQueryParam(ef=GRAPH_EF, is_linear=True)
         exact = zvec.Query(DENSE, vector=vector, param=every)
@@ -259,13 +254,13 @@ class Partition:
         where: str | None,
     ) -> list[tuple[str, float]]:
         try:
-            found = collection.query(query, topk=depth, filter=where, output_fields=[])
-            return [(doc.id, doc.score) for doc in found]
+            docs = collection.query(query, topk=depth, filter=where, output_fields=[])
+            return [(doc.id, doc.score) for doc in docs]
         except ZVEC_ERRORS as error:
             if where is None or isinstance(error, RuntimeError):
-                raise StoreError(f"zvec cannot search {self.path}: {one_line(error)}") from error
+                raise StoreError(f"zvec cannot search {self.path}: {reason_of(error)}") from error
             # the parser lists every token it would have taken: the first half says enough
-            reason = one_line(error).partition(" expecting {")[0]
+            reason = reason_of(error).partition(" expecting {")[0]
             raise QueryError(
                 f"filter {where!r} cannot be used: {reason}; "
                 "one that can: image_id >= 100 and query like '%word%'"
@@ -281,7 +276,7 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
         except ZVEC_ERRORS as error:
             if not _is_locked(error):
                 hint = "" if os.access(path, os.W_OK) else " (zvec must write to it even to read)"
-                raise StoreError(f"zvec cannot open {path}{hint}: {one_line(error)}") from error
+                raise StoreError(f"zvec cannot open {path}{hint}: {reason_of(error)}") from error
         if time.monotonic() > deadline:
             raise StoreBusyError(
                 f"{path} is held by another process: one process writes alone, or many read; wait "

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from tasks.errors import QueryError, SchemaMismatchError, StoreError
+from tasks.errors import SchemaMismatchError, StoreError
+from tasks.ranges import check_groups
 from tasks.records import (
     DEFAULT_PARTITION,
     CollectionInfo,
@@ -20,7 +21,7 @@ from tasks.records import (
     Query,
     UpsertResult,
 )
-from tasks.store.checks import MAX_TOPK, check_field_name, check_name, check_query
+from tasks.store.checks import check_field_name, check_query
 from tasks.store.stores import StoreAccess
 from tasks.store.zvec.folders import (
     delete_collection,
@@ -42,6 +43,7 @@ from tasks.store.zvec.schema import (
 from tasks.store.zvec.scores import Scored
 from tasks.store.zvec.shared import release_partitions, shared_partition
 from tasks.store.zvec.write import write_stream
+from tasks.work.names import check_name
 
 # Flat takes 34 to 67 ms at 100,000 x 1024 on two busy cores. A graph took 2.6 minutes to build at
 # 30,000 and saved 5 ms of 15. Up to here, which is every split of MUGE, answers stay exact.
@@ -77,7 +79,7 @@ class ZvecStore:
 
         Raises `SchemaMismatchError` naming each difference otherwise.
         """
-        check_name("collection", spec.name)
+        check_name(spec.name)
         for name in {DENSE, SPARSE} & set(spec.fields):
             raise StoreError(f"field {name!r} of {spec.name!r} is reserved: give it another name")
         if read_schema(self.root / spec.name) is None:
@@ -91,7 +93,7 @@ class ZvecStore:
 
     def describe(self, name: str) -> CollectionInfo | None:
         """Schema and size, or None if there is no such collection."""
-        check_name("collection", name)
+        check_name(name)
         spec = read_schema(self.root / name)
         if spec is None:
             return None
@@ -104,7 +106,7 @@ class ZvecStore:
 
     def drop(self, name: str) -> None:
         """Delete the collection with all its documents; nothing happens if it is not there."""
-        check_name("collection", name)
+        check_name(name)
         if read_schema(self.root / name) is None:
             return
         partitions = [self._shared(name, each) for each in self._partition_names(name)]
@@ -118,7 +120,7 @@ class ZvecStore:
         When it returns, what it counts as upserted survives a SIGKILL.
         """
         spec = self._spec(name)
-        check_name("partition", partition)
+        check_name(partition, "partition")
         if not self._path(name, partition).is_dir():
             make_partition(self.root, spec, partition)
         target = self._shared(name, partition)
@@ -129,8 +131,8 @@ class ZvecStore:
     ) -> dict[str, Document]:
         """Documents by id; ids that are not there are missing from the answer."""
         source = self._partition(name, partition)
-        found = source.fetch(ids, None, vectors=True) if ids else {}
-        return {each: found[each].document() for each in ids if each in found}
+        stored = source.fetch(ids, None, vectors=True) if ids else {}
+        return {each: stored[each].document() for each in ids if each in stored}
 
     def delete(self, name: str, ids: Sequence[str], partition: str = DEFAULT_PARTITION) -> None:
         """Remove documents by id; ids that are not there are no error."""
@@ -164,8 +166,8 @@ class ZvecStore:
         """
         answers: list[list[Hit]] = [[] for _ in queries]
         for numbers in alike(queries):
-            found = self._batch_alike(name, [queries[number] for number in numbers])
-            for number, hits in zip(numbers, found, strict=True):
+            hits_of_each_query = self._batch_alike(name, [queries[number] for number in numbers])
+            for number, hits in zip(numbers, hits_of_each_query, strict=True):
                 answers[number] = hits
         return answers
 
@@ -197,10 +199,7 @@ class ZvecStore:
         """
         spec = self._spec(name)
         check_field_name(group_by, spec)
-        if min(groups, per_group) < 1 or groups * per_group > MAX_TOPK:
-            raise QueryError(
-                f"{groups} groups of {per_group} hits: both at least 1, {MAX_TOPK} hits at most"
-            )
+        check_groups(groups, per_group)
         sides = check_query(replace(query, topk=1), spec)
         source = self._partition(name, query.partition)
 
@@ -210,12 +209,14 @@ class ZvecStore:
             return [(s, hit.fields.get(group_by)) for s, hit in zip(best, hits, strict=True)]
 
         with source.lock.reading():
-            found = best_groups(rank, source.count(), filter_of(query), group_by, groups, per_group)
+            chosen = best_groups(
+                rank, source.count(), filter_of(query), group_by, groups, per_group
+            )
             return [
                 HitGroup(
                     str(group.value), tuple(hits_of(source, group.documents, query.output_fields))
                 )
-                for group in found
+                for group in chosen
             ]
 
     def finish(self, name: str) -> None:
@@ -232,7 +233,7 @@ class ZvecStore:
         return self.root / name / partition
 
     def _spec(self, name: str) -> CollectionSpec:
-        check_name("collection", name)
+        check_name(name)
         spec = read_schema(self.root / name)
         if spec is None:
             there = ", ".join(self.collections()) or "none"
@@ -245,7 +246,7 @@ class ZvecStore:
 
     def _partition(self, name: str, partition: str) -> Partition:
         self._spec(name)
-        check_name("partition", partition)
+        check_name(partition, "partition")
         if not self._path(name, partition).is_dir():
             there = ", ".join(self._partition_names(name))
             raise StoreError(f"collection {name!r} has no partition {partition!r}; it has {there}")

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 import zvec
 
-from tasks.errors import StoreError
+from tasks.errors import StoreError, reason_of
 from tasks.records import CollectionSpec, Document, Reject, UpsertResult
 from tasks.store.checks import find_defect
-from tasks.store.zvec.partition import ZVEC_ERRORS, Partition, one_line
+from tasks.store.zvec.partition import ZVEC_ERRORS, Partition
 from tasks.store.zvec.schema import to_zvec
 
 BATCH_DOCUMENTS = 500
@@ -69,8 +69,8 @@ def write_batch(target: Partition, documents: list[zvec.Doc]) -> list[Reject]:
                 itertools.chain.from_iterable(write_batch(target, [each]) for each in documents)
             )
         if isinstance(error, RuntimeError | OSError):
-            raise StoreError(f"zvec cannot write to {target.path}: {one_line(error)}") from error
-        return [_reject(documents[0], one_line(error))]
+            raise StoreError(f"zvec cannot write to {target.path}: {reason_of(error)}") from error
+        return [_reject(documents[0], reason_of(error))]
     rejects = []
     for document, status in zip(documents, statuses, strict=True):
         if status.code() in (zvec.StatusCode.INVALID_ARGUMENT, zvec.StatusCode.NOT_SUPPORTED):

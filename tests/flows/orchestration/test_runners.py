@@ -28,7 +28,7 @@ def test_a_slow_shard_holds_nobody_up(context: Context) -> None:
 
     def work(_: Context, carried: str, number: int) -> int:
         if number == 0:  # ends only when all others have
-            for _ in range(SHARDS - 1):
+            for __ in range(SHARDS - 1):
                 assert others.acquire(timeout=60)
         else:
             others.release()

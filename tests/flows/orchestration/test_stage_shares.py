@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from flows.orchestration.artifacts import step_shares
 from tasks.index.times import StageTimes
 from tasks.work.progress import SILENT
-from tests.encode.model.models import make_model
 from tests.encode.stage.parts import encode, make_pictures, patient
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model"), "resnet-50").folder
-
-
-def test_steps_of_encoding_are_in_the_report(model: Path, tmp_path: Path) -> None:
+def test_steps_of_encoding_are_in_the_report(model: str, tmp_path: Path) -> None:
     times, pictures = StageTimes(SILENT), make_pictures(40)
     with times.stage("plan"):
         pass
     with times.stage("encode_images", 40) as made:
-        done = encode(tmp_path, model, pictures, patient(checkpoint=10.0))
+        done = encode(tmp_path, Path(model), pictures, patient(checkpoint=10.0))
         made(done.fresh)
     times.add_shares("encode_images", [done.seconds])
     stage = times.stages["encode_images"]

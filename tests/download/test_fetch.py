@@ -1,21 +1,30 @@
-"""Fetching a stranger's address: real HTTP servers on loopback that behave badly."""
+"""Fetching an address, a stranger's above all: real servers on loopback that behave badly."""
 
 from __future__ import annotations
 
+import gzip
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
-from deployments.studio import fetch
-from deployments.studio.fetch import FetchError, FetchLimits, fetch_picture, is_public
+from tasks.download import connection
+from tasks.download import fetch as fetching
+from tasks.download.connection import is_public
+from tasks.download.fetch import FetchLimits, fetch
+from tasks.errors import FetchError
 
 PICTURE = b"\x89PNG and so on"
-OPEN = FetchLimits(max_bytes=1000, seconds=1.0, private=True)
-CLOSED = FetchLimits(max_bytes=1000, seconds=1.0)
+OPEN = FetchLimits(max_bytes=1000, seconds=1.0, reach="private", pictures_only=True)
+CLOSED = FetchLimits(max_bytes=1000, seconds=1.0, pictures_only=True)
+OWN = FetchLimits(max_bytes=1000, seconds=1.0, reach="environment")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -25,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.asked.append(f"{self.headers['Host']}{self.path}")
-        getattr(self, "do_" + self.path.strip("/").partition("?")[0].replace("-", "_"))()
+        getattr(self, "do_" + urlsplit(self.path).path.strip("/").replace("-", "_"))()
 
     def send(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -36,6 +45,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_good(self) -> None:
         self.send(200, PICTURE, Content_Type="image/png")
+
+    def do_packed(self) -> None:
+        self.send(200, gzip.compress(PICTURE), Content_Type="image/png", Content_Encoding="gzip")
+
+    def do_login(self) -> None:
+        self.send(200, self.headers.get("Authorization", "").encode(), Content_Type="image/png")
 
     def do_page(self) -> None:
         self.send(200, b"<html>", Content_Type="text/html")
@@ -94,13 +109,13 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-Asked = list[str]
+Requests = list[str]
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[tuple[str, Asked]]:
+def site() -> Iterator[tuple[str, Requests]]:
     """The address of a server, and what it was asked."""
-    asked: Asked = []
+    asked: Requests = []
     handler = type("Recording", (Handler,), {"asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -111,8 +126,8 @@ def site() -> Iterator[tuple[str, Asked]]:
 
 
 @pytest.mark.parametrize("path", ["/good", "/there"])
-def test_a_picture(path: str, site: tuple[str, Asked]) -> None:
-    assert fetch_picture(site[0] + path, OPEN) == PICTURE
+def test_a_picture(path: str, site: tuple[str, Requests]) -> None:
+    assert fetch(site[0] + path, OPEN) == PICTURE
 
 
 BAD = {
@@ -129,10 +144,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("path", BAD)
-def test_bad_answers(path: str, site: tuple[str, Asked]) -> None:
+def test_bad_answers(path: str, site: tuple[str, Requests]) -> None:
     start = time.monotonic()
     with pytest.raises(FetchError, match=BAD[path]):
-        fetch_picture(site[0] + path, OPEN)
+        fetch(site[0] + path, OPEN)
     assert time.monotonic() - start < 3
 
 
@@ -174,7 +189,7 @@ SPELLINGS = [
 @pytest.mark.parametrize("url", SPELLINGS)
 def test_no_spelling_reaches_this_machine(url: str) -> None:
     with pytest.raises(FetchError, match=r"private network|cannot be found|not an http"):
-        fetch_picture(url, CLOSED)
+        fetch(url, CLOSED)
 
 
 @pytest.mark.parametrize(
@@ -197,53 +212,53 @@ def test_no_spelling_reaches_this_machine(url: str) -> None:
 )
 def test_addresses_of_another_kind(url: str) -> None:
     with pytest.raises(FetchError):
-        fetch_picture(url, CLOSED)
+        fetch(url, CLOSED)
 
 
 def as_if_public(
     monkeypatch: pytest.MonkeyPatch, site: str, resolve: Callable[[str, int], list[str]]
 ) -> None:
     """127.0.0.1 counts as an address of the internet, names mean what `resolve` says."""
-    real, port = fetch.is_public, int(site.rpartition(":")[2])
-    monkeypatch.setitem(fetch.PORTS, "http", port)
-    monkeypatch.setattr(fetch, "is_public", lambda ip: ip == "127.0.0.1" or real(ip))
-    monkeypatch.setattr(fetch, "resolve", resolve)
+    real, port = connection.is_public, int(site.rpartition(":")[2])
+    monkeypatch.setitem(fetching.PORTS, "http", port)
+    monkeypatch.setattr(connection, "is_public", lambda ip: ip == "127.0.0.1" or real(ip))
+    monkeypatch.setattr(connection, "resolve", resolve)
 
 
 def test_a_redirect_is_checked_again(
-    site: tuple[str, Asked], monkeypatch: pytest.MonkeyPatch
+    site: tuple[str, Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_if_public(monkeypatch, site[0], lambda host, _: [host])
     site[1].clear()
     with pytest.raises(FetchError, match="private network"):
-        fetch_picture(f"{site[0]}/elsewhere", CLOSED)
+        fetch(f"{site[0]}/elsewhere", CLOSED)
     assert len(site[1]) == 1
 
 
 def test_a_name_is_resolved_once_and_that_address_is_used(
-    site: tuple[str, Asked], monkeypatch: pytest.MonkeyPatch
+    site: tuple[str, Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    resolved: list[str] = []
 
     def changing(host: str, _: int) -> list[str]:
-        said.append(host)
-        return ["127.0.0.1"] if len(said) == 1 else ["127.0.0.2"]
+        resolved.append(host)
+        return ["127.0.0.1"] if len(resolved) == 1 else ["127.0.0.2"]
 
     as_if_public(monkeypatch, site[0], changing)
     port = site[0].rpartition(":")[2]
     site[1].clear()
-    assert fetch_picture(f"http://changing.test:{port}/good", CLOSED) == PICTURE
-    assert said == ["changing.test"]
+    assert fetch(f"http://changing.test:{port}/good", CLOSED) == PICTURE
+    assert resolved == ["changing.test"]
     assert site[1][0].startswith("changing.test")
 
 
 def test_one_private_address_among_public_ones_is_enough(
-    site: tuple[str, Asked], monkeypatch: pytest.MonkeyPatch
+    site: tuple[str, Requests], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_if_public(monkeypatch, site[0], lambda *_: ["127.0.0.1", "10.0.0.1"])
     site[1].clear()
     with pytest.raises(FetchError, match="private network"):
-        fetch_picture(f"http://both.test:{site[0].rpartition(':')[2]}/good", CLOSED)
+        fetch(f"http://both.test:{site[0].rpartition(':')[2]}/good", CLOSED)
     assert site[1] == []
 
 
@@ -251,4 +266,48 @@ def test_a_port_where_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(FetchError, match="cannot be reached"):
-        fetch_picture(f"http://127.0.0.1:{port}/", OPEN)
+        fetch(f"http://127.0.0.1:{port}/", OPEN)
+
+
+def test_only_the_operators_own_address_is_unpacked_and_logged_in_to(
+    site: tuple[str, Requests],
+) -> None:
+    assert fetch(f"{site[0]}/packed", OWN) == PICTURE
+    assert gzip.decompress(fetch(f"{site[0]}/packed", OPEN)) == PICTURE
+    assert fetch(f"{site[0]}/login".replace("//", "//me:word@"), OWN).startswith(b"Basic ")
+    with pytest.raises(FetchError, match="name or password"):
+        fetch(f"{site[0]}/login".replace("//", "//me:word@"), OPEN)
+
+
+def test_only_the_operators_own_address_goes_by_the_environments_proxy(
+    site: tuple[str, Requests], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", site[0])
+    assert fetch("http://elsewhere.invalid/good", OWN) == PICTURE
+    for limits in (OPEN, CLOSED):
+        with pytest.raises(FetchError, match="cannot be found"):
+            fetch("http://elsewhere.invalid/good", limits)
+
+
+def test_https_only_holds_for_the_first_address_too(site: tuple[str, Requests]) -> None:
+    site[1].clear()
+    with pytest.raises(FetchError, match="not https") as refused:
+        fetch(f"{site[0]}/good", replace(OWN, https_only=True))
+    assert refused.value.code == "refused"
+    assert site[1] == []
+
+
+@pytest.mark.parametrize(("redirects", "allowed"), [(0, False), (1, True)])
+def test_redirects_are_counted(redirects: int, allowed: bool, site: tuple[str, Requests]) -> None:
+    limits = replace(OPEN, redirects=redirects)
+    if allowed:
+        assert fetch(f"{site[0]}/there", limits) == PICTURE
+    else:
+        with pytest.raises(FetchError, match="too often"):
+            fetch(f"{site[0]}/there", limits)
+
+
+def test_nothing_is_loaded_before_something_is_fetched() -> None:
+    code = "import sys, tasks.download.fetch; print({'httpx', 'httpcore'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

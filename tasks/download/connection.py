@@ -1,0 +1,155 @@
+"""Connections to addresses that were checked, within a deadline.
+
+A host name is resolved once, every address of it is checked, and the connection is made to the very
+address that was checked: a name that changes between check and use gains nothing. Proxies of the
+environment are not used.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpcore
+import httpx
+
+from tasks.errors import FetchError
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
+
+
+class CheckedTransport(httpx.BaseTransport):
+    """How a client connects: to this machine and its networks only if `private`, and never beyond
+    the deadline (of `time.monotonic`, seconds)."""
+
+    def __init__(self, deadline: float, *, private: bool) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=ssl.create_default_context(),
+            network_backend=_CheckedBackend(deadline, private),
+            http2=False,
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, its body not read yet."""
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        answer = self._pool.handle_request(
+            httpcore.Request(
+                request.method, url, headers=request.headers.raw, extensions=request.extensions
+            )
+        )
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class _CheckedBackend(httpcore.NetworkBackend):
+    """Connects to checked addresses only, and never reads beyond the deadline."""
+
+    def __init__(self, deadline: float, private: bool) -> None:
+        self._deadline = deadline
+        self._private = private
+        self._real = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        addresses = resolve(host, port)
+        if not self._private and not all(is_public(address) for address in addresses):
+            raise FetchError(
+                "refused", "addresses of this machine or a private network are not fetched"
+            )
+        left = _left(self._deadline, timeout)
+        return _DeadlineStream(self._real.connect_tcp(addresses[0], port, left), self._deadline)
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    """A connection on which all operations together end at the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(self._deadline, timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(self._deadline, timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        left = _left(self._deadline, timeout)
+        secure = self._stream.start_tls(ssl_context, server_hostname, left)
+        return _DeadlineStream(secure, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """All addresses of a host name, at least one; `FetchError` if there is none."""
+    try:
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise FetchError("unreachable", "the address has a host that cannot be found") from None
+    return [str(entry[4][0]) for entry in entries]
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one that anybody on the internet can reach.
+
+    IPv4 addresses wrapped in IPv6 (mapped, 6to4, Teredo, NAT64) count as what they wrap.
+    """
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        wrapped = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+        if ip in _NAT64:
+            wrapped.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+        if any(inner is not None and not is_public(str(inner)) for inner in wrapped):
+            return False
+        if ip in _NAT64_LOCAL or ip.is_site_local:
+            return False
+        if ip.ipv4_mapped is not None:
+            return True
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+def _left(deadline: float, timeout: float | None) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left if timeout is None else min(left, timeout)
