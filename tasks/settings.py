@@ -248,7 +248,8 @@ class WebSettings(BaseSettings):
     token: SecretStr | None = Field(None, description="Whoever asks must give it. Default: none.")
     hosts: str = Field(
         "",
-        description="Names, by commas, that the page is asked by. Default: the names of loopback if it listens there, else any.",
+        description="Names, by commas, that the page is asked by. Default: those of loopback if it "
+        "listens there, else any.",
     )
     frames: str = Field("", description="Sites, by blanks, that may show the page in a frame.")
     proxies: str = Field("", description="Addresses of proxies whose X-Forwarded-For is believed.")
