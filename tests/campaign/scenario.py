@@ -79,6 +79,7 @@ class Scenario:
         self._known: dict[str, list[Wanted | None]] = {}
         self._live: dict[str, Wanted] | None = None
         self._runs = 0
+        self._aimed: Counter[str] = Counter()
 
     @property
     def settings(self) -> Settings:
@@ -172,11 +173,16 @@ class Scenario:
             self._say(known, f"{kind}: {ended.error}")
 
     def _kill(self) -> Kill:
+        """Aim at every stage once before any is aimed at again."""
         updating = self.strategy == "in-place" and self._live is not None
         missing = {"check"} if self.strategy == "in-place" else {"verify"}
         missing |= set() if updating else {"find_changes", "delete_removed"}
+        there = [stage for stage in STAGES if stage not in missing]
+        least = min(self._aimed[stage] for stage in there)
+        stage = self.chance.choice([stage for stage in there if self._aimed[stage] == least])
+        self._aimed[stage] += 1
         return Kill(
-            self.chance.choice([stage for stage in STAGES if stage not in missing]),
+            stage,
             self.chance.choice((1, 1, 1, 2, 3)),
             self.chance.choice((0.0, 0.0, 0.001, 0.005, 0.02)),
         )
