@@ -88,8 +88,8 @@ def main() -> None:
         make_pictures(data, given.pictures)
         home = place / ".muge"
         request = {
-            "flow": "reindex",
             "prefect": False,
+            "retries": True,
             "given": {
                 "dataset": f"folder:{data}",
                 "strategy": "blue-green",

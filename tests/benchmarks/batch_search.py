@@ -19,8 +19,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from tasks.store.open import close_shared_stores, shared_store
 
+from tasks.context import Context
 from tasks.encode.model.load import load_encoder
 from tasks.search.batches import BATCH, search_file
 from tasks.search.questions import Question
@@ -70,25 +70,25 @@ def measure(settings: Settings, place: Path, texts: list[str], documents: int) -
     """Print a row for each alpha."""
     lines = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
     (place / "queries.jsonl").write_text("\n".join(lines), "utf-8")
-    files = str(place / "queries.jsonl"), str(place / "hits.jsonl")
+    queries, hits = str(place / "queries.jsonl"), str(place / "hits.jsonl")
     for alpha in (1.0, settings.alpha, 0.0):
         asked = Question(alpha=alpha, topk=10)
-        searcher = open_searcher(settings, shared_store(settings.store_uri))
         best = [0.0, 0.0, 0.0]
-        for _ in range(ROUNDS):
-            rates = (
-                encoder_rate(settings, texts),
-                single_rate(searcher, texts, asked),
-                search_file(settings, *files, asked).per_second,
-            )
-            best = list(map(max, best, rates))
+        with Context() as context:
+            searcher = open_searcher(context, settings)
+            for _ in range(ROUNDS):
+                rates = (
+                    encoder_rate(settings, texts),
+                    single_rate(searcher, texts, asked),
+                    search_file(context, settings, queries, hits, asked).per_second,
+                )
+                best = list(map(max, best, rates))
         encoder, alone, batch = best
         print(
             f"{documents:9,} {alpha:6} {encoder:11,.0f} {alone:13,.0f} {batch:9,.0f} "
             f"{batch / encoder:15.2f}",
             flush=True,
         )
-        close_shared_stores()
 
 
 def main() -> None:

@@ -13,15 +13,15 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from tasks.store.open import close_shared_stores, shared_store
-
+from tasks.context import Context
 from tasks.encode.model.load import load_encoder
+from tasks.index.operation import index
+from tasks.index.runner import Threads
 from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings
 from tests.benchmarks.bm25_speed import make_texts
 from tests.benchmarks.encode_setup import machine
-from tests.search.library import build
 
 
 def milliseconds(
@@ -46,10 +46,10 @@ def main() -> None:
     parser.add_argument("--model", default="sample")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="muge-benchmark-") as home:
+    with tempfile.TemporaryDirectory(prefix="muge-benchmark-") as home, Context() as context:
         settings = load_settings(home=home, model=given.model, device=given.device)
-        build("sample:", settings)
-        searcher = open_searcher(settings, shared_store(settings.store_uri))
+        index("sample:", settings, Threads(context))
+        searcher = open_searcher(context, settings)
         encoder = load_encoder(given.model, given.device)
         ways: dict[str, Callable[[str], object]] = {
             "bare model": lambda text: encoder.encode_texts([text]),
@@ -58,7 +58,6 @@ def main() -> None:
         }
         milliseconds(ways, make_texts(20))
         took = milliseconds(ways, make_texts(given.searches))
-        close_shared_stores()
     print(machine())
     print(f"{'ms':18} {'median':>8} {'p95':>8} {'beyond the model':>17}")
     base = statistics.median(took["bare model"])

@@ -14,6 +14,7 @@ import itertools
 import json
 import tempfile
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import Any
 
 import torch
 
+from tasks.context import Context
+from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import read_entries, read_images
 from tasks.encode.model.chinese_clip.encoder import ChineseClipEncoder
@@ -31,12 +34,14 @@ from tasks.encode.model.contract import Encoder, Precision
 from tasks.encode.model.device import choose_device
 from tasks.encode.model.pixels import decode_picture
 from tasks.encode.model.precision import TYPES, choose_format
+from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.stages import encode_image_shard
 from tasks.encode.stage.workers import decoders_at_once, shards_at_once
 from tasks.index import stages as index_stages
 from tasks.index.run import IndexRun
 from tasks.records import ModelInfo, Shard
 from tasks.settings import Settings, load_settings
+from tasks.work.folder import Folder
 from tests.benchmarks.encode_setup import (
     LIMIT,
     Timing,
@@ -126,21 +131,44 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """A `PictureSource`: a shard's, for an encoder that has no name."""
+
+    dataset: str
+    folder: Folder
+    shard: Shard
+    model: Encoder
+
+    def entries(self) -> Sequence[CatalogEntry]:
+        """All of the shard."""
+        return list(read_entries(self.folder, self.shard))
+
+    def read(self, entries: Sequence[CatalogEntry]) -> Iterable[tuple[CatalogEntry, bytes]]:
+        """From the data set's files."""
+        return read_images(open_reader(self.dataset), entries)
+
+    def known(self) -> Mapping[str, KnownImage]:
+        """None are."""
+        return {}
+
+    def encoder(self) -> Encoder:
+        """The one given."""
+        return self.model
+
+    def advance(self, images: int) -> None:
+        """Nobody looks."""
+
+
 def stage(dataset: str, encoder: Encoder, settings: Settings) -> Timing:
     """From files to Parquet, as the flow runs it."""
     with tempfile.TemporaryDirectory(prefix="muge-benchmark-") as home:
         here = settings.model_copy(update={"home": home})
-        run = IndexRun(here, index_stages.plan(dataset, here), encoder.info)
+        run = IndexRun(here, index_stages.plan(Context(), dataset, here), encoder.info)
 
         def encode(shard: Shard) -> int:
-            return encode_image_shard(
-                run.folder,
-                shard,
-                lambda: list(read_entries(run.folder, shard)),
-                lambda entries: read_images(open_reader(dataset), entries),
-                run.image_stage,
-                lambda: encoder,
-            ).rows
+            pictures = Pictures(dataset, run.folder, shard, encoder)
+            return encode_image_shard(run.folder, shard, run.image_stage, pictures).rows
 
         at_once = shards_at_once(settings.workers, "cpu")
         with ThreadPoolExecutor(at_once) as pool:

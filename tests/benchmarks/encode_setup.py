@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tasks.context import Context
 from tasks.dataset.readers import open_reader
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.describe import describe_model
@@ -26,10 +27,10 @@ from tasks.encode.model.load import load_encoder
 from tasks.encode.model.pending import PendingVectors
 from tasks.encode.model.pixels import decode_image
 from tasks.encode.stage.clock import shares
-from tasks.encode.stage.stages import Encoded
-from tasks.encode.stage.workers import shards_at_once
+from tasks.encode.stage.plan import Encoded
 from tasks.index import stages as index_stages
 from tasks.index.run import IndexRun
+from tasks.index.runner import Threads
 from tasks.records import Uint8
 from tasks.settings import Settings, load_settings
 from tests.benchmarks.make_muge import write_muge
@@ -171,7 +172,7 @@ def planned(dataset: str, settings: Settings) -> Iterator[IndexRun]:
     with tempfile.TemporaryDirectory(prefix="muge-benchmark-") as home:
         here = settings.model_copy(update={"home": home})
         model = describe_model(here.model)
-        yield IndexRun(here, index_stages.plan(dataset, here), model)
+        yield IndexRun(here, index_stages.plan(Context(), dataset, here), model)
 
 
 def encode_stage(dataset: str, settings: Settings) -> tuple[Timing, dict[str, float]]:
@@ -179,8 +180,8 @@ def encode_stage(dataset: str, settings: Settings) -> tuple[Timing, dict[str, fl
     done: list[Encoded] = []
 
     def work() -> int:
-        with ThreadPoolExecutor(shards_at_once(settings.workers, settings.device)) as pool:
-            done.extend(pool.map(lambda s: index_stages.encode_images(run, s), run.plan.shards))
+        with Threads(Context()).encoding(settings) as encoders:
+            done.extend(encoders.over(index_stages.ENCODE_IMAGES, run, run.plan.shards))
         return sum(each.rows for each in done)
 
     with planned(dataset, settings) as run:

@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.encode.stage.plan import Encoded
-from tasks.records import Shard
+from tasks.encode.stage.plan import Encoded, ImageStage
+from tasks.encode.stage.stages import PictureSource, QuerySource
+from tasks.records import QueryPart, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, mark_complete
 from tasks.work.parquet import writing_parquet
@@ -65,22 +66,16 @@ def encode_nothing() -> None:
 
 
 def _empty_shard(
-    folder: Folder,
-    shard: Shard,
-    entries: Callable[[], Sequence[Any]],
-    read: Callable[[Sequence[Any]], Iterable[tuple[Any, bytes]]],
-    stage: Any,
-    *_: Any,
-    **__: Any,
+    folder: Folder, shard: Shard, stage: ImageStage, source: PictureSource, again: bool
 ) -> Encoded:
-    ids = (str(entry.image_id) for entry, _ in read(entries()))
-    return _write_empty(folder, f"{stage.images}/{shard.part}.parquet", ids)
+    ids = (str(entry.image_id) for entry, _ in source.read(source.entries()))
+    return _write_empty(folder, shard.file_in(stage.images), ids)
 
 
 def _empty_part(
-    folder: Folder, part: str, queries: Iterable[tuple[int, str]], texts: str, *_: Any, **__: Any
+    folder: Folder, part: QueryPart, texts: str, source: QuerySource, checkpoint: float
 ) -> Encoded:
-    return _write_empty(folder, f"{texts}/{part}.parquet", (str(i) for i, _ in queries))
+    return _write_empty(folder, part.file_in(texts), (str(i) for i, _ in source.queries()))
 
 
 def _write_empty(folder: Folder, output: str, keys: Iterable[str]) -> Encoded:
@@ -95,39 +90,39 @@ def _write_empty(folder: Folder, output: str, keys: Iterable[str]) -> Encoded:
     return Encoded(len(ids), 0, len(ids))
 
 
-def run_stages(folder: Path, dataset: str, shard_images: int, runner: str) -> dict[str, Any]:
+def run_stages(folder: Path, dataset: str, shard_images: int, where: str) -> dict[str, Any]:
     """Plan and run the encode stages twice in one flow; seconds, bytes and MiB."""
-    from flows.filling import encode
     from prefect import flow
     from prefect.task_runners import ThreadPoolTaskRunner
-    from prefect.utilities.annotations import quote
 
-    from flows.index_dataset import peak_rss_mb
-    from flows.orchestration.runners import StageTimes, run_once
-    from tasks import prefect_tasks
+    from flows.orchestration.runners import PrefectRunner
+    from tasks.context import Context
     from tasks.encode.model.describe import describe_model
-    from tasks.index.run import IndexRun
+    from tasks.index.operation import encode, plan
+    from tasks.index.report import peak_rss_mb
+    from tasks.index.times import StageTimes
     from tasks.settings import load_settings
+    from tasks.work.progress import SILENT
 
-    said: dict[str, Any] = {"runner": runner}
+    said: dict[str, Any] = {"runner": where}
 
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=64), persist_result=False)  # type: ignore[arg-type]
     def run() -> None:
         settings = load_settings(
-            work_dir=str(folder), shard_images=shard_images, workers=PLACES, runner=runner
+            work_dir=str(folder), shard_images=shard_images, workers=PLACES, runner=where
         )
+        model, runner = describe_model("sample"), PrefectRunner(Context())
         said["mb_start"] = peak_rss_mb()
         start = time.perf_counter()
-        plan = run_once(prefect_tasks.plan, dataset, quote(settings))
+        made = plan(dataset, settings, model, runner, StageTimes(SILENT))
         said["plan_seconds"] = time.perf_counter() - start
         said["mb_plan"] = peak_rss_mb()
-        said["shards"] = len(plan.shards)
-        made = IndexRun(settings, plan, describe_model("sample"))
+        said["shards"] = len(made.plan.shards)
         said["plan_json"] = len(made.folder.read_bytes("shards.json"))
         said["plan_sent"] = len(pickle.dumps(made))
         for name in ("fresh", "again"):
-            times = StageTimes()
-            encode(made, times)
+            times = StageTimes(SILENT)
+            encode(made, runner, times)
             said[name] = times.stages["encode_images"]["seconds"]
             said[f"mb_{name}"] = peak_rss_mb()
 
@@ -137,16 +132,17 @@ def run_stages(folder: Path, dataset: str, shard_images: int, runner: str) -> di
 
 def run_sample(folder: Path, workers: int) -> dict[str, Any]:
     """Encode the sample's pictures twice, the second time with warm workers; 0: in threads."""
-    from flows.orchestration.places import encoding_place
     from prefect import flow
     from prefect.task_runners import ThreadPoolTaskRunner
-    from prefect.utilities.annotations import quote
 
-    from flows.orchestration.runners import run_once, run_over
-    from tasks import prefect_tasks
+    from flows.orchestration.runners import PrefectRunner
+    from tasks.context import Context
     from tasks.encode.model.describe import describe_model
-    from tasks.index.run import IndexRun
+    from tasks.index.operation import plan
+    from tasks.index.stages import ENCODE_IMAGES
+    from tasks.index.times import StageTimes
     from tasks.settings import load_settings
+    from tasks.work.progress import SILENT
 
     said: dict[str, Any] = {"workers": workers}
 
@@ -154,14 +150,14 @@ def run_sample(folder: Path, workers: int) -> dict[str, Any]:
     def run() -> None:
         options: dict[str, Any] = {"shard_images": 100, "runner": "ray" if workers else "threads"}
         settings = load_settings(work_dir=str(folder / "cold"), **options)
-        with encoding_place(settings) as place:
+        model, runner = describe_model("sample"), PrefectRunner(Context())
+        with runner.encoding(settings) as encoders:
             for name in ("cold", "warm"):
                 settings = load_settings(work_dir=str(folder / name), **options)
-                plan = run_once(prefect_tasks.plan, "sample:", quote(settings))
-                made, shards = IndexRun(settings, plan, describe_model("sample")), plan.shards
+                made = plan("sample:", settings, model, runner, StageTimes(SILENT))
                 start = time.perf_counter()
-                run_over(prefect_tasks.encode_images, made, shards, place, "encode_images")
-                said[name] = plan.counts.images / (time.perf_counter() - start)
+                encoders.over(ENCODE_IMAGES, made, made.plan.shards)
+                said[name] = made.plan.counts.images / (time.perf_counter() - start)
 
     run()
     return said

@@ -2,7 +2,7 @@
 
 python -m tests.benchmarks.resume_overhead --model sample
 
-The stages of an index run, one shard after another, with the time inside those parts summed up.
+An index run, a shard at a time, with the time inside those parts summed up, in every thread.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import argparse
 import pkgutil
 import platform
 import tempfile
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tasks.store.open import close_shared_stores
-
+from tasks.context import Context
+from tasks.index.operation import index
+from tasks.index.runner import Threads
 from tasks.settings import load_settings
-from tasks.work.folder import Folder
 from tasks.work.lock import run_lock
-from tests.search.library import build
 
 PARTS = {
     "checksums and markers": (
@@ -34,16 +34,22 @@ PARTS = {
         "tasks.sparse.stages.completed",
         "tasks.dataset.shards.mark_complete",
         "tasks.index.stages.completed",
+        "tasks.index.done.completed",
+        "tasks.index.upserting.completed",
     ),
     "ledgers": (
-        "tasks.index.stages.write_ledger",
-        "tasks.index.stages.ledger_of",
-        "tasks.index.stages.read_ledger",
-        "tasks.index.stages.document_digests",
+        "tasks.index.upserting.write_ledger",
+        "tasks.index.upserting.ledger_of",
+        "tasks.index.upserting.read_ledger",
+        "tasks.index.upserting.document_digests",
+        "tasks.index.done.ledger_of",
         "tasks.index.verification.read_ledger",
     ),
     "pieces": ("tasks.encode.stage.pieces.Pieces.write", "tasks.encode.stage.pieces.Pieces.remove"),
 }
+
+
+ADDING = threading.Lock()
 
 
 def timed(spent: dict[str, float], part: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,9 +60,24 @@ def timed(spent: dict[str, float], part: str, function: Callable[..., Any]) -> C
         try:
             return function(*arguments, **named)
         finally:
-            spent[part] += time.perf_counter() - start
+            took = time.perf_counter() - start
+            with ADDING:
+                spent[part] += took
 
     return call
+
+
+def timed_lock(spent: dict[str, float]) -> Callable[..., AbstractContextManager[None]]:
+    """The lock of a run, with the seconds of getting it added."""
+
+    @contextmanager
+    def lock(*arguments: Any) -> Iterator[None]:
+        start = time.perf_counter()
+        with run_lock(*arguments):
+            spent["lock"] += time.perf_counter() - start
+            yield
+
+    return lock
 
 
 def main() -> None:
@@ -71,14 +92,13 @@ def main() -> None:
             for name in names:
                 watched = timed(spent, part, pkgutil.resolve_name(name))
                 patches.enter_context(mock.patch(name, watched))
-        settings = load_settings(home=str(Path(folder) / "home"), model=given.model)
+        patches.enter_context(mock.patch("tasks.index.operation.run_lock", timed_lock(spent)))
+        context = patches.enter_context(Context())
+        settings = load_settings(home=str(Path(folder) / "home"), model=given.model, workers=1)
         start = time.perf_counter()
-        with run_lock(Folder(settings.work_url), "a benchmark"):
-            spent["lock"] += time.perf_counter() - start
-            _, record = build(given.dataset, settings)
+        report = index(given.dataset, settings, Threads(context))
         total = time.perf_counter() - start
-        close_shared_stores()
-    print(f"{platform.node()}: {record.counts['documents']} documents in {total:.1f} s")
+    print(f"{platform.node()}: {report.documents} documents in {total:.1f} s")
     for part, seconds in spent.items():
         print(f"  {part:<22} {seconds:6.3f} s  {100 * seconds / total:5.2f} %")
     print(f"  {'all':<22} {sum(spent.values()):6.3f} s  {100 * sum(spent.values()) / total:5.2f} %")

@@ -17,14 +17,18 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from tasks.store.open import close_shared_stores, shared_store
 
+from tasks.context import Context
+from tasks.encode.model.describe import describe_model
 from tasks.index.documents import collection_spec, read_documents
+from tasks.index.operation import index
 from tasks.index.run import IndexRun
+from tasks.index.runner import Threads
+from tasks.index.stages import plan
 from tasks.records import Document, Float32
 from tasks.settings import Settings
-from tasks.work.collections import save_record
-from tests.deployments.collection import index_dataset, settings_in
+from tasks.work.collections import require_record, save_record
+from tests.deployments.collection import settings_in
 from tests.deployments.conftest import server_process
 
 WORDS = ("熊猫", "下雨天打的伞", "红色的赛车", "生日蛋糕", "海上的帆船", "开心", "一杯咖啡", "猫")
@@ -49,16 +53,17 @@ class Load:
 def collection(place: Path, documents: int) -> Settings:
     """The sample in a collection, with slightly moved copies of it up to `documents`."""
     settings = settings_in(place)
-    run, record = index_dataset("sample:", settings)
-    if documents <= record.counts["documents"]:
-        return settings
+    with Context() as context:
+        if documents <= index("sample:", settings, Threads(context)).documents:
+            return settings
+        run = IndexRun(settings, plan(context, "sample:", settings), describe_model(settings.model))
+        record = require_record(run.work, settings.store_uri, settings.collection)
+        store = context.store(settings.store_uri)
+        store.create(collection_spec("large", record.model.dimension))
+        store.upsert("large", moved_copies(run, documents))
+        store.finish("large")
     large = replace(record, collection="large", incarnation="", counts={"documents": documents})
-    store = shared_store(settings.store_uri)
-    store.create(collection_spec("large", record.model.dimension))
-    store.upsert("large", moved_copies(run, documents))
-    store.finish("large")
     save_record(run.work, large)
-    close_shared_stores()
     return settings.model_copy(update={"collection": "large"})
 
 

@@ -25,8 +25,9 @@ STEPS = 4
 
 
 def campaign(runs: int, seed: int, place: Path, server: str | None) -> Tally:
-    """Play scenarios until `runs` runs were disturbed: every third on the DashVector server, and
-    some of the others as flow runs on the Prefect server at `server`, if there is one."""
+    """Play scenarios until `runs` runs were disturbed, every third scenario on the DashVector
+    server; of the runs, one of `FLOW_EVERY` is a flow run on the Prefect server at `server`, if
+    there is one."""
     tally = Tally()
     model = str(make_model(place / "model", "resnet-50").folder)
     environment = {"PREFECT_LOGGING_LEVEL": "CRITICAL"}
@@ -37,7 +38,7 @@ def campaign(runs: int, seed: int, place: Path, server: str | None) -> Tally:
             here = place / f"scenario-{seed}"
             here.mkdir()
             with DashVectorServer() if seed % 3 == 2 else nullcontext() as dashvector:
-                prefect = server is not None and dashvector is None and seed % 7 == 6
+                prefect = server is not None
                 Scenario(seed, here, model, zygote, tally, dashvector, disk, prefect).play(STEPS)
             shutil.rmtree(here)
             for left in disk.iterdir() if disk is not None else ():
@@ -62,6 +63,7 @@ def main() -> int:
         tally = campaign(given.runs, given.seed, Path(folder), server)
     print(f"{platform.node()}, {time.monotonic() - start:.0f} s")
     print(f"{tally.runs} runs, {tally.disturbed} of them disturbed")
+    print(f"{tally.flows} runs as flows under Prefect, {tally.disturbed_flows} of them disturbed")
     print("disturbances:", ", ".join(f"{n} {kind}" for kind, n in tally.disturbances.items()))
     print("killed in:")
     for stage in ("start", *STAGES):

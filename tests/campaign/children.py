@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import traceback
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,9 @@ STAGES = (
 )
 """The last is all that comes after the checks: the record, the alias, the report."""
 
+RETRY_SECONDS = (0.01, 0.05)
+"""Pauses before a stage that may pass is tried again, in threads and as tasks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kill:
@@ -48,7 +50,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: `killed_in` is the stage it was in, `report` what the flow returned, `error`
+    """How a run ended: `killed_in` is the stage it was in, `report` what the run returned, `error`
     the error's class and message."""
 
     killed_in: str | None
@@ -79,7 +81,8 @@ class Zygote:
         self._said().close()
 
     def run(self, request: dict[str, Any], result: Path, kill: Kill | None = None) -> Ended:
-        """Run a flow to its end, or until it is killed."""
+        """Reindex to the end, or until it is killed: with `prefect` in the request as a flow run,
+        else the plain operation; with `retries` stages that may pass are tried again."""
         assert self._process.stdin is not None
         result.unlink(missing_ok=True)
         self._process.stdin.write(json.dumps({**request, "result": str(result)}) + "\n")
@@ -178,87 +181,68 @@ def _run(request: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def without_prefect() -> None:
-    """Let the flows call the functions behind their tasks, with threads of our own.
-
-    What is tested is what happens to files and documents, for which Prefect is a caller like any
-    other, only a hundred times slower.
-    """
-    from prefect.utilities.annotations import quote
-
-    from flows import index_dataset, reindex_dataset
-    from tasks import prefect_tasks
-    from tasks.index import operation as filling
-    from tasks.index import stages as index_stages
-
-    os.environ.pop("PREFECT_API_URL", None)  # aliases of the service lie in the work folder
-
-    def plain(value: Any) -> Any:
-        return value.unquote() if isinstance(value, quote) else value
-
-    def once(task: Any, *arguments: Any) -> Any:
-        return task.fn(*map(plain, arguments))
-
-    def over(task: Any, carried: Any, items: Any, place: Any, stage: str, done: Any) -> list[Any]:
-        def one(item: Any) -> Any:
-            result = done(carried, item)
-            return task.fn(carried, item) if result is None else result
-
-        with ThreadPoolExecutor(2) as pool:
-            return list(pool.map(one, items))
-
-    prefect_tasks.upsert.fn = index_stages.upsert  # without the quota that a server keeps
-    for module in (filling, index_dataset, reindex_dataset):
-        for name, replaced in (("run_once", once), ("run_over", over)):
-            if hasattr(module, name):
-                setattr(module, name, replaced)
-        if hasattr(module, "create_markdown_artifact"):
-            setattr(module, "create_markdown_artifact", lambda *_, **__: None)  # noqa: B010
-
-
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     from contextlib import nullcontext
     from dataclasses import asdict
 
-    from tasks.store.open import _shared, close_shared_stores
-
-    from flows.index_dataset import index_dataset
-    from flows.reindex_dataset import reindex_dataset
     from tasks.errors import MugeError
-    from tasks.work import progress
     from tests.servers.loopback import loopback_allowed
 
     os.environ.update(request.get("environment", {}))
-    flows: dict[str, Any] = {"index": index_dataset, "reindex": reindex_dataset}
-    flow = flows[request["flow"]]
-    if not request["prefect"]:
-        without_prefect()
-        flow = flow.fn
+    run = _as_flow if request["prefect"] else _plainly
+    pauses = RETRY_SECONDS if request["retries"] else ()
     remote = request["given"]["store"] == "dashvector:"
-    progress.watch(_Signs())
+    if remote:
+        _hurry_store()
     with loopback_allowed() if remote else nullcontext():
-        if remote:
-            _shared["dashvector:"] = _quick_store()
         try:
-            return {"report": asdict(flow(**request["given"]))}
+            return {"report": asdict(run(request["given"], pauses))}
         except MugeError as error:
             return {"error": [type(error).__name__, str(error)]}
-        finally:
-            close_shared_stores()
 
 
-def _quick_store() -> Any:
-    """The product's store with waits that suit a test."""
+def _plainly(given: dict[str, Any], pauses: tuple[float, ...]) -> Any:
+    """A reindex by the operation itself, its stages in threads."""
+    from tasks.context import Context
+    from tasks.index.runner import Threads
+    from tasks.reindex.operation import reindex
+    from tasks.settings import ReindexChoices, load_settings
+
+    options = {name: value for name, value in given.items() if name not in ("dataset", "strategy")}
+    choices = ReindexChoices(strategy=given["strategy"])
+    with Context(progress=_Signs()) as context:
+        runner = Threads(context, pauses)
+        return reindex(given["dataset"], load_settings(**options), runner, choices)
+
+
+def _as_flow(given: dict[str, Any], pauses: tuple[float, ...]) -> Any:
+    """A reindex as a flow run on the Prefect server, its stages as tasks."""
+    from flows.orchestration.context import showing
+    from flows.reindex_dataset import reindex_dataset
+    from tasks.prefect_tasks import TASKS
+
+    for task in TASKS.values():
+        task.retries, task.retry_delay_seconds = len(pauses), list(pauses)
+    with showing(_Signs()):
+        return reindex_dataset(**given)
+
+
+def _hurry_store() -> None:
+    """Let `dashvector:` open the product's store with waits that suit a test."""
     from dataclasses import replace
 
-    from pydantic import SecretStr
-
+    from tasks.settings import DashVectorSettings
     from tasks.store.dashvector.store import DashVectorStore
+    from tasks.store.stores import STORES, StoreAccess
     from tests.servers.fixtures import QUICK
 
-    options = replace(QUICK, batch_documents=8)
-    key, endpoint = os.environ["DASHVECTOR_API_KEY"], os.environ["DASHVECTOR_ENDPOINT"]
-    return DashVectorStore(SecretStr(key), SecretStr(endpoint), options)
+    class QuickStore(DashVectorStore):
+        @classmethod
+        def open(cls, place: str, access: StoreAccess) -> DashVectorStore:
+            options = replace(QUICK, batch_documents=8, slot=access.write_slot)
+            return cls.from_settings(DashVectorSettings(), options)
+
+    STORES["dashvector"] = replace(STORES["dashvector"], opens=QuickStore)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from tasks.store.open import open_store
 
+from tasks.context import Context
 from tasks.records import Document
 from tasks.reindex.rejected import rejects_of
 from tasks.settings import Settings, load_settings
 from tasks.sparse.bm25 import load_bm25
 from tasks.store.contract import VectorStore
-from tasks.work.aliases import following, live_alias
+from tasks.store.stores import open_store
+from tasks.work.aliases import Aliases
 from tasks.work.collections import find_record
 from tasks.work.folder import Folder
 from tests.campaign.children import STAGES, Ended, Kill, Zygote
@@ -31,16 +32,20 @@ from tests.servers.fixtures import store_on
 
 EXPECTED = {"WorkFolderError", "StoreError", "VerificationError", "SwitchRefusedError"}
 """What a disturbed run may end with: a full disk, a store that refuses; anything else is a bug."""
+FLOW_EVERY = 3
 SHARDS, PICTURES = (6, 9, 14), ("jpeg", "none")
 FORMS = ("image", "image", "image", "pair")
 
 
 @dataclass
 class Tally:
-    """What a campaign did."""
+    """What a campaign did; `flows` of the runs were flow runs under Prefect, and `disturbed_flows`
+    of those were disturbed."""
 
     runs: int = 0
     disturbed: int = 0
+    flows: int = 0
+    disturbed_flows: int = 0
     kills: Counter[str] = field(default_factory=Counter)
     disturbances: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
@@ -49,8 +54,12 @@ class Tally:
 
 @dataclass
 class Scenario:
-    """A seeded sequence of changes and runs on one store; `disk` is a small file system to fill,
-    with `prefect` every run is a flow run on a server, else the flow's own function."""
+    """A seeded sequence of changes and runs on one store; `disk` is a small file system to fill.
+
+    With `prefect` one run of `FLOW_EVERY` is a flow run on a server: whatever one leaves behind,
+    the other kind goes on with. The rest are the operation itself in threads. Every second run is
+    without retries.
+    """
 
     seed: int
     place: Path
@@ -68,6 +77,8 @@ class Scenario:
         self.strategy = self.chance.choice(("in-place", "blue-green"))
         self._known: dict[str, list[Wanted | None]] = {}
         self._live: dict[str, Wanted] | None = None
+        self._runs = 0
+        self._aimed: Counter[str] = Counter()
 
     @property
     def settings(self) -> Settings:
@@ -83,6 +94,15 @@ class Scenario:
             thumbnail_pixels=32,
             **self.options,
         )
+
+    @property
+    def _aliases(self) -> Aliases:
+        return Context().aliases(self.settings)
+
+    @property
+    def _meant(self) -> Settings:
+        """The settings with the collection that searches use now."""
+        return self.settings.model_copy(update={"collection": self._aliases.meant()})
 
     def play(self, steps: int) -> None:
         """Grow a world, index it, change it `steps` times; every step is disturbed."""
@@ -132,6 +152,7 @@ class Scenario:
         kind = self.chance.choice(kinds)
         self.tally.disturbances[kind] += 1
         self.tally.disturbed += 1
+        flows = self.tally.flows
         if kind == "kill":
             ended = self._run(self._kill())
             if ended.killed_in is not None:
@@ -144,17 +165,23 @@ class Scenario:
             draw_faults(self.chance, self.chance.randrange(10**6), self.server)
             ended = self._run(self._kill() if self.chance.random() < 0.3 else None)
             self.server.faults.draw(0, {})
+        self.tally.disturbed_flows += self.tally.flows - flows
         if ended.error is not None:
             known = ended.error[0] in EXPECTED
             self.tally.errors[ended.error[0] if known else f"{ended.error}"] += 1
             self._say(known, f"{kind}: {ended.error}")
 
     def _kill(self) -> Kill:
+        """Aim at every stage once before any is aimed at again."""
         updating = self.strategy == "in-place" and self._live is not None
         missing = {"check"} if self.strategy == "in-place" else {"verify"}
         missing |= set() if updating else {"find_changes", "delete_removed"}
+        there = [stage for stage in STAGES if stage not in missing]
+        least = min(self._aimed[stage] for stage in there)
+        stage = self.chance.choice([stage for stage in there if self._aimed[stage] == least])
+        self._aimed[stage] += 1
         return Kill(
-            self.chance.choice([stage for stage in STAGES if stage not in missing]),
+            stage,
             self.chance.choice((1, 1, 1, 2, 3)),
             self.chance.choice((0.0, 0.0, 0.001, 0.005, 0.02)),
         )
@@ -179,10 +206,22 @@ class Scenario:
         if self.server is not None:
             environment["DASHVECTOR_API_KEY"] = self.server.api_key
             environment["DASHVECTOR_ENDPOINT"] = self.server.endpoint
-        request: dict[str, Any] = {"flow": "reindex", "prefect": self.prefect}
-        request |= {"given": given, "environment": environment}
+        self._runs += 1
+        flow = self._runs % FLOW_EVERY == 0 and self._may_be_flows()
+        request = {
+            "prefect": flow,
+            "retries": bool(self._runs % 2),
+            "given": given,
+            "environment": environment,
+        }
         self.tally.runs += 1
+        self.tally.flows += flow
         return self.zygote.run(request, self.place / "result.json", kill)
+
+    def _may_be_flows(self) -> bool:
+        """Not with an alias of the service: a flow keeps it on its server, where runs without one
+        do not look."""
+        return self.prefect and (self.server is None or self.strategy == "in-place")
 
     @contextlib.contextmanager
     def _full_disk(self) -> Iterator[None]:
@@ -232,7 +271,7 @@ class Scenario:
         """
         if self._live is None:
             return
-        settings = following(self.settings)
+        settings = self._meant
         record = find_record(Folder(settings.work_url), settings.store_uri, settings.collection)
         self._say(record is not None and record.status == "ready", "the live record is not ready")
         if record is None:
@@ -255,7 +294,7 @@ class Scenario:
 
     def _check_all(self, wanted: dict[str, Wanted]) -> None:
         """After a run in peace: nothing lost, nothing doubled, nothing stale, rejects exact."""
-        settings = following(self.settings)
+        settings = self._meant
         work = Folder(settings.work_url)
         record = find_record(work, settings.store_uri, settings.collection)
         if record is None or record.status != "ready" or record.updates:
@@ -265,7 +304,7 @@ class Scenario:
         self._say(
             held.keys() == wanted.keys(), f"ids differ: {sorted(held.keys() ^ wanted.keys())[:5]}"
         )
-        bm25 = load_bm25(work.sub(record.run), record.stages["bm25"])
+        bm25 = load_bm25(work.sub(record.run), record.stages.bm25)
         self._say(bm25.hash == record.bm25, "other BM25 statistics than the record's")
         for key, document in held.items():
             if key not in wanted:
@@ -280,9 +319,9 @@ class Scenario:
         self._say(rejects == self.world.rejects(), f"rejects {rejects}")
         left = [*Path(work.path("")).rglob("*.partial"), *Path(work.path("")).rglob("*.pieces")]
         self._say(not left, f"left over: {left[:3]}")
-        self._say(_unique(work.sub(record.run), record.stages["images"]), "an image twice")
+        self._say(_unique(work.sub(record.run), record.stages.images), "an image twice")
         if self.strategy == "blue-green":
-            alias = live_alias(self.settings)
+            alias = self._aliases.live()
             with self._store() as store:
                 there = set(store.collections())
             names = {alias.live, alias.previous} if alias else set()
