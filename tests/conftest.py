@@ -9,8 +9,17 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tasks.context import Context
+
 settings.register_profile("untimed", deadline=None)  # speed belongs in benchmarks
 settings.load_profile("untimed")
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    """What the stages of a test share, closed at its end."""
+    with Context() as made:
+        yield made
 
 
 @pytest.fixture
