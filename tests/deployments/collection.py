@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tasks.context import Context
-from tasks.index.report import IndexReport
+from tasks.index.run import IndexRun
 from tasks.settings import Settings, load_settings
 from tasks.work.collections import CollectionRecord
-from tests.search.library import build
+from tests.search.library import build, run_of
 
 NAMED = ("熊猫", "雨伞", "生日蛋糕", "猫", "狗", "长颈鹿", "消防车", "帆船", "火车", "香蕉")
 EVERY = 25
@@ -50,7 +50,8 @@ def index_folder(pictures: Path, settings: Settings, *, anew: bool = False) -> C
 
 def index_dataset(
     dataset: str, settings: Settings, *, anew: bool = False
-) -> tuple[IndexReport, CollectionRecord]:
+) -> tuple[IndexRun, CollectionRecord]:
     """Index a data set, and let go of the store."""
     with Context() as context:
-        return build(context, dataset, settings, anew)
+        _, record = build(context, dataset, settings, anew)
+        return run_of(context, dataset, settings), record

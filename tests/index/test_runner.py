@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -42,7 +42,7 @@ def test_a_slow_part_holds_nobody_up(context: Context) -> None:
     def work(_: Context, carried: str, number: int) -> int:
         assert carried == "carried"
         if number == 0:  # ends only when all others have
-            for _ in range(PARTS - 1):
+            for _other in range(PARTS - 1):
                 assert others.acquire(timeout=60)
         else:
             others.release()
@@ -131,10 +131,13 @@ def test_parts_that_are_over_are_told_of() -> None:
         told.append((over, result))
 
     with ThreadPoolExecutor(1) as threads:
-        send = partial(threads.submit, work)
         with pytest.raises(OSError, match="lost"):
-            run_parts(range(6), results.get, send, 1, settled)
+            run_parts(range(6), results.get, partial(_submit, threads, work), 1, settled)
     assert told == [(4, "made 3"), (5, None), (6, "made 5")]
+
+
+def _submit(threads: ThreadPoolExecutor, work: Callable[[int], str], number: int) -> Future[str]:
+    return threads.submit(work, number)
 
 
 def failing(tried: Counter[int], error: Exception, times: int) -> Callable[[int], int]:
