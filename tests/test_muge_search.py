@@ -297,7 +297,7 @@ def test_arguments_win_over_settings_and_settings_over_the_environment(
     with muge_search.open_collection() as collection:
         assert collection.name == "environment"
         assert not collection.search("夏天", alpha=0).hits[0].fields["picture"]
-    changed = muge_search.reindex(dataset, model=str(model), collection="given", store=store)
+    changed = muge_search.reindex(dataset, settings=settings, collection="given", store=store)
     assert changed.name == "given"
     assert load_settings().collection == "environment"
 

@@ -130,9 +130,8 @@ def test_parts_that_are_over_are_told_of() -> None:
     def settled(over: int, result: object) -> None:
         told.append((over, result))
 
-    with ThreadPoolExecutor(1) as threads:
-        with pytest.raises(OSError, match="lost"):
-            run_parts(range(6), results.get, partial(_submit, threads, work), 1, settled)
+    with ThreadPoolExecutor(1) as threads, pytest.raises(OSError, match="lost"):
+        run_parts(range(6), results.get, partial(_submit, threads, work), 1, settled)
     assert told == [(4, "made 3"), (5, None), (6, "made 5")]
 
 
