@@ -15,6 +15,15 @@ settings.register_profile("untimed", deadline=None)  # speed belongs in benchmar
 settings.load_profile("untimed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let threads draw from `random` while a strategy draws: Hypothesis takes their numbers for the
+    strategy's own, and a test would fail for what a server or client in the background does."""
+    config.addinivalue_line(
+        "filterwarnings",
+        "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning",
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file share a worker, and so do all that share a Prefect server."""
     for item in items:

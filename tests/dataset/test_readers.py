@@ -14,6 +14,7 @@ from tasks.dataset.reader import DatasetName
 from tasks.dataset.readers import READERS, ReaderKind, dataset_forms, open_reader, parse_name
 from tasks.dataset.shards import read_images, read_queries
 from tasks.errors import DatasetError
+from tasks.records import QueryPart
 from tasks.work.folder import Folder
 from tests.dataset.rows import entries_of, plan_of
 from tests.toys import ToyReader, toy_picture
@@ -40,7 +41,7 @@ def test_a_reader_from_outside_is_read_and_cut_into_shards(tmp_path: Path) -> No
     assert [(entry.image_id, data) for entry, data in found.items()] == [
         (number, toy_picture(number)) for number in range(10)
     ]
-    assert list(read_queries(work.sub(plan.folder), 0))[3] == (3, "红色 3")
+    assert list(read_queries(work.sub(plan.folder), QueryPart(0)))[3] == (3, "红色 3")
 
 
 @pytest.mark.usefixtures("toy")

@@ -13,7 +13,7 @@ import pytest
 from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import plan_shards, read_images, read_queries, read_shards
 from tasks.errors import DatasetError, WorkFolderError
-from tasks.records import Row
+from tasks.records import QueryPart, Row
 from tasks.work.folder import Folder
 from tasks.work.markers import mark_complete
 from tasks.work.rejects import read_rejects
@@ -55,7 +55,7 @@ def test_a_plan_says_what_is_there(dataset: str, work: Folder) -> None:
     folder = work.sub(plan.folder)
     assert read_shards(folder) == plan.shards
     assert [entry.image_id for entry in entries_of(plan, work)] == list(range(10))
-    assert list(read_queries(folder, 0)) == [(n, f"商品 {n}") for n in range(20)]
+    assert list(read_queries(folder, QueryPart(0))) == [(n, f"商品 {n}") for n in range(20)]
     assert [reject.code for reject in read_rejects(folder)] == ["bad_id"]
 
 
@@ -181,7 +181,7 @@ def test_many_queries_are_cut_into_parts(work: Folder, monkeypatch: pytest.Monke
     reader = RowsReader([row(n, 1, b"1", 9 - n, str(n)) for n in range(8)])
     plan = plan_shards("rows", reader, work, 10, LIMIT)
     assert plan.query_parts == 3
-    parts = [list(read_queries(work.sub(plan.folder), part)) for part in range(3)]
+    parts = [list(read_queries(work.sub(plan.folder), QueryPart(part))) for part in range(3)]
     assert [len(part) for part in parts] == [3, 3, 2]
     assert [query_id for part in parts for query_id, _ in part] == [9 - n for n in range(8)]
 

@@ -1,4 +1,4 @@
-"""A small collection of the sample's pictures, indexed by the stages without Prefect."""
+"""A small collection of the sample's pictures, indexed without Prefect."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from tasks.store.open import close_shared_stores
 
+from tasks.context import Context
 from tasks.index.run import IndexRun
 from tasks.settings import Settings, load_settings
 from tasks.work.collections import CollectionRecord
-from tests.search.library import build
+from tests.search.library import build, run_of
 
 NAMED = ("熊猫", "雨伞", "生日蛋糕", "猫", "狗", "长颈鹿", "消防车", "帆船", "火车", "香蕉")
 EVERY = 25
@@ -51,7 +51,7 @@ def index_folder(pictures: Path, settings: Settings, *, anew: bool = False) -> C
 def index_dataset(
     dataset: str, settings: Settings, *, anew: bool = False
 ) -> tuple[IndexRun, CollectionRecord]:
-    """Index a data set as the flow does, stage by stage, and let go of the store."""
-    run, record = build(dataset, settings, anew)
-    close_shared_stores()
-    return run, record
+    """Index a data set, and let go of the store."""
+    with Context() as context:
+        _, record = build(context, dataset, settings, anew)
+        return run_of(context, dataset, settings), record

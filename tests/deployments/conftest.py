@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 
 from deployments.studio.app import make_app
+from tasks.context import Context
 from tasks.settings import load_web_settings
 from tests.deployments.collection import index_folder, sample_pictures, settings_in
 from tests.deployments.machines import Machine
@@ -95,7 +96,8 @@ def serve_here(place: Path) -> Iterator[Serve]:
 @contextmanager
 def server_thread(home: Path, **options: Any) -> Iterator[str]:
     web = load_web_settings(port=0, **{"rate": 100_000, **options})
-    config = uvicorn.Config(make_app(settings_in(home), web), port=0, log_level="critical")
+    application = make_app(Context(), settings_in(home), web)
+    config = uvicorn.Config(application, port=0, log_level="critical")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

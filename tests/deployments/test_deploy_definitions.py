@@ -12,9 +12,10 @@ from prefect.utilities.callables import parameter_schema
 
 from deployments.production.definitions import Definitions, absolute, read_definitions
 from flows.orchestration.states import WITH_REJECTS
-from tasks import prefect_tasks
 from tasks.errors import UsageError
+from tasks.prefect_tasks import TASKS
 from tasks.settings import load_deploy_settings, load_settings
+from tasks.store.stores import STORES
 
 
 def definitions(**deploy: Any) -> Definitions:
@@ -44,10 +45,8 @@ def test_every_field_of_a_form_is_explained_and_typed() -> None:
 def test_pools_limits_and_automations_are_those_that_runs_use() -> None:
     found = definitions()
     assert {one.work_pool.name for one in found.deployments} == set(found.work_pools)
-    tags = {
-        tag for task in (prefect_tasks.encode_images, prefect_tasks.upsert) for tag in task.tags
-    }
-    assert set(found.limits) == {prefect_tasks.QUOTA, *(f"tag:{tag}" for tag in tags)}
+    tags = {tag for stage in ("encode_images", "upsert") for tag in TASKS[stage].tags}
+    assert set(found.limits) == {STORES["dashvector"].quota, *(f"tag:{tag}" for tag in tags)}
     for given in found.automations:
         expected = AutomationCore.model_validate(given).trigger.expect  # type: ignore[union-attr]
         assert f"prefect.flow-run.{WITH_REJECTS}" in expected

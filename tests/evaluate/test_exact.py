@@ -24,7 +24,7 @@ from tasks.evaluate.exact import (
 )
 from tasks.index.documents import DocumentParts
 from tasks.records import Float32, ModelInfo, SparseVector
-from tasks.sparse.stages import SCHEMA
+from tasks.sparse.columns import SCHEMA
 from tasks.work.folder import Folder
 from tasks.work.parquet import writing_parquet
 from tests.dataset.rows import LIMIT, RowsReader, row

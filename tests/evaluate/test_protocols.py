@@ -6,18 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
-from tasks.store.open import close_shared_stores
 
+from tasks.context import Context
 from tasks.errors import DatasetError, UsageError
 from tasks.evaluate.gallery import open_gallery
 from tasks.evaluate.judgements import EvaluationProtocol, read_judgements
 from tasks.evaluate.metrics import METRICS
 from tasks.evaluate.result import Evaluation, as_json
-from tasks.evaluate.stages import EvaluationOptions, evaluate
-from tasks.settings import Settings
+from tasks.evaluate.stages import evaluate
+from tasks.settings import EvaluateChoices, Settings
 from tests.dataset.muge_files import query_line, write_lines
 from tests.dataset.rows import RowsReader, row
-from tests.evaluate.test_stages import HELD_OUT, questions
+from tests.evaluate.test_stages import HELD_OUT, STANDARD, questions
 from tests.search.library import COUNT, WORDS
 
 
@@ -27,9 +27,9 @@ def left_out(
 ) -> Evaluation:
     """The indexed queries themselves, each scored without itself, with a sweep."""
     path = tmp_path_factory.mktemp("predictions") / "lines.jsonl"
-    options = EvaluationOptions("leave-query-out", alpha_sweep=True, predictions=str(path))
-    found = evaluate(f"folder:{pictures}", built, options)
-    close_shared_stores()
+    options = EvaluateChoices(protocol="leave-query-out", alpha_sweep=True, predictions=str(path))
+    with Context() as context:
+        found = evaluate(context, f"folder:{pictures}", built, options)
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [line["query_id"] for line in lines] == [*range(len(WORDS)), 100]
     assert all(len(set(line["item_ids"])) == 10 for line in lines)
@@ -99,42 +99,45 @@ def test_the_json_is_json_and_keeps_its_names(left_out: Evaluation) -> None:
     assert "picture" not in json.dumps(said["worst"])
 
 
-def test_the_same_numbers_again(left_out: Evaluation, built: Settings, pictures: Path) -> None:
-    options = EvaluationOptions("leave-query-out", alpha_sweep=True)
-    again = as_json(evaluate(f"folder:{pictures}", built, options))
-    close_shared_stores()
+def test_the_same_numbers_again(
+    context: Context, left_out: Evaluation, built: Settings, pictures: Path
+) -> None:
+    options = EvaluateChoices(protocol="leave-query-out", alpha_sweep=True)
+    again = as_json(evaluate(context, f"folder:{pictures}", built, options))
     assert {**again, "seconds": 0} == {**as_json(left_out), "seconds": 0}
 
 
-def test_held_out_is_refused_where_it_would_be_a_lie(built: Settings, pictures: Path) -> None:
+def test_held_out_is_refused_where_it_would_be_a_lie(
+    context: Context, built: Settings, pictures: Path
+) -> None:
     with pytest.raises(UsageError, match=r"7 of the 7 queries .* leave-query-out"):
-        evaluate(f"folder:{pictures}", built, EvaluationOptions("held-out"))
+        evaluate(context, f"folder:{pictures}", built, EvaluateChoices(protocol="held-out"))
     with pytest.raises(UsageError, match="add --protocol leave-query-out"):
-        evaluate(f"folder:{pictures}", built, EvaluationOptions(alpha_sweep=True))
-    close_shared_stores()
+        evaluate(context, f"folder:{pictures}", built, EvaluateChoices(alpha_sweep=True))
 
 
-def test_leaving_out_what_is_not_there_changes_nothing(built: Settings, tmp_path: Path) -> None:
+def test_leaving_out_what_is_not_there_changes_nothing(
+    context: Context, built: Settings, tmp_path: Path
+) -> None:
     dataset = questions(tmp_path / "asked", HELD_OUT)
-    plain = evaluate(dataset, built)
-    left_out = evaluate(dataset, built, EvaluationOptions("leave-query-out"))
-    close_shared_stores()
+    plain = evaluate(context, dataset, built, STANDARD)
+    left_out = evaluate(context, dataset, built, EvaluateChoices(protocol="leave-query-out"))
     assert left_out.metrics == plain.metrics
     assert left_out.through_store == plain.through_store
-    official = evaluate(dataset, built, EvaluationOptions("official"))
-    close_shared_stores()
+    official = evaluate(context, dataset, built, EvaluateChoices(protocol="official"))
     assert official.metrics == {"dense": plain.metrics["dense"]}
 
 
-def test_a_test_split_gives_predictions_and_no_metrics(built: Settings, tmp_path: Path) -> None:
+def test_a_test_split_gives_predictions_and_no_metrics(
+    context: Context, built: Settings, tmp_path: Path
+) -> None:
     """MUGE's test split names no picture."""
     lines = [query_line(n, text, None) for n, text in enumerate(("红色", "蓝色 帽子"))]
     folder = write_lines(tmp_path / "muge", [b"1\tAAAA"], lines, split="test")
     dataset, path = f"muge:{folder}?split=test", tmp_path / "lines.jsonl"
     with pytest.raises(DatasetError, match="--predictions"):
-        evaluate(dataset, built)
-    found = evaluate(dataset, built, EvaluationOptions(predictions=str(path)))
-    close_shared_stores()
+        evaluate(context, dataset, built, STANDARD)
+    found = evaluate(context, dataset, built, EvaluateChoices(predictions=str(path)))
     assert (found.queries, found.unanswered, found.metrics) == (0, 2, {})
     assert len(path.read_text("utf-8").splitlines()) == 2
     assert json.loads(json.dumps(as_json(found)))["queries_unanswered"] == 2
@@ -146,9 +149,10 @@ def test_unanswered_queries_are_counted_aside() -> None:
     assert [(j.query_id, j.relevant) for j in found] == [("5", {"1"}), ("6", frozenset())]
 
 
-def test_the_gallery_lists_what_statistics_were_counted_over(built: Settings) -> None:
-    gallery = open_gallery(built)
+def test_the_gallery_lists_what_statistics_were_counted_over(
+    context: Context, built: Settings
+) -> None:
+    gallery = open_gallery(context, built)
     documents = dict(gallery.documents())
-    close_shared_stores()
     assert len(documents) == COUNT
     assert documents["0"] == [WORDS[0], "夏天 长款"]

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tasks.store.open import close_shared_stores, shared_store
 
+from tasks.context import Context
 from tasks.encode.model.load import load_encoder
 from tasks.errors import CollectionRecordError, DatasetError, DeviceError, QueryError
 from tasks.evaluate.asked import encode_queries
 from tasks.evaluate.gallery import open_gallery
 from tasks.evaluate.judgements import Judgement
 from tasks.evaluate.metrics import METRICS
-from tasks.evaluate.stages import EvaluationOptions, evaluate
-from tasks.settings import Settings
+from tasks.evaluate.stages import evaluate
+from tasks.settings import EvaluateChoices, Settings
 from tasks.sparse.bm25 import train_bm25
 from tasks.work.collections import require_record
 from tasks.work.folder import Folder
@@ -27,6 +27,7 @@ from tasks.work.markers import mark_complete
 from tests.search.conftest import settings_in
 from tests.search.library import COUNT, WORDS, build
 
+STANDARD = EvaluateChoices()
 HELD_OUT = [("大红连衣裙", [0, 6]), ("蓝色的帽子", [1]), ("65w 充电", [4, 10]), ("没有的", [777])]
 
 
@@ -43,9 +44,8 @@ def questions(folder: Path, asked: Sequence[tuple[str, Sequence[int]]]) -> str:
     return f"folder:{folder}"
 
 
-def test_held_out_queries(built: Settings, tmp_path: Path) -> None:
-    found = evaluate(questions(tmp_path / "asked", HELD_OUT), built)
-    close_shared_stores()
+def test_held_out_queries(context: Context, built: Settings, tmp_path: Path) -> None:
+    found = evaluate(context, questions(tmp_path / "asked", HELD_OUT), built, STANDARD)
     assert (found.protocol.name, found.protocol.leaks) == ("held-out", 0)
     assert found.metrics.keys() == {"dense", "sparse", "hybrid"}
     assert all(set(scores) == set(METRICS) for scores in found.metrics.values())
@@ -57,59 +57,55 @@ def test_held_out_queries(built: Settings, tmp_path: Path) -> None:
 
 
 def test_queries_that_are_indexed_are_measured_by_meaning_only(
-    built: Settings, tmp_path: Path
+    context: Context, built: Settings, tmp_path: Path
 ) -> None:
     asked = [*HELD_OUT, (f" {WORDS[3].upper()}\u3000", [3]), ("apple充电器65w", [4])]
-    found = evaluate(questions(tmp_path / "asked", asked), built)
-    close_shared_stores()
+    found = evaluate(context, questions(tmp_path / "asked", asked), built, STANDARD)
     assert (found.protocol.name, found.protocol.leaks) == ("official", 2)
     assert found.metrics.keys() == found.through_store.keys() == {"dense"}
 
 
 def test_pair_documents_are_ranked_by_image(
-    built: Settings, model: Path, pictures: Path, tmp_path: Path
+    context: Context, built: Settings, model: Path, pictures: Path, tmp_path: Path
 ) -> None:
     dataset = questions(tmp_path / "asked", HELD_OUT)
-    by_image = evaluate(dataset, built)
+    by_image = evaluate(context, dataset, built, STANDARD)
     settings = settings_in(tmp_path, model).model_copy(update={"document": "pair"})
-    build(f"folder:{pictures}", settings)
-    by_pair = evaluate(dataset, settings)
-    close_shared_stores()
+    build(context, f"folder:{pictures}", settings)
+    by_pair = evaluate(context, dataset, settings, STANDARD)
     assert by_pair.gallery == COUNT
     assert by_pair.metrics["dense"] == pytest.approx(by_image.metrics["dense"])
     assert by_pair.through_store == by_pair.metrics
 
 
-def test_no_query(built: Settings, tmp_path: Path) -> None:
+def test_no_query(context: Context, built: Settings, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="has no usable query"):
-        evaluate(questions(tmp_path / "asked", [("，", [])]), built)
-    close_shared_stores()
+        evaluate(context, questions(tmp_path / "asked", [("，", [])]), built, STANDARD)
 
 
 def test_a_collection_that_contradicts_its_record(
-    own: Settings, pictures: Path, tmp_path: Path
+    context: Context, own: Settings, pictures: Path, tmp_path: Path
 ) -> None:
-    _, record = build(f"folder:{pictures}", own, anew=True)
+    _, record = build(context, f"folder:{pictures}", own, anew=True)
     dataset = questions(tmp_path / "asked", HELD_OUT)
     run = Folder(own.work_url).sub(record.run)
-    statistics = run.read_json(record.stages["bm25"])
-    train_bm25(["别的"]).save(run, record.stages["bm25"])
-    mark_complete(run, record.stages["bm25"])
+    statistics = run.read_json(record.stages.bm25)
+    train_bm25(["别的"]).save(run, record.stages.bm25)
+    mark_complete(run, record.stages.bm25)
     with pytest.raises(CollectionRecordError, match="was made with BM25 statistics"):
-        evaluate(dataset, own)
-    run.write_json(record.stages["bm25"], statistics)
-    shared_store(own.store_uri).delete("muge", ["3"])
+        evaluate(context, dataset, own, STANDARD)
+    run.write_json(record.stages.bm25, statistics)
+    context.store(own.store_uri).delete("muge", ["3"])
     with pytest.raises(CollectionRecordError, match="holds 11 documents, its record says 12"):
-        evaluate(dataset, own)
+        evaluate(context, dataset, own, STANDARD)
     assert require_record(Folder(own.work_url), own.store_uri, "muge") == record
 
 
-def test_a_filter_restricts_both_sides(built: Settings, tmp_path: Path) -> None:
+def test_a_filter_restricts_both_sides(context: Context, built: Settings, tmp_path: Path) -> None:
     dataset = questions(tmp_path / "asked", HELD_OUT)
     text = "image_id < 4 or (query like '%充电%' and image_id != 10)"
-    found = evaluate(dataset, built, EvaluationOptions(filter=text))
-    everything = evaluate(dataset, built)
-    close_shared_stores()
+    found = evaluate(context, dataset, built, EvaluateChoices(filter=text))
+    everything = evaluate(context, dataset, built, STANDARD)
     assert (found.filter, found.gallery, everything.filter) == (text, 5, None)
     assert found.through_store == found.metrics
     assert found.ann_recall == 1.0
@@ -120,10 +116,11 @@ def test_a_filter_restricts_both_sides(built: Settings, tmp_path: Path) -> None:
     assert "--filter" in found.origin.commands[1]
 
 
-def test_queries_whose_pictures_are_filtered_out_score_0(built: Settings, tmp_path: Path) -> None:
+def test_queries_whose_pictures_are_filtered_out_score_0(
+    context: Context, built: Settings, tmp_path: Path
+) -> None:
     dataset = questions(tmp_path / "asked", HELD_OUT)
-    found = evaluate(dataset, built, EvaluationOptions(filter="image_id = 1"))
-    close_shared_stores()
+    found = evaluate(context, dataset, built, EvaluateChoices(filter="image_id = 1"))
     assert (found.queries, found.gallery, found.without_positive) == (4, 1, 3)
     assert found.metrics["dense"]["R@1"] == found.through_store["dense"]["R@1"] == 0.25
 
@@ -137,27 +134,30 @@ BAD_FILTERS = {
 
 
 @pytest.mark.parametrize("text", BAD_FILTERS)
-def test_a_filter_that_cannot_be_used(text: str, built: Settings, tmp_path: Path) -> None:
+def test_a_filter_that_cannot_be_used(
+    context: Context, text: str, built: Settings, tmp_path: Path
+) -> None:
     dataset = questions(tmp_path / "asked", HELD_OUT)
     with pytest.raises(QueryError) as caught:
-        evaluate(dataset, built, EvaluationOptions(filter=text))
-    close_shared_stores()
+        evaluate(context, dataset, built, EvaluateChoices(filter=text))
     assert BAD_FILTERS[text] in str(caught.value)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_queries_are_encoded_in_the_precision_of_searches(built: Settings, precision: Any) -> None:
+def test_queries_are_encoded_in_the_precision_of_searches(
+    context: Context, built: Settings, precision: Any
+) -> None:
     settings = built.model_copy(update={"precision": precision})
     asked = [Judgement(str(n), text, frozenset()) for n, text in enumerate(WORDS)]
-    found = encode_queries(open_gallery(settings), asked, settings).vectors.dense
+    found = encode_queries(open_gallery(context, settings), asked, settings).vectors.dense
     right = load_encoder(built.model, "cpu", precision).encode_texts(WORDS)
     np.testing.assert_array_equal(found, right)
-    close_shared_stores()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_an_evaluation_runs_the_kernels_of_searches(built: Settings, tmp_path: Path) -> None:
+def test_an_evaluation_runs_the_kernels_of_searches(
+    context: Context, built: Settings, tmp_path: Path
+) -> None:
     dataset = questions(tmp_path / "asked", HELD_OUT)
     with pytest.raises(DeviceError, match="graphs"):
-        evaluate(dataset, built.model_copy(update={"kernels": "graphs"}))
-    close_shared_stores()
+        evaluate(context, dataset, built.model_copy(update={"kernels": "graphs"}), STANDARD)

@@ -1,5 +1,8 @@
-"""Whole runs need a small shop and a tiny model."""
+"""Whole runs need a small shop and a tiny model; some need a store of each kind."""
 
 from __future__ import annotations
 
-from tests.shop import model, pictures  # noqa: F401  (fixtures)
+from tests.shop import model, pictures
+from tests.store.conftest import collection, dashvector_server, store
+
+__all__ = ["collection", "dashvector_server", "model", "pictures", "store"]

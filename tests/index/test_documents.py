@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tasks.store.open import close_shared_stores
 
+from tasks.context import Context
 from tasks.dataset.reader import stable_id
 from tasks.encode.stage.stages import PICTURE_SCHEMA
 from tasks.errors import WorkFolderError
@@ -17,11 +16,11 @@ from tasks.index.documents import FIELDS, NO_QUERY, DocumentParts, read_document
 from tasks.index.run import IndexRun
 from tasks.work.parquet import writing_parquet
 from tests.search.conftest import settings_in
-from tests.search.library import build, make_pictures
+from tests.search.library import build, make_pictures, run_of
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[IndexRun]:
+def run(tmp_path_factory: pytest.TempPathFactory, model: Path) -> IndexRun:
     """A run over 10 pictures in shards of 8; the last picture has no query."""
     folder = tmp_path_factory.mktemp("documents")
     data = make_pictures(folder / "pictures", 10)
@@ -29,9 +28,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[Index
     kept = [line for line in lines if '"image_id": 9' not in line]
     (data / "queries.jsonl").write_text("\n".join(kept), "utf-8")
     settings = settings_in(folder, model)
-    made, _ = build(f"folder:{data}", settings)
-    yield made
-    close_shared_stores()
+    with Context() as context:
+        build(context, f"folder:{data}", settings)
+        return run_of(context, f"folder:{data}", settings)
 
 
 def test_a_document_of_every_picture(run: IndexRun) -> None:

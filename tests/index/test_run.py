@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from tasks.store.open import close_shared_stores, shared_store
 
+from tasks.context import Context
 from tasks.errors import CollectionRecordError
 from tasks.index.documents import read_documents
 from tasks.index.run import IndexRun
@@ -19,15 +18,14 @@ from tasks.settings import Settings
 from tasks.work.folder import Folder
 from tests.dataset.rows import write_parquet
 from tests.search.conftest import one_thread, pictures, settings_in
-from tests.search.library import build
+from tests.search.library import build, run_of
 
 __all__ = ["one_thread", "pictures"]
 
 
 @pytest.fixture
-def settings(tmp_path: Path, model: Path) -> Iterator[Settings]:
-    yield settings_in(tmp_path, model)
-    close_shared_stores()
+def settings(tmp_path: Path, model: Path) -> Settings:
+    return settings_in(tmp_path, model)
 
 
 def changed(settings: Settings, **options: Any) -> Settings:
@@ -40,9 +38,9 @@ def picture_fields(run: IndexRun) -> dict[str, object]:
 
 
 def test_every_option_that_changes_an_output_changes_its_name(
-    settings: Settings, pictures: Path
+    context: Context, settings: Settings, pictures: Path
 ) -> None:
-    found = plan(f"folder:{pictures}", settings)
+    found = plan(context, f"folder:{pictures}", settings)
 
     def made_of(**options: Any) -> str:
         from tasks.encode.model.describe import describe_model
@@ -67,7 +65,7 @@ def test_every_option_that_changes_an_output_changes_its_name(
 
 
 def test_pictures_belong_to_their_embeddings_whatever_was_run_before(
-    settings: Settings, tmp_path: Path
+    context: Context, settings: Settings, tmp_path: Path
 ) -> None:
     """A stricter limit rejects a picture; its thumbnails must not serve the run before it."""
     folder = tmp_path / "pictures"
@@ -75,18 +73,22 @@ def test_pictures_belong_to_their_embeddings_whatever_was_run_before(
     for number, side in enumerate((30, 90, 30, 30)):
         Image.new("RGB", (side, side), (60 * number, 200, 9)).save(folder / f"{number}.png")
     dataset = f"folder:{folder}"
-    first, _ = build(dataset, settings)
+    build(context, dataset, settings)
+    first = run_of(context, dataset, settings)
     before = picture_fields(first)
     assert len(set(before.values())) == 4
-    strict, _ = build(dataset, changed(settings, max_image_pixels=2000, collection="strict"))
+    stricter = changed(settings, max_image_pixels=2000, collection="strict")
+    build(context, dataset, stricter)
+    strict = run_of(context, dataset, stricter)
     assert len(picture_fields(strict)) == 3
-    again, _ = build(dataset, settings)
+    build(context, dataset, settings)
+    again = run_of(context, dataset, settings)
     assert picture_fields(again) == before
     assert picture_fields(strict).items() <= before.items()
 
 
 def test_positions_of_moved_rows_are_not_those_of_the_collection(
-    settings: Settings, pictures: Path, tmp_path: Path
+    context: Context, settings: Settings, pictures: Path, tmp_path: Path
 ) -> None:
     lines = [
         {"image_id": n, "image": (pictures / f"{n}.png").read_bytes(), "query": str(n)}
@@ -94,18 +96,20 @@ def test_positions_of_moved_rows_are_not_those_of_the_collection(
     ]
     settings, dataset = changed(settings, picture="uri"), f"parquet:{tmp_path}/data"
     write_parquet(tmp_path / "data" / "a.parquet", lines)
-    run, _ = build(dataset, settings)
+    build(context, dataset, settings)
+    run = run_of(context, dataset, settings)
     assert picture_fields(run)["5"] == "a.parquet:5"
     write_parquet(tmp_path / "data" / "a.parquet", lines[:3])
     write_parquet(tmp_path / "data" / "b.parquet", lines[3:])
     with pytest.raises(CollectionRecordError, match=r"was made with .*--replace"):
-        build(dataset, settings)
-    run, _ = build(dataset, settings, anew=True)
+        build(context, dataset, settings)
+    build(context, dataset, settings, anew=True)
+    run = run_of(context, dataset, settings)
     assert picture_fields(run)["5"] == "b.parquet:2"
 
 
 def test_moved_rows_of_the_same_content_are_no_other_data(
-    settings: Settings, pictures: Path, tmp_path: Path
+    context: Context, settings: Settings, pictures: Path, tmp_path: Path
 ) -> None:
     lines = [
         {"image_id": n, "image": (pictures / f"{n}.png").read_bytes(), "query": str(n)}
@@ -113,39 +117,42 @@ def test_moved_rows_of_the_same_content_are_no_other_data(
     ]
     dataset = f"parquet:{tmp_path}/data"
     write_parquet(tmp_path / "data" / "a.parquet", [*lines, lines[0]])
-    _, before = build(dataset, settings)
+    _, before = build(context, dataset, settings)
     write_parquet(tmp_path / "data" / "a.parquet", [lines[0], lines[0], *lines[1:]])
-    _, after = build(dataset, settings)
+    _, after = build(context, dataset, settings)
     assert after.made_of == before.made_of
     assert after.incarnation == before.incarnation
     assert Folder(settings.work_url).sub(after.run).exists("shards.json")
 
 
-def test_collections_of_others_are_left_alone(settings: Settings, pictures: Path) -> None:
+def test_collections_of_others_are_left_alone(
+    context: Context, settings: Settings, pictures: Path
+) -> None:
     dataset = f"folder:{pictures}"
-    build(dataset, settings)
+    build(context, dataset, settings)
     with pytest.raises(CollectionRecordError, match=r"made with document image \(now pair\)"):
-        build(dataset, changed(settings, document="pair"))
+        build(context, dataset, changed(settings, document="pair"))
     elsewhere = changed(settings, work_dir=f"{settings.home}/other")
     with pytest.raises(CollectionRecordError, match=r"has no record of how it was made"):
-        build(dataset, elsewhere)
-    assert shared_store(settings.store_uri).count("muge") == 12
+        build(context, dataset, elsewhere)
+    assert context.store(settings.store_uri).count("muge") == 12
 
 
 def test_a_store_that_lost_its_collection_is_filled_again(
-    settings: Settings, pictures: Path
+    context: Context, settings: Settings, pictures: Path
 ) -> None:
-    _, before = build(f"folder:{pictures}", settings)
-    shared_store(settings.store_uri).drop("muge")
-    _, after = build(f"folder:{pictures}", settings)
+    _, before = build(context, f"folder:{pictures}", settings)
+    context.store(settings.store_uri).drop("muge")
+    _, after = build(context, f"folder:{pictures}", settings)
     assert after.incarnation != before.incarnation
-    assert shared_store(settings.store_uri).count("muge") == 12
+    assert context.store(settings.store_uri).count("muge") == 12
 
 
 def test_only_what_was_encoded_in_the_same_way_is_used_again(
-    settings: Settings, pictures: Path
+    context: Context, settings: Settings, pictures: Path
 ) -> None:
-    run, record = build(f"folder:{pictures}", settings)
+    _, record = build(context, f"folder:{pictures}", settings)
+    run = run_of(context, f"folder:{pictures}", settings)
 
     def known(**options: Any) -> bool:
         return replace(run, settings=changed(settings, **options)).encodings(record) is not None

@@ -1,26 +1,29 @@
 """Index runs into DashVector through random faults: nothing lost, nothing doubled, no storm.
 
-The plain functions of the index stages, retried as the flow's tasks are; what stays unfinished is
-run again, as a person would.
+The pieces of the plain operation, with its retries; what stays unfinished is run again, as a person
+would.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from tasks.context import Context
 from tasks.encode.model.describe import describe_model
 from tasks.errors import MugeError
-from tasks.index import stages as index_stages
 from tasks.index.documents import read_documents
-from tasks.index.done import Upserted
+from tasks.index.operation import make, plan, upsert, verify
 from tasks.index.run import Filling, IndexRun
-from tasks.index.verification import verify_filled
-from tasks.records import Document, Shard
+from tasks.index.runner import Threads
+from tasks.index.stages import OPEN_COLLECTION
+from tasks.index.times import StageTimes
+from tasks.records import Document
 from tasks.settings import load_settings
-from tasks.store import open as opening
+from tasks.store.contract import VectorStore
+from tasks.store.stores import STORES, StoreAccess
 from tests.encode.model.models import make_model
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.dashvector_schedules import draw_faults
@@ -29,7 +32,7 @@ from tests.shop import make_pictures
 
 PICTURES, SHARD, BATCH = 240, 40, 8
 FAULT_FREE = PICTURES // BATCH
-TRIES, RUNS, MENDED = 4, 20, 10
+RETRIES, RUNS, MENDED = (0, 0, 0), 20, 10
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +45,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> IndexRun:
         model=str(make_model(place / "model", "resnet-50").folder),
         shard_images=SHARD,
         document="pair",
+        workers=1,  # requests come in the order that the faults were drawn for
     )
     pictures = make_pictures(place / "pictures", PICTURES // 2)
-    plan = index_stages.plan(f"folder:{pictures}", settings)
-    prepared = IndexRun(settings, plan, describe_model(settings.model))
-    index_stages.train_sparse(prepared)
-    for shard in plan.shards:
-        index_stages.encode_images(prepared, shard)
-        index_stages.encode_sparse(prepared, shard)
-    return prepared
+    model = describe_model(settings.model)
+    with Context() as context:
+        runner, times = Threads(context), StageTimes(context.progress)
+        return make(plan(f"folder:{pictures}", settings, model, runner, times), runner, times).run
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +61,18 @@ def expected(run: IndexRun) -> dict[str, Document]:
 
 
 @pytest.fixture
-def server(dashvector_server: DashVectorServer) -> Iterator[DashVectorServer]:
-    """The server, and this process's shared store `dashvector:` on it with quick waits."""
-    opening.close_shared_stores()
-    store = store_on(dashvector_server, batch_documents=BATCH)
-    opening._shared["dashvector:"] = store
-    yield dashvector_server
-    opening.close_shared_stores()
+def server(
+    dashvector_server: DashVectorServer, monkeypatch: pytest.MonkeyPatch
+) -> DashVectorServer:
+    """The server, and the store `dashvector:` on it with quick waits."""
+
+    class Quick:
+        @classmethod
+        def open(cls, place: str, access: StoreAccess) -> VectorStore:
+            return store_on(dashvector_server, batch_documents=BATCH)
+
+    monkeypatch.setitem(STORES, "dashvector", replace(STORES["dashvector"], opens=Quick))
+    return dashvector_server
 
 
 QUICK, ALL = 6, 200
@@ -77,11 +83,15 @@ SEEDS = [
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_collection_ends_as_without_faults(
-    seed: int, run: IndexRun, expected: dict[str, Document], server: DashVectorServer
+    seed: int,
+    run: IndexRun,
+    expected: dict[str, Document],
+    server: DashVectorServer,
+    context: Context,
 ) -> None:
     gentle = draw_faults(random.Random(seed), seed, server)
     runs = 1
-    while not index(run):
+    while not index(context, run):
         runs += 1
         assert runs < RUNS
         if runs == MENDED and not gentle:
@@ -90,7 +100,7 @@ def test_the_collection_ends_as_without_faults(
     requests = server.faults.requests["upsert_doc"]
     server.faults.draw(0, {})
 
-    store = opening.shared_store("dashvector:")
+    store = context.store("dashvector:")
     assert store.count("muge") == len(expected) == 2 * (PICTURES // 2)
     found = store.fetch("muge", list(expected))
     assert found.keys() == expected.keys()
@@ -102,25 +112,15 @@ def test_the_collection_ends_as_without_faults(
         assert requests <= 3 * FAULT_FREE
 
 
-def index(run: IndexRun) -> bool:
+def index(context: Context, run: IndexRun) -> bool:
     """One run of the upsert and verify stages; whether it ended well and without rejects."""
+    runner, times = Threads(context, RETRIES), StageTimes(context.progress)
     try:
-        filling = Filling(run, index_stages.open_collection(run, anew=False))
-        done = [_upserted(filling, shard) for shard in run.plan.shards]
+        filling = Filling(run, runner.once(OPEN_COLLECTION, run, False))
+        done = upsert(filling, runner, times)
     except MugeError:
         return False
     if any(shard.rejects for shard in done):
         return False
-    verify_filled(filling, sum(shard.documents for shard in done))
+    verify(filling, done, runner, times)
     return True
-
-
-def _upserted(filling: Filling, shard: Shard) -> Upserted:
-    """One task with the retries that Prefect makes."""
-    for left in reversed(range(TRIES)):
-        try:
-            return index_stages.upsert(filling, shard)
-        except MugeError as error:
-            if not (error.may_pass and left):
-                raise
-    raise AssertionError("the last try returns or raises")

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from tasks.context import Context
 from tasks.dataset.catalog import Catalog
 from tasks.errors import DatasetError, ModelError
 from tasks.inspect import cost, pictures
@@ -45,7 +46,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def profile_of(folder: Path, model: Path, sample: int = 0, **given: Any) -> DatasetProfile:
-    return inspect_dataset(f"muge:{folder}", load_settings(model=str(model), **given), sample)
+    settings = load_settings(model=str(model), **given)
+    return inspect_dataset(Context(), f"muge:{folder}", settings, sample)
 
 
 def test_everything_is_counted(folder: Path, model: Path) -> None:
@@ -104,7 +106,7 @@ def test_samples_are_even_and_exact(images: int, sample: int) -> None:
 
 def test_what_is_not_there_is_said(folder: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError):
-        inspect_dataset(f"muge:{tmp_path}/none", load_settings(model=str(model)))
+        inspect_dataset(Context(), f"muge:{tmp_path}/none", load_settings(model=str(model)))
     with pytest.raises(ModelError):
         profile_of(folder, tmp_path / "none")
 

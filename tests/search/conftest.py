@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tasks.store.open import close_shared_stores
 
+from tasks.context import Context
 from tasks.settings import Settings, load_settings
 from tests.encode.conftest import one_thread
 from tests.search.library import build, make_pictures
@@ -30,16 +29,15 @@ def settings_in(folder: Path, model: Path) -> Settings:
 def built(tmp_path_factory: pytest.TempPathFactory, model: Path, pictures: Path) -> Settings:
     """A collection of the pictures; tests must not write to it, see `own`."""
     settings = settings_in(tmp_path_factory.mktemp("built"), model)
-    build(f"folder:{pictures}", settings)
-    close_shared_stores()
+    with Context() as context:
+        build(context, f"folder:{pictures}", settings)
     return settings
 
 
 @pytest.fixture
-def own(built: Settings, model: Path, tmp_path: Path) -> Iterator[Settings]:
+def own(built: Settings, model: Path, tmp_path: Path) -> Settings:
     """A copy of the collection that a test may spoil. Its record is of the store's first place:
     to search it, build it again, for which everything but the store is there."""
     settings = settings_in(tmp_path, model)
     shutil.copytree(built.home, settings.home)
-    yield settings
-    close_shared_stores()
+    return settings

@@ -1,4 +1,4 @@
-"""A small collection, built stage by stage as the index flow does, without Prefect."""
+"""A small collection, indexed by the plain operation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from tasks.index import stages as index_stages
-from tasks.index.request import check_request
-from tasks.index.run import Filling, IndexRun
-from tasks.index.verification import verify_filled
+from tasks.context import Context
+from tasks.encode.model.describe import describe_model
+from tasks.index.operation import index
+from tasks.index.report import IndexReport
+from tasks.index.run import IndexRun
+from tasks.index.runner import Threads
+from tasks.index.stages import plan
 from tasks.settings import Settings
-from tasks.work.collections import CollectionRecord
+from tasks.work.collections import CollectionRecord, require_record
+from tasks.work.folder import Folder
 
 WORDS = ("红色连衣裙", "蓝色帽子", "绿色的包", "5G手机", "Apple 充电器 65W", "白色球鞋")
 COUNT = 12
@@ -38,19 +42,14 @@ def make_pictures(folder: Path, count: int = COUNT) -> Path:
 
 
 def build(
-    dataset: str, settings: Settings, anew: bool = False
-) -> tuple[IndexRun, CollectionRecord]:
-    """Index a data set; returns the run and the record of the collection, ready."""
-    model = check_request(dataset, settings)
-    run = IndexRun(settings, index_stages.plan(dataset, settings), model)
-    images = [index_stages.encode_images(run, shard) for shard in run.plan.shards]
-    for part in range(run.plan.query_parts):
-        index_stages.encode_texts(run, part)
-    bm25 = index_stages.train_sparse(run)
-    for shard in run.plan.shards:
-        index_stages.encode_sparse(run, shard)
-    filling = Filling(run, index_stages.open_collection(run, anew))
-    documents = sum(index_stages.upsert(filling, shard).documents for shard in run.plan.shards)
-    verify_filled(filling, documents)
-    counts = {"images": sum(done.rows for done in images), "documents": documents}
-    return run, index_stages.complete_record(filling, bm25, counts)
+    context: Context, dataset: str, settings: Settings, anew: bool = False
+) -> tuple[IndexReport, CollectionRecord]:
+    """Index a data set; returns what was done and the record of the collection, ready."""
+    report = index(dataset, settings, Threads(context), anew)
+    work = Folder(settings.work_url)
+    return report, require_record(work, settings.store_uri, report.collection)
+
+
+def run_of(context: Context, dataset: str, settings: Settings) -> IndexRun:
+    """The run that indexes a data set with these options, to find its outputs."""
+    return IndexRun(settings, plan(context, dataset, settings), describe_model(settings.model))

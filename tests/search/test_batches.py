@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tasks.store.open import close_shared_stores, shared_store
 
+from tasks.context import Context
 from tasks.errors import UsageError
 from tasks.search.batches import read_lines, search_file
 from tasks.search.questions import Question
@@ -36,17 +36,17 @@ def written(folder: Path, *lines: object) -> Path:
 
 def ask(settings: Settings, questions: Path, defaults: Question = DEFAULTS) -> list[Any]:
     out = questions.with_name("answers.jsonl")
-    try:
-        report = search_file(settings, str(questions), str(out), defaults)
-    finally:
-        close_shared_stores()
+    with Context() as context:
+        report = search_file(context, settings, str(questions), str(out), defaults)
     answers = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert report.queries == len(answers)
     assert report.failed == sum("error" in answer for answer in answers)
     return answers
 
 
-def test_a_batch_answers_as_single_searches_do(place: tuple[Path, Settings]) -> None:
+def test_a_batch_answers_as_single_searches_do(
+    context: Context, place: tuple[Path, Settings]
+) -> None:
     pictures, settings = place
     image = next(pictures.glob("*.webp")).name
     questions = written(
@@ -59,14 +59,13 @@ def test_a_batch_answers_as_single_searches_do(place: tuple[Path, Settings]) -> 
     )
     answers = ask(settings, questions)
     singles = [line.question for line in read_lines(questions, DEFAULTS)]
-    searcher = open_searcher(settings, shared_store(settings.store_uri))
+    searcher = open_searcher(context, settings)
     for answer, question in zip(answers, singles, strict=True):
         alone = searcher.search(question)
         assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in alone.hits]
         assert [hit["score"] for hit in answer["hits"]] == pytest.approx(
             [hit.score for hit in alone.hits], abs=1e-5
         )
-    close_shared_stores()
     assert (answers[0]["line"], answers[0]["query_id"]) == (1, 7)
     assert [len(answer["hits"]) for answer in answers] == [3, 2, 3, 3, 3]
 
@@ -110,12 +109,12 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_wrong_line_is_refused_before_anything_is_searched(
-    case: str, place: tuple[Path, Settings], tmp_path: Path
+    case: str, context: Context, place: tuple[Path, Settings], tmp_path: Path
 ) -> None:
     line, said = BAD[case]
     questions = written(tmp_path, {"text": "猫"}, line)
     with pytest.raises(UsageError, match=r"questions\.jsonl line 2: ") as caught:
-        search_file(place[1], str(questions), str(tmp_path / "out"), DEFAULTS)
+        search_file(context, place[1], str(questions), str(tmp_path / "out"), DEFAULTS)
     assert said in str(caught.value)
     assert not (tmp_path / "out").exists()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tasks.store.open import close_shared_stores, shared_store
 
+from tasks.context import Context
 from tasks.encode.model.load import load_encoder
 from tasks.errors import CollectionRecordError, QueryError, WorkFolderError
 from tasks.index.documents import collection_spec
@@ -29,22 +29,28 @@ from tests.search.library import COUNT, WORDS, build, make_pictures
 
 
 @pytest.fixture(scope="module")
-def searcher(built: Settings) -> Iterator[Searcher]:
-    yield open_searcher(built, shared_store(built.store_uri))
-    close_shared_stores()
+def opened() -> Iterator[Context]:
+    """The context of all tests that only read `built`."""
+    with Context() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def searcher(opened: Context, built: Settings) -> Searcher:
+    return open_searcher(opened, built)
 
 
 def ids(searcher: Searcher, question: Question) -> list[str]:
     return [hit.id for hit in searcher.search(question).hits]
 
 
-def test_text_by_meaning(searcher: Searcher, model: Path) -> None:
+def test_text_by_meaning(opened: Context, searcher: Searcher, model: Path) -> None:
     hits = searcher.search(Question("红色连衣裙", topk=COUNT)).hits
     assert sorted(hit.id for hit in hits) == sorted(str(number) for number in range(COUNT))
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     vector = load_encoder(str(model), "cpu").encode_texts(["红色连衣裙"])[0]
     for hit in hits:
-        document = shared_store(searcher._settings.store_uri).fetch("muge", [hit.id])[hit.id]
+        document = opened.store(searcher._settings.store_uri).fetch("muge", [hit.id])[hit.id]
         assert hit.score == pytest.approx(float(np.dot(vector, document.vector)), abs=1e-5)
         assert hit.sparse == 0
 
@@ -141,11 +147,10 @@ def test_the_json_of_an_answer(searcher: Searcher) -> None:
     assert said["took_ms"].keys() == {"model", "store", "total"}
 
 
-def test_many_questions_at_once(built: Settings) -> None:
+def test_many_questions_at_once(opened: Context, built: Settings) -> None:
     asked = [Question("夏天", alpha=0), Question("宇宙飞船", alpha=0), Question("夏天", alpha=0)]
-    found = search(built, asked)
+    found = search(opened, built, asked)
     assert [[hit.id for hit in answer.hits] for answer in found] == [["0"], [], ["0"]]
-    close_shared_stores()
 
 
 def test_answers_by_keywords_have_a_score(searcher: Searcher) -> None:
@@ -155,36 +160,33 @@ def test_answers_by_keywords_have_a_score(searcher: Searcher) -> None:
     assert answers(replace(hit, score=-0.5), 0.1)
 
 
-def test_pair_documents(model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_pair_documents(context: Context, model: Path, pictures: Path, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, model).model_copy(update={"document": "pair"})
-    _, record = build(f"folder:{pictures}", settings)
+    _, record = build(context, f"folder:{pictures}", settings)
     assert record.counts["documents"] == COUNT + 1
-    searcher = open_searcher(settings, shared_store(settings.store_uri))
+    searcher = open_searcher(context, settings)
     (hit,) = searcher.search(Question("夏天", alpha=0)).hits
     assert hit.id == "0-100"
     assert (hit.fields["query"], hit.fields["queries"]) == ("夏天 长款", 1)
-    close_shared_stores()
 
 
-def open_own(settings: Settings) -> Searcher:
-    return open_searcher(settings, shared_store(settings.store_uri))
-
-
-def refused(settings: Settings, said: str, question: Question | None = None) -> None:
+def refused(
+    context: Context, settings: Settings, said: str, question: Question | None = None
+) -> None:
     with pytest.raises(CollectionRecordError, match=said) as error:
-        open_own(settings).search(question or Question("红色", alpha=0.5))
+        open_searcher(context, settings).search(question or Question("红色", alpha=0.5))
     assert "\n" not in str(error.value)
 
 
-def test_no_record(own: Settings, tmp_path: Path) -> None:
-    refused(own.model_copy(update={"work_dir": str(tmp_path / "other")}), "has no record")
-    refused(own.model_copy(update={"collection": "other"}), "has no record")
+def test_no_record(context: Context, own: Settings, tmp_path: Path) -> None:
+    refused(context, own.model_copy(update={"work_dir": str(tmp_path / "other")}), "has no record")
+    refused(context, own.model_copy(update={"collection": "other"}), "has no record")
 
 
 @pytest.fixture
-def mine(own: Settings, pictures: Path) -> Settings:
+def mine(context: Context, own: Settings, pictures: Path) -> Settings:
     """A collection of this test's own, with its record."""
-    build(f"folder:{pictures}", own, anew=True)
+    build(context, f"folder:{pictures}", own, anew=True)
     return own
 
 
@@ -192,80 +194,79 @@ def work_of(settings: Settings) -> Folder:
     return Folder(settings.work_url)
 
 
-def test_an_unfinished_record(mine: Settings) -> None:
+def test_an_unfinished_record(context: Context, mine: Settings) -> None:
     record = require_record(work_of(mine), mine.store_uri, "muge")
     save_record(work_of(mine), replace(record, status="building"))
-    refused(mine, "not complete")
+    refused(context, mine, "not complete")
 
 
-def test_a_collection_that_is_not_in_the_store(mine: Settings) -> None:
-    shared_store(mine.store_uri).drop("muge")
-    refused(mine, "is not in zvec:")
+def test_a_collection_that_is_not_in_the_store(context: Context, mine: Settings) -> None:
+    context.store(mine.store_uri).drop("muge")
+    refused(context, mine, "is not in zvec:")
 
 
-def test_a_collection_of_another_dimension(mine: Settings) -> None:
-    store = shared_store(mine.store_uri)
+def test_a_collection_of_another_dimension(context: Context, mine: Settings) -> None:
+    store = context.store(mine.store_uri)
     store.drop("muge")
     store.create(collection_spec("muge", 8))
-    refused(mine, "has 8 dimensions in the store and 64 in its record")
+    refused(context, mine, "has 8 dimensions in the store and 64 in its record")
 
 
-def test_another_model_than_asked_for(mine: Settings, tmp_path: Path) -> None:
+def test_another_model_than_asked_for(context: Context, mine: Settings, tmp_path: Path) -> None:
     other = make_model(tmp_path / "other", "resnet-50", seed=1).folder
-    store = shared_store(mine.store_uri)
     with pytest.raises(CollectionRecordError, match="leave --model out"):
-        open_searcher(mine, store, str(other))
-    assert open_searcher(mine, store, mine.model).record.model.dimension == 64
+        open_searcher(context, mine, str(other))
+    assert open_searcher(context, mine, mine.model).record.model.dimension == 64
 
 
-def test_a_model_that_is_another_one_now(mine: Settings, tmp_path: Path) -> None:
+def test_a_model_that_is_another_one_now(context: Context, mine: Settings, tmp_path: Path) -> None:
     other = make_model(tmp_path / "other", "resnet-50", seed=1).folder
     record = require_record(work_of(mine), mine.store_uri, "muge")
     moved = replace(record.model, name=str(other))
     save_record(work_of(mine), replace(record, model=moved))
-    refused(mine, "was made with .* weights")
+    refused(context, mine, "was made with .* weights")
     old = replace(record.model, preprocessing="pixels-0")
     save_record(work_of(mine), replace(record, model=old))
-    refused(mine, "preprocessing pixels-0")
+    refused(context, mine, "preprocessing pixels-0")
 
 
-def test_other_statistics_than_it_was_made_with(mine: Settings) -> None:
+def test_other_statistics_than_it_was_made_with(context: Context, mine: Settings) -> None:
     record = require_record(work_of(mine), mine.store_uri, "muge")
     run = work_of(mine).sub(record.run)
-    train_bm25(["别的"]).save(run, record.stages["bm25"])
-    mark_complete(run, record.stages["bm25"])
-    refused(mine, "was made with BM25 statistics")
+    train_bm25(["别的"]).save(run, record.stages.bm25)
+    mark_complete(run, record.stages.bm25)
+    refused(context, mine, "was made with BM25 statistics")
 
 
-def test_torn_statistics(mine: Settings) -> None:
+def test_torn_statistics(context: Context, mine: Settings) -> None:
     record = require_record(work_of(mine), mine.store_uri, "muge")
-    file = Path(mine.work_url) / record.run / record.stages["bm25"]
+    file = Path(mine.work_url) / record.run / record.stages.bm25
     file.write_bytes(file.read_bytes()[:50])
     with pytest.raises(WorkFolderError, match="is not JSON"):
-        open_own(mine).search(Question("红色", alpha=0))
+        open_searcher(context, mine).search(Question("红色", alpha=0))
 
 
 def test_a_model_folder_that_moved_is_followed_by_indexing_again(
-    pictures: Path, model: Path, tmp_path: Path
+    context: Context, pictures: Path, model: Path, tmp_path: Path
 ) -> None:
     first = shutil.copytree(model, tmp_path / "first")
     settings = settings_in(tmp_path, first)
-    build(f"folder:{pictures}", settings)
+    build(context, f"folder:{pictures}", settings)
     moved = settings.model_copy(update={"model": str(first.rename(tmp_path / "second"))})
-    _, record = build(f"folder:{pictures}", moved)
+    _, record = build(context, f"folder:{pictures}", moved)
     assert record.model.name == moved.model
-    assert len(open_own(moved).search(Question("红色")).hits) == 10
-    close_shared_stores()
+    assert len(open_searcher(context, moved).search(Question("红色")).hits) == 10
 
 
-def test_a_data_set_that_moved_is_followed_by_indexing_again(model: Path, tmp_path: Path) -> None:
+def test_a_data_set_that_moved_is_followed_by_indexing_again(
+    context: Context, model: Path, tmp_path: Path
+) -> None:
     settings = settings_in(tmp_path, model)
     first = make_pictures(tmp_path / "first", 6)
-    _, before = build(f"folder:{first}", settings)
+    _, before = build(context, f"folder:{first}", settings)
     second = first.rename(tmp_path / "second")
     shutil.rmtree(Path(settings.work_url) / before.run)
-    _, after = build(f"folder:{second}", settings)
+    _, after = build(context, f"folder:{second}", settings)
     assert (after.run, after.dataset) != (before.run, before.dataset)
     assert find_record(work_of(settings), settings.store_uri, "muge") == after
-    assert len(open_own(settings).search(Question("红色", alpha=0.5)).hits) == 6
-    close_shared_stores()
+    assert len(open_searcher(context, settings).search(Question("红色", alpha=0.5)).hits) == 6

@@ -12,7 +12,7 @@ import pytest
 from dashtext import SparseVectorEncoder
 
 from tasks.errors import UsageError
-from tasks.settings import Settings, load_settings
+from tasks.settings import OptionValue, Settings, load_settings
 from tasks.sparse.lexicon import DEFAULT
 from tasks.sparse.options import COUNT_THE_DOCUMENTS, parse_statistics, sparse_options
 from tasks.sparse.tokens import tokenize
@@ -35,7 +35,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def settings(**given: object) -> Settings:
+def settings(**given: OptionValue) -> Settings:
     return load_settings(**given)
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.context import Context
 from tasks.dataset.shards import plan_shards
 from tasks.errors import MugeError
 from tasks.sparse import pool
 from tasks.sparse.bm25 import train_bm25
 from tasks.sparse.columns import encode_columns
 from tasks.sparse.lexicon import Lexicon
-from tasks.sparse.pool import SparsePool
+from tasks.sparse.pool import HERE, SparsePool
 from tasks.sparse.stages import encode_sparse_shard, read_sparse, train_statistics
 from tasks.work.folder import Folder
 from tests.dataset.rows import LIMIT, RowsReader, row
@@ -87,7 +88,7 @@ def test_a_process_that_dies_is_an_error_to_act_on() -> None:
 
 
 def test_stages_use_processes_for_large_data_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [row(n, n, b"%d" % n, n, text) for n, text in enumerate(PLAIN[:9])]
     found = []
@@ -97,16 +98,16 @@ def test_stages_use_processes_for_large_data_only(
         work = Folder(str(tmp_path / name))
         plan = plan_shards("rows", RowsReader(rows), work, 4, LIMIT)
         folder = work.sub(plan.folder)
-        with pool.working(len(rows), 2) as processes:
+        with context.text_processes(len(rows), 2) as processes:
             assert processes == {"none": 1, "one": 1, "many": 2}[name]
-            assert (pool._pool is None) == (name == "none")
-            bm25 = train_statistics(folder, plan, "image", "bm25.json")
+            assert (context.texts is HERE) == (name == "none")
+            bm25 = train_statistics(folder, plan, "image", "bm25.json", workers=context.texts)
             for shard in plan.shards:
-                encode_sparse_shard(folder, shard, "image", bm25, "sparse")
+                encode_sparse_shard(folder, shard, "image", bm25, "sparse", context.texts)
         names = [f"sparse/{shard.part}.parquet" for shard in plan.shards]
         found.append([bm25.hash, *(list(read_sparse(folder, each)) for each in names)])
     assert found[0] == found[1] == found[2]
-    assert pool._pool is None
+    assert context.texts is HERE
 
 
 def test_without_work_no_process_is_started() -> None:

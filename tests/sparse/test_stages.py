@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tasks.dataset.shards import Plan, plan_shards, read_entries
+from tasks.settings import DocumentForm
 from tasks.sparse.bm25 import Bm25
 from tasks.sparse.stages import (
-    DocumentForm,
     document_texts,
     encode_sparse_shard,
     read_sparse,

@@ -13,6 +13,7 @@ from tasks.errors import CollectionRecordError, UsageError
 from tasks.records import ModelInfo
 from tasks.work.collections import (
     CollectionRecord,
+    Outputs,
     Update,
     find_record,
     forget_runs,
@@ -35,7 +36,7 @@ RECORD = CollectionRecord(
     data_fingerprint="00ff",
     made_of="11ee",
     run="sample/22dd",
-    stages={"images": "images-1", "texts": "texts-1", "bm25": "bm25-1.json", "sparse": "sparse-1"},
+    stages=Outputs("images-1", "texts-1", "bm25-1.json", "sparse-1"),
     bm25="33cc",
     document="image",
     picture="jpeg",

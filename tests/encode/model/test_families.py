@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from tasks.store.open import close_shared_stores, shared_store
 
+from tasks.context import Context
 from tasks.encode.model.card import model_card
 from tasks.encode.model.chinese_clip.encoder import ChineseClipEncoder
 from tasks.encode.model.chinese_clip.family import ChineseClipFamily
@@ -86,7 +86,9 @@ def test_texts_of_a_family_from_outside_go_through_the_stage(toy: Path, tmp_path
     assert ((vectors @ seen.T).argmax(axis=1) == np.arange(50)).all()
 
 
-def test_a_search_sees_a_picture_as_its_family_does(toy: Path, tmp_path: Path) -> None:
+def test_a_search_sees_a_picture_as_its_family_does(
+    context: Context, toy: Path, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     data.mkdir()
     for number in range(12):
@@ -94,11 +96,10 @@ def test_a_search_sees_a_picture_as_its_family_does(toy: Path, tmp_path: Path) -
     question = tmp_path / "question.png"
     question.write_bytes(framed(middle=5, frame=3))
     settings = load_settings(home=str(tmp_path / "home"), model=str(toy), device="cpu")
-    build(f"folder:{data}", settings)
-    searcher = open_searcher(settings, shared_store(settings.store_uri))
+    build(context, f"folder:{data}", settings)
+    searcher = open_searcher(context, settings)
     first = searcher.search(Question(image=str(question), alpha=1.0)).hits[0]
     by_text = searcher.search(Question(text="第 5", alpha=1.0)).hits[0]
-    close_shared_stores()
     assert first.fields["query"] == by_text.fields["query"] == "5"
     assert first.score == pytest.approx(1, abs=1e-3)
 

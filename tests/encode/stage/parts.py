@@ -13,8 +13,9 @@ from tasks.dataset.catalog import CatalogEntry
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.load import load_encoder
 from tasks.encode.stage.known import KnownImage
-from tasks.encode.stage.stages import Encoded, ImageStage, encode_image_shard, encode_query_part
-from tasks.records import Float32, Shard
+from tasks.encode.stage.plan import Encoded, ImageStage
+from tasks.encode.stage.stages import encode_image_shard, encode_query_part
+from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
 from tasks.work.rejects import payload_hash
 from tests.encode.model.pictures import saved
@@ -54,6 +55,56 @@ class Pictures:
             yield entry, self.data[entry.image_id]
 
 
+Read = Callable[[Sequence[CatalogEntry]], Iterator[tuple[CatalogEntry, bytes]]]
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What both kinds of parts are encoded with: a model of a folder, and who is told."""
+
+    model: Path
+    told: Advance
+
+    def encoder(self) -> Encoder:
+        return load(self.model)
+
+    def advance(self, more: int) -> None:
+        self.told(more)
+
+
+@dataclass(frozen=True)
+class ShardOf(Part):
+    """A `PictureSource` of pictures in memory."""
+
+    pictures: Pictures
+    reading: Read
+    marks: Mapping[str, KnownImage]
+
+    def entries(self) -> Sequence[CatalogEntry]:
+        return self.pictures.entries
+
+    def read(self, entries: Sequence[CatalogEntry]) -> Iterator[tuple[CatalogEntry, bytes]]:
+        return self.reading(entries)
+
+    def known(self) -> Mapping[str, KnownImage]:
+        return self.marks
+
+
+@dataclass(frozen=True)
+class PartOf(Part):
+    """A `QuerySource` of queries in memory."""
+
+    asked: Sequence[tuple[int, str]]
+    marks: Mapping[str, Float32]
+
+    def queries(self) -> Iterator[tuple[int, str]]:
+        return iter(self.asked)
+
+    def known(self) -> Mapping[str, Float32]:
+        return self.marks
+
+
 def make_pictures(count: int, bad: Sequence[int] = ()) -> Pictures:
     random = np.random.default_rng(count)
     data = {}
@@ -72,42 +123,26 @@ def encode(
     model: Path,
     pictures: Pictures,
     stage: ImageStage = STAGE,
-    read: Callable[[Sequence[CatalogEntry]], Iterator[tuple[CatalogEntry, bytes]]] | None = None,
-    advance: Callable[[int], None] = lambda _: None,
+    read: Read | None = None,
+    advance: Advance = lambda _: None,
     known: Mapping[str, KnownImage] | None = None,
 ) -> Encoded:
     """Encode the shard in a folder with a model of a folder, on the CPU."""
-    return encode_image_shard(
-        Folder(str(folder)),
-        pictures.shard,
-        lambda: pictures.entries,
-        read or pictures.read,
-        stage,
-        lambda: load(model),
-        advance,
-        lambda: known or {},
-    )
+    source = ShardOf(model, advance, pictures, read or pictures.read, known or {})
+    return encode_image_shard(Folder(str(folder)), pictures.shard, stage, source)
 
 
 def encode_texts(
     folder: Path,
     model: Path,
     queries: Sequence[tuple[int, str]] = QUERIES,
-    advance: Callable[[int], None] = lambda _: None,
+    advance: Advance = lambda _: None,
     known: Mapping[str, Float32] | None = None,
     checkpoint: float = 0.0,
 ) -> Encoded:
     """Encode queries as one part."""
-    return encode_query_part(
-        Folder(str(folder)),
-        "part-00000",
-        iter(queries),
-        "texts",
-        lambda: load(model),
-        advance,
-        lambda: known or {},
-        checkpoint,
-    )
+    source = PartOf(model, advance, queries, known or {})
+    return encode_query_part(Folder(str(folder)), QueryPart(0), "texts", source, checkpoint)
 
 
 def load(model: Path) -> Encoder:
@@ -123,7 +158,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def dying(after: int) -> Callable[[int], None]:
+def dying(after: int) -> Advance:
     """To be told of progress, and end the run when so many are done."""
     done = 0
 

@@ -7,12 +7,12 @@ import traceback
 
 import pytest
 from pydantic import SecretStr
-from tasks.store.open import open_store
 
 from tasks.errors import StoreError, UsageError
 from tasks.settings import DashVectorSettings
 from tasks.store.contract import VectorStore
 from tasks.store.dashvector.store import DashVectorStore
+from tasks.store.stores import open_store
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.dashvector_faults import Fault
 from tests.servers.fixtures import QUICK, StoreFactory
