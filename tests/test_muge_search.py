@@ -18,6 +18,7 @@ from muge_search import Collection, EvaluateChoices, MugeError, ReindexChoices, 
 from tasks.errors import (
     CollectionRecordError,
     DatasetError,
+    QualityDropError,
     QueryError,
     UsageError,
 )
