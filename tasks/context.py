@@ -99,5 +99,6 @@ class Context:
     def close(self) -> None:
         """Close every store, so that other processes may write; the next use opens it again."""
         with self._opening:
-            while self._stores:
-                self._stores.popitem()[1].close()
+            # kept, since who holds one may use it again: then the next call closes it
+            for store in self._stores.values():
+                store.close()

@@ -18,11 +18,12 @@ from tasks.index.operation import index
 from tasks.index.report import IndexReport
 from tasks.index.runner import Threads
 from tasks.settings import DashVectorSettings, Settings, load_settings
-from tasks.store.stores import StoreAccess
+from tasks.store.stores import STORES, StoreAccess, StoreKind
 from tests.search.conftest import one_thread
 from tests.search.library import make_pictures
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.loopback import loopback_allowed
+from tests.toys_store import ToyStore
 
 __all__ = ["one_thread"]
 
@@ -124,14 +125,26 @@ def test_the_key_of_another_context_does_not_open(
         assert right.store("dashvector:team").collections() == []
 
 
-def test_a_store_is_opened_once_and_again_after_the_end(tmp_path: Path) -> None:
+def test_a_store_is_opened_once(tmp_path: Path) -> None:
     with Context() as context:
         with ThreadPoolExecutor(8) as threads:
             stores = set(threads.map(lambda _: id(context.store(f"zvec:{tmp_path}")), range(64)))
         assert len(stores) == 1
-        before = context.store(f"zvec:{tmp_path}")
+
+
+def test_a_store_that_is_used_again_after_the_end_is_closed_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The search page lets go of its store when nobody asks, and its searcher goes on with it."""
+    closed: list[str] = []
+    monkeypatch.setattr(ToyStore, "close", lambda store: closed.append(store.uri))
+    monkeypatch.setitem(STORES, "toy", StoreKind(ToyStore, "toy:NAME", "memory of this process"))
+    with Context() as context:
+        store = context.store("toy:page")
         context.close()
-        assert context.store(f"zvec:{tmp_path}") is not before
+        assert store.collections() == []
+        context.close()
+        assert closed == ["toy:page"] * 2
 
 
 def test_a_stage_that_fails_is_over(tmp_path: Path) -> None:
