@@ -10,6 +10,10 @@ from hypothesis import settings
 
 from tasks.context import Context
 from tests.disk import mounted
+from tests.forked import ForkedMuge
+
+SLOW_TO_START = ("deployed", "prefect_server", "serve_here", "server")
+"""Fixtures of a session: servers, and a collection that is searched."""
 
 settings.register_profile("untimed", deadline=None)  # speed belongs in benchmarks
 settings.load_profile("untimed")
@@ -26,12 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file share a worker, and so do all that share a Prefect server."""
+    """Tests of one file share a worker, and so do all that share something slow to start."""
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            shares_server = "prefect_server" in getattr(item, "fixturenames", ())
-            group = "prefect" if shares_server else item.nodeid.split("::")[0]
-            item.add_marker(pytest.mark.xdist_group(group))
+        names = getattr(item, "fixturenames", ())
+        shared = next((name for name in SLOW_TO_START if name in names), None)
+        item.add_marker(pytest.mark.xdist_group(shared or item.nodeid.split("::")[0]))
 
 
 @pytest.fixture
@@ -49,6 +52,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.encode.model.models import make_model  # slow to import, and few rooms need it
 
     return make_model(tmp_path_factory.mktemp("model"), "resnet-50").folder
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[ForkedMuge]:
+    """Starts the command in milliseconds."""
+    with ForkedMuge() as started:
+        yield started
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from flows.orchestration.environment import QUIET
 
 IMPORTED = (
     "deployments.command",
+    "deployments.production.deploy",
+    "deployments.production.server",
     "flows.evaluate_search",
     "flows.reindex_dataset",
     "flows.run_demo",

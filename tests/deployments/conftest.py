@@ -22,6 +22,7 @@ from tasks.context import Context
 from tasks.settings import load_web_settings
 from tests.deployments.collection import index_folder, sample_pictures, settings_in
 from tests.deployments.machines import Machine
+from tests.forked import ForkedMuge
 
 PATIENCE = 60.0
 
@@ -115,9 +116,9 @@ def server_thread(home: Path, **options: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def deployed(tmp_path_factory: pytest.TempPathFactory, forked: ForkedMuge) -> Iterator[Machine]:
     """A Prefect server on which `muge deploy` has set everything up."""
-    with Machine(tmp_path_factory.mktemp("machine") / "here") as machine:
+    with Machine(tmp_path_factory.mktemp("machine") / "here", forked) as machine:
         done = machine.muge("deploy", "--json")
         assert done.returncode == 0, done.stderr
         outcomes = {change["outcome"] for change in json.loads(done.stdout)["changes"]}

@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
+
+from tests.forked import ForkedMuge
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 120.0
@@ -35,10 +37,14 @@ def free_port() -> int:
 
 
 class Machine:
-    """Processes that share a folder and a Prefect server; all of them end with it."""
+    """Processes that share a folder and a Prefect server; all of them end with it.
 
-    def __init__(self, folder: Path) -> None:
+    Commands are started as people do, or forked.
+    """
+
+    def __init__(self, folder: Path, forked: ForkedMuge | None = None) -> None:
         self.folder = folder
+        self._forked = forked
         self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.environment = {
@@ -84,29 +90,33 @@ class Machine:
 
     def prefect(self, *arguments: str) -> str:
         """Run `prefect ARGUMENTS`, which must succeed; its output."""
-        done = self._run(["-m", "prefect", *arguments])
+        done = self._run("-m", "prefect", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def muge(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `muge ARGUMENTS`; never a traceback."""
-        done = self._run(["-c", MUGE, *arguments], environment)
+        surroundings = {**self.environment, **environment}
+        if self._forked is None:
+            done = self._run("-c", MUGE, *arguments, environment=surroundings)
+        else:
+            done = self._forked.run(arguments, self.folder, surroundings)
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         return done
 
     def python(self, code: str) -> str:
         """Run a few lines of Python, which must succeed; its output."""
-        done = self._run(["-c", code])
+        done = self._run("-c", code)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def _run(
-        self, arguments: list[str], environment: Mapping[str, str] | None = None
+        self, *arguments: str, environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
-            env={**self.environment, **(environment or {})},
+            env=environment or self.environment,
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -6,30 +6,36 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
+
+from tests.forked import ForkedMuge
 
 MUGE = [sys.executable, "-c", "from deployments.command import main; main()"]
 
 
-def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(forked: ForkedMuge, tmp_path: Path) -> Run:
+    """Run the command in a folder of its own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
-    return subprocess.run(
-        [*MUGE, *arguments],
-        cwd=cwd,
-        env={**kept, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+
+    def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return forked.run(arguments, tmp_path, {**kept, **environment})
+
+    return start
 
 
-def test_the_commands_of_the_flows_and_web_are_there(tmp_path: Path) -> None:
-    said = run("--help", cwd=tmp_path).stdout
+def test_the_commands_of_the_flows_and_web_are_there(run: Run) -> None:
+    said = run("--help").stdout
     assert "web" in said
     assert "search" in said
-    assert "MUGE_WEB_" in run("web", "--help", cwd=tmp_path).stdout
+    assert "MUGE_WEB_" in run("web", "--help").stdout
 
 
 def test_help_is_light(tmp_path: Path) -> None:
@@ -43,13 +49,13 @@ def test_help_is_light(tmp_path: Path) -> None:
     assert done.stdout.rstrip().endswith("[]")
 
 
-def test_wrong_options_say_one_line(tmp_path: Path) -> None:
+def test_wrong_options_say_one_line(run: Run) -> None:
     for arguments, environment, said in (
         (["--port", "99999"], {}, "MUGE_WEB_PORT"),
         ([], {"MUGE_WEB_FETCH": "everything"}, "MUGE_WEB_FETCH"),
         (["--store", "redis:x"], {}, "zvec:DIR"),
     ):
-        done = run("web", *arguments, cwd=tmp_path, **environment)
+        done = run("web", *arguments, **environment)
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         assert said in done.stderr
         assert done.stderr.count("\n") == 1

@@ -15,6 +15,7 @@ import pytest
 from deployments.production.definitions import ROOT, variables
 from tasks.settings import load_deploy_settings, load_settings
 from tests.deployments.machines import Machine
+from tests.forked import ForkedMuge
 
 NIGHTLY = "reindex_dataset/reindex"
 
@@ -115,8 +116,8 @@ def test_prefects_own_command_deploys_the_same(
     assert changed(deployed) == {}
 
 
-def test_without_a_server_it_says_what_to_set(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
+def test_without_a_server_it_says_what_to_set(tmp_path: Path, forked: ForkedMuge) -> None:
+    machine = Machine(tmp_path, forked)
     for address, said in (("", "PREFECT_API_URL="), (machine.api, f"answers at {machine.api}")):
         done = machine.muge("deploy", PREFECT_API_URL=address)
         assert (done.returncode, done.stdout) == (2, "")

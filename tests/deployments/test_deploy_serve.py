@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.deployments.machines import MUGE, Machine, clean_environment, end_group, free_port
+from tests.forked import ForkedMuge
 
 
 @contextmanager
@@ -54,8 +55,8 @@ def paused(folder: Path) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_it_starts_a_server_serves_and_stops_both(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
+def test_it_starts_a_server_serves_and_stops_both(tmp_path: Path, forked: ForkedMuge) -> None:
+    machine = Machine(tmp_path, forked)
     with serving(machine) as process:
         limits = {one["name"] for one in machine.ask("v2/concurrency_limits/filter")}
         assert {"dashvector-writes", "tag:encode", "tag:upsert"} <= limits
@@ -70,8 +71,8 @@ def test_it_starts_a_server_serves_and_stops_both(tmp_path: Path) -> None:
         httpx.get(f"{machine.api}/health")
 
 
-def test_a_port_of_something_else_is_refused(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
+def test_a_port_of_something_else_is_refused(tmp_path: Path, forked: ForkedMuge) -> None:
+    machine = Machine(tmp_path, forked)
     with socket.create_server(("127.0.0.1", free_port())) as other:
         port = str(other.getsockname()[1])
         done = machine.muge("serve", "--port", port, PREFECT_API_URL="")
@@ -81,8 +82,10 @@ def test_a_port_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_interrupted_while_it_starts_it_leaves_no_server(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
+def test_interrupted_while_it_starts_it_leaves_no_server(
+    tmp_path: Path, forked: ForkedMuge
+) -> None:
+    machine = Machine(tmp_path, forked)
     with serving(machine, machine.healthy) as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) in (0, 130)
@@ -92,8 +95,8 @@ def test_interrupted_while_it_starts_it_leaves_no_server(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_runs_are_started_when_asked_for(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
+def test_runs_are_started_when_asked_for(tmp_path: Path, forked: ForkedMuge) -> None:
+    machine = Machine(tmp_path, forked)
     with serving(machine):
         machine.prefect("deployment", "run", "index_dataset/index", "--watch")
         (run,) = machine.ask("flow_runs/filter", flow_runs={"start_time": {"is_null_": False}})

@@ -31,13 +31,6 @@ def flows_run(prefect_server: str) -> None:
 Muge = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="session")
-def forked() -> Iterator[ForkedMuge]:
-    """Starts the command in milliseconds."""
-    with ForkedMuge() as started:
-        yield started
-
-
 @pytest.fixture
 def muge(tmp_path: Path, forked: ForkedMuge) -> Muge:
     """Run the command `muge` in a folder of its own, without any server configured."""
