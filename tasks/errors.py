@@ -104,6 +104,10 @@ class CollectionRecordError(UsageError):
     """A collection's record is missing, unfinished, or contradicts what was asked."""
 
 
+class AliasDoubtError(CollectionRecordError):
+    """Nobody can say for sure which collection a name means, so nothing is changed or dropped."""
+
+
 class StoreError(MugeError):
     """The vector database refused or failed."""
 

@@ -71,6 +71,31 @@ def rollback_alias(given: Given, as_json: AsJson = False) -> None:
     _move(None, given, as_json)
 
 
+@alias_app.command("adopt")
+@options(flags_of(Place), flags_of(Running, "wait"))
+def adopt_alias(
+    collection_: Annotated[
+        str, typer.Argument(metavar="COLLECTION", help="The collection that is meant.")
+    ],
+    given: Given,
+    as_json: AsJson = False,
+) -> None:
+    """Say which collection a name means, after its alias was lost or restored from a backup."""
+    with explained():
+        from dataclasses import asdict
+
+        from flows.orchestration.context import caller_context
+        from tasks.reindex.blue_green import adopt
+
+        settings = given.settings
+        with caller_context(settings) as context:
+            alias = adopt(context, settings, collection_)
+        if as_json:
+            print_json(asdict(alias))
+        else:
+            print(f"{alias.name} -> {alias.live}, before: {alias.previous or 'none'}")
+
+
 def _move(to: str | None, given: Given, as_json: bool) -> None:
     with explained():
         from dataclasses import asdict

@@ -34,6 +34,8 @@ def server_is_configured() -> bool:
 class VariableBook:
     """Aliases as Variables of the configured server, named muge_alias_<key>."""
 
+    kind: str = "Prefect Variable"
+
     def read(self, key: str) -> Any | None:
         """What was written under a key, or None; raises `StoreError` if the server is away."""
         from prefect.variables import Variable

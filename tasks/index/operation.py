@@ -39,8 +39,9 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
     child) for what cannot work, `WorkFolderError` if another run holds the work folder,
     `VerificationError` if the store does not hold what was sent.
     """
-    collection = runner.context.aliases(settings).meant()
-    settings = settings.model_copy(update={"collection": collection})
+    alias = runner.context.aliases(settings).agreed()
+    if alias is not None:
+        settings = settings.model_copy(update={"collection": alias.live})
     model = check_request(dataset, settings)
     with run_lock(Folder(settings.work_url), f"muge index {dataset}", settings.wait):
         times = StageTimes(runner.context.progress)

@@ -235,6 +235,7 @@ class IndexRun:
             counts={},
             form=self.form,
             kept=self.kept,
+            served=False,
         )
 
 

@@ -6,6 +6,7 @@ allows: the live one, and either the one before it or the one that is being buil
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tasks.context import Context
@@ -26,7 +27,7 @@ from tasks.work.names import check_name
 
 def live_record(context: Context, settings: Settings) -> CollectionRecord | None:
     """The record of the collection that searches of the settings' name use now, if there is one."""
-    alias = context.aliases(settings).live()
+    alias = context.aliases(settings).surely_live()
     if alias is None:
         return None
     return find_record(Folder(settings.work_url), settings.store_uri, alias.live)
@@ -51,43 +52,50 @@ def choose_collection(context: Context, run: IndexRun) -> tuple[IndexRun, int]:
             f"collection {options.collection!r} has {len(options.collection)} characters; "
             f"--strategy blue-green adds a number, so {LONGEST} at most"
         )
-    alias = context.aliases(options).live()
+    aliases = context.aliases(options)
+    alias = aliases.surely_live()
     if alias is not None and alias.previous is not None:
-        drop_previous(context, options, alias, run.plan.folder)
-    number = alias.generation + 1 if alias is not None else 1
-    _drop_orphans(context, run, number)
-    while True:
-        name = f"{options.collection}-{number}"
-        record = find_record(run.work, options.store_uri, name)
-        if record is not None:
-            if record.made_of != run.made_of:
-                forget(context, options, name, run.plan.folder)
-            break
-        if context.store(options.store_uri).describe(name) is None:
-            break
-        number += 1  # somebody else's
+        alias = drop_previous(context, options, alias, run.plan.folder)
+    begun, used = _drop_orphans(context, run, alias)
+    if begun is None:
+        names = context.store(options.store_uri).collections()
+        number = aliases.take_number(max([used, *_numbers(options.collection, names)]))
+    else:
+        number = begun
+    name = f"{options.collection}-{number}"
     return replace(run, settings=options.model_copy(update={"collection": name})), number
 
 
-def _drop_orphans(context: Context, run: IndexRun, number: int) -> None:
-    """Drop what a run that was killed while it dropped left behind: older numbers of the name that
-    are not live, and have a record of this work folder."""
-    options = run.settings
-    alias = context.aliases(options).live()
-    for older in range(1, number):
-        name = f"{options.collection}-{older}"
-        if alias is not None and alias.live == name:
+def _drop_orphans(context: Context, run: IndexRun, alias: Alias | None) -> tuple[int | None, int]:
+    """Drop what runs that were killed or refused left of the name, with a record of this work
+    folder and not live; gives the number of one that the run can go on with (None: there is none),
+    and the highest that is or was used."""
+    options, begun = run.settings, None
+    used = 0 if alias is None else alias.generation
+    for number, record in sorted(context.aliases(options).numbered(), key=lambda pair: pair[0]):
+        used = max(used, number)
+        if alias is not None and alias.live == record.collection:
             continue
-        if find_record(run.work, options.store_uri, name) is not None:
-            forget(context, options, name, run.plan.folder)
+        if begun is None and record.made_of == run.made_of and record.served is False:
+            begun = number
+            continue
+        forget(context, options, record.collection, run.plan.folder)
+    return begun, used
+
+
+def _numbers(name: str, collections: Iterable[str]) -> Iterator[int]:
+    """The numbers of a name's collections in the store, whoever made them."""
+    for collection in collections:
+        start, _, number = collection.rpartition("-")
+        if start == name and number.isascii() and number.isdigit():
+            yield int(number)
 
 
 def drop_previous(context: Context, settings: Settings, alias: Alias, kept_run: str = "") -> Alias:
     """Drop the collection kept for rollback, as `forget` does; the alias forgets it first."""
     if alias.previous is None:
         return alias
-    alone = replace(alias, previous=None)
-    context.aliases(settings).save(alone)
+    alone = context.aliases(settings).save(replace(alias, previous=None))
     if alias.previous != alias.live:
         forget(context, settings, alias.previous, kept_run)
     return alone
@@ -96,13 +104,19 @@ def drop_previous(context: Context, settings: Settings, alias: Alias, kept_run: 
 def forget(context: Context, settings: Settings, collection: str, kept_run: str = "") -> None:
     """Drop a collection, its record, and what only it was made of, but for one run's folder.
 
-    Raises `CollectionRecordError` if it is the live one.
+    Raises `CollectionRecordError` if it is the live one, or if its record does not say that it
+    never was while there is no alias that says which one is; `AliasDoubtError` if book and copy of
+    the alias contradict each other.
     """
-    alias = context.aliases(settings).live()
-    if alias is not None and alias.live == collection:
-        raise CollectionRecordError(f"collection {collection!r} is live and is not dropped")
     work = Folder(settings.work_url)
     record = find_record(work, settings.store_uri, collection)
+    alias = context.aliases(settings).agreed()
+    if alias is None:
+        live = record is None or record.served is not False
+    else:
+        live = alias.live == collection
+    if live:
+        raise CollectionRecordError(f"collection {collection!r} is or may be live: not dropped")
     context.store(settings.store_uri).drop(collection)
     remove_record(work, settings.store_uri, collection)
     if record is not None:
@@ -123,3 +137,18 @@ def move_alias(context: Context, settings: Settings, collection: str | None) -> 
                 f"collection {target!r} is not in {settings.store_uri}; see `muge status`"
             )
         return aliases.promote(target)
+
+
+def adopt(context: Context, settings: Settings, collection: str) -> Alias:
+    """Let the settings' name mean a complete collection of the store, whatever the alias says or
+    has lost.
+
+    Raises `CollectionRecordError` if that one is not complete or not in the store.
+    """
+    with run_lock(Folder(settings.work_url), "muge alias", settings.wait):
+        target = check_name(collection)
+        if context.store(settings.store_uri).describe(target) is None:
+            raise CollectionRecordError(
+                f"collection {target!r} is not in {settings.store_uri}; see `muge status`"
+            )
+        return context.aliases(settings).adopt(target)

@@ -63,7 +63,8 @@ class _Reindex:
     def update(self, run: IndexRun) -> Filled:
         """Send what changed to the live collection; build it if there is none yet."""
         context = self.runner.context
-        run = _named(run, context.aliases(run.settings).meant())
+        alias = context.aliases(run.settings).agreed()
+        run = run if alias is None else _named(run, alias.live)
         record = find_updatable(context, run)
         if record is None:
             return self._build(run)

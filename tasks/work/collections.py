@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -55,7 +55,8 @@ class CollectionRecord:
     was verified. `kept` is the hash of BM25 statistics that are older than the data ("" if they
     were counted over it), `held` the folder in `run` that lists the documents in the store,
     `updates` what was begun since and did not end. `superseded` are folders of runs that the
-    collection was made of before: searches that began then may still read them.
+    collection was made of before: searches that began then may still read them. `served` says
+    whether an alias ever meant it (None: made by a version that did not note it).
     """
 
     collection: str
@@ -78,6 +79,7 @@ class CollectionRecord:
     held: str = ""
     updates: tuple[Update, ...] = ()
     superseded: tuple[str, ...] = ()
+    served: bool | None = None
 
 
 _FORM = TypeAdapter(CollectionRecord)
@@ -130,6 +132,15 @@ def require_record(work: Folder, store: str, collection: str) -> CollectionRecor
     return record
 
 
+def records_of(work: Folder, store: str) -> Iterator[CollectionRecord]:
+    """The records of all collections of a store; raises `CollectionRecordError` as `find_record`
+    does."""
+    for path in sorted(work.find(f"collections/{store_slug(work, store)}")):
+        record = find_record(work, store, path.rsplit("/", 1)[-1].removesuffix(".json"))
+        if record is not None:
+            yield record
+
+
 def forget_runs(work: Folder, runs: Iterable[str]) -> None:
     """Delete folders of runs, but for those that the record of any collection names.
 
@@ -152,10 +163,11 @@ def remove_record(work: Folder, store: str, collection: str) -> None:
 
 
 def _path(work: Folder, store: str, collection: str) -> str:
-    return f"collections/{_slug(work, store)}/{check_name(collection)}.json"
+    return f"collections/{store_slug(work, store)}/{check_name(collection)}.json"
 
 
-def _slug(work: Folder, store: str) -> str:
+def store_slug(work: Folder, store: str) -> str:
+    """A store's name among the files of a work folder."""
     return f"{store.split(':', 1)[0]}-{fingerprint(store=_place(work, store))}"
 
 

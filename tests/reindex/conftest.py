@@ -2,4 +2,7 @@
 
 from __future__ import annotations
 
-from tests.shop import model, pictures  # noqa: F401  (fixtures)
+from tests.servers.fixtures import dashvector_server
+from tests.shop import model, pictures
+
+__all__ = ["dashvector_server", "model", "pictures"]

@@ -48,6 +48,16 @@ def test_alias_and_rejects(
     assert (missing.returncode, missing.stdout) == (2, "")
     assert "'muge-9' is not in zvec:" in missing.stderr
 
+    lost = tmp_path / "store" / ".aliases" / "muge.json"
+    lost.unlink()
+    doubt = muge("alias", "rollback", *options)
+    assert (doubt.returncode, doubt.stdout) == (2, "")
+    assert "muge alias adopt COLLECTION --collection muge" in doubt.stderr
+    adopted = muge("alias", "adopt", "muge-2", *options)
+    assert adopted.stdout == "muge -> muge-2, before: none\n"
+    assert lost.is_file()
+    assert muge("alias", "adopt", "muge-9", *options).returncode == 2
+
     listed = json.loads(muge("rejects", "list", "--json", *options).stdout)
     assert (listed["collection"], listed["rejects"]) == ("muge-2", 1)
     (reason,) = listed["reasons"]

@@ -12,8 +12,8 @@ from flows.orchestration.context import caller_context
 from flows.orchestration.variables import VariableBook
 from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_images
-from tasks.errors import StoreError
-from tasks.reindex.blue_green import move_alias
+from tasks.errors import AliasDoubtError, StoreError
+from tasks.reindex.blue_green import adopt, move_alias
 from tasks.settings import load_settings
 from tests.servers.dashvector import DashVectorServer
 
@@ -48,6 +48,16 @@ def test_searches_follow_the_variable(
         assert alias is not None
         assert alias.live == "muge-1"
     assert search_images(["黄色雨伞"], topk=3, **here)[0].hits
+
+    Variable.unset(name)  # the server was built anew
+    assert search_images(["黄色雨伞"], topk=3, **here)[0].hits
+    (pictures / "3.png").write_bytes((pictures / "7.png").read_bytes())
+    with pytest.raises(AliasDoubtError, match=f"none in Prefect Variable {name}"):
+        reindex_dataset(f"folder:{pictures}", model=model, strategy="blue-green", **here)
+    with caller_context(settings) as context:
+        assert context.store("dashvector:").collections() == ["muge-1", "muge-2"]
+        adopt(context, settings, "muge-1")
+        assert context.aliases(settings).surely_live() == context.aliases(settings).find()
 
 
 def test_without_a_server_aliases_stay_here(
