@@ -1,4 +1,22 @@
-"""The nouns that cross every doorway: small, frozen, typed."""
+"""The nouns that cross every doorway: small, frozen, typed.
+
+Glossary. Each word means one thing here:
+
+- row: one line of a data set; span: rows that can be read alone; entry: one picture with all its
+  queries, as the catalog has it; shard: consecutive pictures; query part: consecutive queries.
+- image: a picture with its id; pixels: what a model sees of it; picture: what people see of it.
+- embedding, vector: what a model makes of a picture or a text; sparse vector: BM25 weights.
+- document: what a store holds; collection: documents with one schema; partition: a part of one.
+- record: how a collection was made; alias: the name that means a collection; ledger: the documents
+  of a shard that a store holds; marker: the note beside an output that it is complete.
+- stage: one kind of work; runner: how stages are run; context: what a caller shares among them;
+  operation: the order of stages; run: one operation on one data set; report: what it says it did.
+- question: what a person asks; query: what a store is asked; hit: a document that answers.
+- judgement: a query with its right images; gallery: what is searched in an evaluation.
+- hash: of content; fingerprint: of all that made an output, and part of its name.
+- `_folder` and `_file` end names of places in a run's folder, `_hash` of hashes, `_count` of
+  numbers of things; `at_once` is how many at the same time.
+"""
 
 from __future__ import annotations
 
