@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tasks.context import Context
 from tests.disk import mounted
 from tests.forked import ForkedMuge
 
-SLOW_TO_START = ("deployed", "prefect_server", "serve_here", "server")
-"""Fixtures of a session: servers, and a collection that is searched."""
+SHARED: tuple[str, ...] = ("tests/flows/command/", "tests/deployments/test_deploy")
+"""Each with a Prefect server of its own."""
+
+SHARED_BY = {
+    "tests/docs/test_readme.py": "the sample",
+    "tests/flows/test_demo.py": "the sample",
+    **{
+        f"tests/deployments/test_{name}.py": "a search page"
+        for name in ("accessibility", "api", "limits", "openapi", "page", "page_states")
+    },
+    **{
+        f"tests/flows/{name}.py": "a Prefect server"
+        for name in (
+            "orchestration/test_runners",
+            "orchestration/test_states",
+            "orchestration/test_variables",
+            "test_dashvector",
+            "test_evaluate_search",
+            "test_index_dataset",
+            "test_object_storage",
+            "test_reindex_dataset",
+        )
+    },
+}
 
 settings.register_profile("untimed", deadline=None)  # speed belongs in benchmarks
 settings.load_profile("untimed")
@@ -28,13 +54,19 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file share a worker, and so do all that share something slow to start."""
-    for item in items:
-        names = getattr(item, "fixturenames", ())
-        shared = next((name for name in SLOW_TO_START if name in names), None)
-        item.add_marker(pytest.mark.xdist_group(shared or item.nodeid.split("::")[0]))
+class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests of one file share a worker, and so do files that share something slow to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return next(
+            (start for start in SHARED if file.startswith(start)), SHARED_BY.get(file, file)
+        )
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatIsShared:
+    """How tests go to workers."""
+    return ByWhatIsShared(config, log)
 
 
 @pytest.fixture
@@ -59,6 +91,17 @@ def forked() -> Iterator[ForkedMuge]:
     """Starts the command in milliseconds."""
     with ForkedMuge() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def demo(
+    tmp_path_factory: pytest.TempPathFactory, forked: ForkedMuge
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A folder in which `muge demo` ran, and what it said: the sample indexed once for all."""
+    place = tmp_path_factory.mktemp("demo") / "another folder"
+    place.mkdir()
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
+    return place, forked.run(["demo"], place, {**kept, "HOME": str(place)})
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ signals, of a light start or of what is imported needs a real start.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -14,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -96,6 +99,8 @@ def main() -> None:
         importlib.import_module(name)
     sys.modules["torch"].set_num_threads(1)
     importlib.import_module("tasks.sparse.tokens").tokenize("预热")  # reads its dictionary
+    gc.collect()
+    gc.freeze()  # children that looked through all of this would copy it
     os.write(1, b"ready\n")
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)
@@ -122,14 +127,20 @@ def _become(request: dict[str, Any]) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     sys.argv = ["muge", *request["arguments"]]
+    code: object = 0
     try:
         sys.modules["deployments.command"].main()
-    except SystemExit:
-        raise
+    except SystemExit as end:
+        code = end.code
     except BaseException:
         traceback.print_exc()
-        sys.exit(1)
-    sys.exit(0)
+        code = 1
+    # what an interpreter does at its end, but for taking everything apart that is shared
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 from pathlib import Path
 
 from tests.flows.conftest import Muge
 
+Demo = tuple[Path, "subprocess.CompletedProcess[str]"]
 
-def test_demo_from_nothing(muge: Muge, tmp_path: Path) -> None:
-    place = tmp_path / "another folder"
-    place.mkdir()
-    done = muge("demo", cwd=place)
 
+def test_demo_from_nothing(muge: Muge, demo: Demo) -> None:
+    place, done = demo
+    assert "Traceback" not in done.stdout + done.stderr
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr.lower()
     report = next(line for line in done.stdout.splitlines() if line.startswith("Report: "))
@@ -30,14 +31,15 @@ def test_demo_from_nothing(muge: Muge, tmp_path: Path) -> None:
     assert collection["documents"] == collection["expected"] > 2000
 
 
-def test_sample_search_finds_the_right_pictures(muge: Muge, tmp_path: Path) -> None:
+def test_sample_search_finds_the_right_pictures(muge: Muge, demo: Demo) -> None:
     """Chinese queries find real pictures by meaning alone, in the collection of the demo."""
-    done = muge("index", "sample:", "--json")
+    place, _ = demo
+    done = muge("index", "sample:", "--json", cwd=place)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["model"], said["rejects"], said["verified"]) == ("sample", 0, True)
     wanted = {"熊猫": "熊猫", "雨伞": "伞", "香蕉": "香蕉", "猫": "猫"}
     for text, word in wanted.items():
-        answer = muge("search", "--text", text, "--alpha", "1", "--topk", "5", "--json")
+        answer = muge("search", "--text", text, "--alpha", "1", "--topk", "5", "--json", cwd=place)
         hits = json.loads(answer.stdout)["hits"]
         assert any(word in hit["fields"]["query"] for hit in hits), text

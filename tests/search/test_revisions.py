@@ -12,22 +12,23 @@ from tests.servers.hub import Hub
 
 SCRIPT = """
 import json, sys
+from tasks.context import Context
 from tasks.evaluate.asked import encode_queries
 from tasks.evaluate.gallery import open_gallery
 from tasks.evaluate.judgements import Judgement
 from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings
-from tasks.store.open import close_shared_stores, shared_store
 from tests.search.library import build
 
 home, pictures = sys.argv[1:]
 settings = load_settings(home=home, model="owner/tiny@v1", device="cpu")
-_, record = build(f"folder:{pictures}", settings)
-searcher = open_searcher(settings, shared_store(settings.store_uri))
-hit = searcher.search(Question(image=f"{pictures}/3.png", alpha=1.0)).hits[0]
-asked = encode_queries(open_gallery(settings), [Judgement("1", "帽子", frozenset())], settings)
-close_shared_stores()
+with Context() as context:
+    _, record = build(context, f"folder:{pictures}", settings)
+    searcher = open_searcher(context, settings)
+    hit = searcher.search(Question(image=f"{pictures}/3.png", alpha=1.0)).hits[0]
+    gallery = open_gallery(context, settings)
+    asked = encode_queries(gallery, [Judgement("1", "帽子", frozenset())], settings)
 print(json.dumps([record.model.name, record.model.revision, hit.fields["image_id"],
                   len(asked.vectors.dense)]))
 """

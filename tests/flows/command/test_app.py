@@ -242,7 +242,7 @@ def test_terminated_runs_leave_no_server_and_go_on(muge: Muge, model: str, tmp_p
     seen = iter(running.stderr)
     while "reading the data set" not in next(seen):
         pass
-    while not list(here.rglob("images-*/part-0000*.done")):
+    while not list((here / ".muge" / "work").rglob("images-*/part-0000*.done")):
         assert running.poll() is None
         time.sleep(0.02)
     running.terminate()

@@ -84,5 +84,7 @@ def test_a_server_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
         raise ConnectionError("refused\nby somebody")
 
     monkeypatch.setattr(Variable, "get", refuse)
-    with pytest.raises(StoreError, match=r"keeps the aliases does not answer .*refused\); start"):
+    with pytest.raises(
+        StoreError, match=r"keeps the aliases does not answer .*refused by somebody\); start"
+    ):
         VariableBook().read("muge")
