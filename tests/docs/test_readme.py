@@ -58,11 +58,11 @@ def _rank(name: str) -> int:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, demo: tuple[Path, Any]) -> Path:
-    """A folder with what the commands of the pages name, made from the sample; `muge demo`, the
-    first command of the README, was run in it."""
+    """A folder with what the commands of the pages name, made from the sample, whose pictures were
+    encoded before: no collection is there yet."""
     place = tmp_path_factory.mktemp("docs")
-    for kept in ("store", "work", "demo"):
-        shutil.copytree(demo[0] / ".muge" / kept, place / ".muge" / kept)
+    encoded = demo[0] / ".muge" / "work" / "sample"
+    shutil.copytree(encoded, place / ".muge" / "work" / "sample")
     pictures = sample_pictures(place / "pictures")
     for block in (b for b in blocks("json") if '"image"' in b.text):
         example = json.loads(block.text)
