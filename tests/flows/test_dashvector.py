@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from flows.evaluate_search import evaluate_search
 from flows.index_dataset import index_dataset
 from flows.orchestration.blocks import DashVectorCredentials
-from flows.search_images import search_images
 from tasks.errors import CollectionRecordError, StoreError, UsageError
 from tasks.store.stores import STORES
+from tests import plain
 from tests.servers.dashvector import DashVectorServer
 from tests.shop import make_pictures
 
@@ -44,14 +44,14 @@ def test_the_same_flow_fills_dashvector(
     report = index_dataset(dataset, shard_images=10, **place)
     here = {key: place[key] for key in ("store", "work_dir")}
     local = {"store": f"zvec:{tmp_path / 'zvec'}", "work_dir": place["work_dir"]}
-    index_dataset(dataset, shard_images=10, model=place["model"], **local)
+    plain.index_dataset(dataset, shard_images=10, model=place["model"], **local)
 
     assert (report.documents, report.upserted, report.verified) == (25, 25, True)
     again = index_dataset(dataset, shard_images=10, **place)
     assert (again.encoded_images, again.upserted, again.skipped_shards) == (0, 0, 3)
     for alpha in (0.0, 0.5, 1.0):
-        remote = search_images(["黄色雨伞"], alpha=alpha, topk=8, **here)[0].hits
-        embedded = search_images(["黄色雨伞"], alpha=alpha, topk=8, **local)[0].hits
+        remote = plain.search_images(["黄色雨伞"], alpha=alpha, topk=8, **here)[0].hits
+        embedded = plain.search_images(["黄色雨伞"], alpha=alpha, topk=8, **local)[0].hits
         assert [round(h.score, 4) for h in remote] == pytest.approx(
             [round(h.score, 4) for h in embedded], abs=2e-4
         )
@@ -61,7 +61,7 @@ def test_the_same_flow_fills_dashvector(
 def test_keys_are_in_no_record_and_no_report(
     pictures: Path, place: dict[str, Any], dashvector_server: DashVectorServer
 ) -> None:
-    report = index_dataset(f"folder:{pictures}", **place)
+    report = plain.index_dataset(f"folder:{pictures}", **place)
 
     key = dashvector_server.api_key.encode()
     kept = [path for path in Path(place["work_dir"]).rglob("*") if path.is_file()]
@@ -126,11 +126,11 @@ def test_a_quota_on_the_server_is_kept(pictures: Path, place: dict[str, Any]) ->
 
 
 def test_record_and_store_must_agree(pictures: Path, place: dict[str, Any], tmp_path: Path) -> None:
-    index_dataset(f"folder:{pictures}", **place)
+    plain.index_dataset(f"folder:{pictures}", **place)
     other = make_pictures(tmp_path / "other", 4, first=50)
     with pytest.raises(CollectionRecordError, match="--replace"):
-        index_dataset(f"folder:{other}", **place)
-    assert index_dataset(f"folder:{other}", replace=True, **place).documents == 4
+        plain.index_dataset(f"folder:{other}", **place)
+    assert plain.index_dataset(f"folder:{other}", replace=True, **place).documents == 4
 
 
 def test_ids_made_from_file_names_fit(
@@ -139,9 +139,9 @@ def test_ids_made_from_file_names_fit(
     """Pictures without ids get 63-bit ones, which DashVector's 32-bit int would refuse."""
     folder = make_pictures(tmp_path / "names", 6)
     (folder / "queries.jsonl").unlink()
-    report = index_dataset(f"folder:{folder}", **place)
+    report = plain.index_dataset(f"folder:{folder}", **place)
     assert (report.documents, report.rejects) == (6, 0)
-    found = search_images(images=[str(folder / "3.png")], topk=1, **without_model(place))
+    found = plain.search_images(images=[str(folder / "3.png")], topk=1, **without_model(place))
     assert int(found[0].hits[0].fields["image_id"]) > 1 << 31
 
 

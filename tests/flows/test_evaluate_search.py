@@ -12,10 +12,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.evaluate_search import evaluate_search
-from flows.index_dataset import index_dataset
 from tasks.errors import QualityDropError, UsageError
 from tasks.evaluate.result import as_json
 from tests.flows.conftest import Muge
+from tests.plain import index_dataset
 
 pytestmark = pytest.mark.usefixtures("flows_run")
 
@@ -75,12 +75,14 @@ def test_numbers_become_artifacts_and_hold_the_next_run(
 
 
 def test_the_command_writes_everything_and_ends_with_1(
-    muge: Muge, prefect_server: str, model: str, pictures: Path, tmp_path: Path
+    muge: Muge, prefect_server: str, place: dict[str, Any], pictures: Path, tmp_path: Path
 ) -> None:
-    environment = {"PREFECT_API_URL": prefect_server}
+    environment = {
+        "PREFECT_API_URL": prefect_server,
+        "MUGE_STORE": place["store"],
+        "MUGE_WORK_DIR": place["work_dir"],
+    }
     dataset = f"folder:{pictures}"
-    done = muge("index", dataset, "--model", model, "--json", environment=environment)
-    assert done.returncode == 0, done.stderr
     page, lines, baseline = (tmp_path / name for name in ("e.html", "p.jsonl", "b.json"))
     arguments = ["evaluate", dataset, "--protocol", "leave-query-out", "--alpha-sweep"]
     files = ["--html", str(page), "--predictions", str(lines)]

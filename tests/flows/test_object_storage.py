@@ -20,6 +20,7 @@ from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_images
 from tasks.work.folder import Folder
 from tasks.work.rejects import read_rejects
+from tests import plain
 from tests.servers.fixtures import s3  # noqa: F401  (a fixture)
 from tests.servers.s3 import S3Server
 from tests.shop import WORDS, make_pictures
@@ -66,7 +67,7 @@ def test_a_second_run_has_nothing_to_do(pictures: Path, bucket: str, place: dict
     assert (first.documents, first.rejects, first.encoded_images) == (25, 1, 25)
     assert [reject.position for reject in read_rejects(Folder(first.run_dir))] == ["cut.png"]
 
-    again = index_dataset(dataset, **place)
+    again = plain.index_dataset(dataset, **place)
     assert (again.encoded_images, again.upserted, again.documents) == (0, 0, 25)
 
 

@@ -19,6 +19,7 @@ from flows.search_images import search_file, search_images
 from tasks.errors import MugeError
 from tasks.evaluate.result import as_json
 from tasks.index.report import IndexReport
+from tests import plain
 from tests.deployments.collection import sample_pictures
 from tests.encode.model.models import make_model
 from tests.servers.dashvector import DashVectorServer
@@ -85,7 +86,7 @@ def test_without_rejects_it_is_completed(
 def test_questions_that_failed_name_the_state(
     pictures: Path, place: Place, tmp_path: Path, last_run: Callable[[str], Any]
 ) -> None:
-    index_dataset(f"folder:{pictures}", **place)
+    plain.index_dataset(f"folder:{pictures}", **place)
     asked, answers = tmp_path / "asked.jsonl", tmp_path / "answers.jsonl"
     asked.write_text('{"text": "黄色雨伞"}\n{"image": "nowhere.png"}\n', "utf-8")
     report: Any = search_file(str(asked), str(answers), **without_model(place))
@@ -97,7 +98,7 @@ def test_a_metric_below_its_baseline_fails_with_a_line(
     pictures: Path, place: Place, tmp_path: Path
 ) -> None:
     dataset = f"folder:{pictures}"
-    index_dataset(dataset, **place)
+    plain.index_dataset(dataset, **place)
     options = without_model(place)
     measured: Any = evaluate_search(dataset, **options)
     then = as_json(measured)
@@ -112,7 +113,7 @@ def test_a_metric_below_its_baseline_fails_with_a_line(
 def test_a_refused_switch_fails_with_a_line(place: Place, tmp_path: Path) -> None:
     dataset = f"folder:{sample_pictures(tmp_path / 'sample')}"
     options = {**place, "model": "sample", "strategy": "blue-green"}
-    reindex_dataset(dataset, **options)
+    plain.reindex_dataset(dataset, **options)
     worse = str(make_model(tmp_path / "worse", "resnet-50").folder)
     message = failure(reindex_dataset, dataset, **{**options, "model": worse})
     assert "R@10" in message
