@@ -20,8 +20,7 @@ SHARED: tuple[str, ...] = ("tests/flows/command/", "tests/deployments/test_deplo
 """Each with a Prefect server of its own."""
 
 SHARED_BY = {
-    "tests/docs/test_readme.py": "the sample",
-    "tests/flows/test_demo.py": "the sample",
+    "tests/docs/test_readme.py": "a Prefect server",
     **{
         f"tests/deployments/test_{name}.py": "a search page"
         for name in ("accessibility", "api", "limits", "openapi", "page", "page_states")
@@ -91,6 +90,16 @@ def forked() -> Iterator[ForkedMuge]:
     """Starts the command in milliseconds."""
     with ForkedMuge() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """The address of a real, temporary Prefect server that all flows of the session use."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield PREFECT_API_URL.value() or ""
 
 
 @pytest.fixture(scope="session")

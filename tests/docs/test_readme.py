@@ -57,12 +57,9 @@ def _rank(name: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, demo: tuple[Path, Any]) -> Path:
-    """A folder with what the commands of the pages name, made from the sample, whose pictures were
-    encoded before: no collection is there yet."""
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the commands of the pages name, made from the sample."""
     place = tmp_path_factory.mktemp("docs")
-    encoded = demo[0] / ".muge" / "work" / "sample"
-    shutil.copytree(encoded, place / ".muge" / "work" / "sample")
     pictures = sample_pictures(place / "pictures")
     for block in (b for b in blocks("json") if '"image"' in b.text):
         example = json.loads(block.text)
@@ -89,14 +86,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory, demo: tuple[Path, Any]) -> Pa
     return place
 
 
-def run_all(lines: Sequence[Sequence[str]], place: Path) -> list[Ran]:
-    """Run the lines in one process in a folder, as someone who just installed the project."""
+def run_all(lines: Sequence[Sequence[str]], place: Path, server: str = "") -> list[Ran]:
+    """Run the lines in one process in a folder, as someone who just installed the project; with a
+    Prefect server that is there, or a temporary one."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
     done = subprocess.run(
         [sys.executable, "-m", "tests.docs.run_lines"],
         input=json.dumps(list(lines)),
         cwd=place,
-        env={**kept, "HOME": str(place), "PYTHONPATH": str(ROOT)},
+        env={**kept, "HOME": str(place), "PYTHONPATH": str(ROOT), "PREFECT_API_URL": server},
         capture_output=True,
         text=True,
         timeout=540,
@@ -110,7 +108,7 @@ def run_all(lines: Sequence[Sequence[str]], place: Path) -> list[Ran]:
     return ran
 
 
-def test_the_commands_of_the_pages_run(shop: Path) -> None:
+def test_the_commands_of_the_pages_run(shop: Path, prefect_server: str) -> None:
     quick = [b for b in blocks() if not (b.not_run or b.is_slow)]
     lines: list[list[str]] = []
     changes = ["dog.jpg", "cat.jpg"]
@@ -118,7 +116,7 @@ def test_the_commands_of_the_pages_run(shop: Path) -> None:
         if words[:2] == ["muge", "reindex"]:  # the page is for when the data changed
             lines.append(["cp", changes.pop(), "pictures/hat.jpg"])
         lines.append(words)
-    ran = {" ".join(each.words): each for each in run_all(lines, shop)}
+    ran = {" ".join(each.words): each for each in run_all(lines, shop, prefect_server)}
 
     indexed = ran["muge index folder:pictures"].out
     assert re.search(r"Rejects +0\b", indexed)

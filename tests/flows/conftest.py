@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
 
 from tests.forked import ForkedMuge
 from tests.servers.fixtures import dashvector_server  # noqa: F401  (a fixture)
 from tests.shop import model, pictures  # noqa: F401  (fixtures)
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
-    """The address of a real, temporary Prefect server that all flows of the session use."""
-    with prefect_test_harness(server_startup_timeout=180):
-        yield PREFECT_API_URL.value() or ""
 
 
 @pytest.fixture
