@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tasks.errors import MugeError
-from tasks.settings import EvaluateChoices, ReindexChoices, Settings, read_options
+from tasks.options import read_options
+from tasks.settings import EvaluateChoices, ReindexChoices, Settings
 
 if TYPE_CHECKING:
     from tasks.context import Context

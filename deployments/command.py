@@ -10,7 +10,8 @@ from flows.command import app as command
 from flows.command.options import AsJson, options
 from flows.command.output import explained, print_json
 from flows.signatures import Given
-from tasks.settings import Content, DeploySettings, Encoding, Place, WebSettings, flags_of
+from tasks.options import flags_of
+from tasks.settings import Content, DeploySettings, Encoding, Place, WebSettings
 
 if TYPE_CHECKING:
     from deployments.production.definitions import Definitions
@@ -83,8 +84,8 @@ def serve(given: Given) -> None:
 def _definitions(given: Given) -> Definitions:
     """What is to be set up, once what it names is known to be well formed."""
     from deployments.production.definitions import read_definitions
+    from tasks.names import check_name
     from tasks.store.stores import check_address
-    from tasks.work.names import check_name
 
     settings, choices = given.settings, given.read(DeploySettings)
     check_name(settings.collection)

@@ -14,7 +14,8 @@ from flows.signatures import Given
 from tasks.evaluate.gate import check_quality, read_baseline
 from tasks.evaluate.operation import evaluate
 from tasks.evaluate.result import Evaluation, as_json
-from tasks.settings import Encoding, EvaluateChoices, Place, Searching, flags_of
+from tasks.options import flags_of
+from tasks.settings import Encoding, EvaluateChoices, Place, Searching
 
 
 @flow(name="evaluate_search", flow_run_name="evaluate {dataset}", persist_result=False)

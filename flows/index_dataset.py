@@ -14,7 +14,8 @@ from flows.orchestration.states import with_rejects
 from flows.signatures import Given
 from tasks.index.operation import index
 from tasks.index.report import IndexReport
-from tasks.settings import Content, Encoding, IndexChoices, Place, Running, flags_of
+from tasks.options import flags_of
+from tasks.settings import Content, Encoding, IndexChoices, Place, Running
 
 
 @flow(

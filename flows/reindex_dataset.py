@@ -13,17 +13,10 @@ from flows.orchestration.runners import PrefectRunner
 from flows.orchestration.states import with_rejects
 from flows.signatures import Given
 from tasks.index.request import check_gate
+from tasks.options import flags_of
 from tasks.reindex.operation import reindex
 from tasks.reindex.report import ReindexReport
-from tasks.settings import (
-    Content,
-    Encoding,
-    Place,
-    ReindexChoices,
-    Replacing,
-    Running,
-    flags_of,
-)
+from tasks.settings import Content, Encoding, Place, ReindexChoices, Replacing, Running
 
 
 @flow(

@@ -17,11 +17,12 @@ from flows.signatures import Given
 from tasks.errors import WorkFolderError
 from tasks.evaluate.result import Evaluation
 from tasks.index.report import IndexReport
+from tasks.options import flags_of
 from tasks.report.demo_page import render_demo_page
 from tasks.report.evaluation_views import evaluation_view
 from tasks.report.run_views import index_view, search_view
 from tasks.report.views import DemoView
-from tasks.settings import Encoding, Place, flags_of
+from tasks.settings import Encoding, Place
 
 TEXTS = ("熊猫", "生日吃的蛋糕", "下雨天打的伞", "红色的赛车", "脖子很长的动物", "海上的帆船")
 PICTURE_CONCEPT, PICTURE_TEXT = "1f431", "开心"

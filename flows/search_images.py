@@ -13,11 +13,12 @@ from flows.orchestration.parameters import Described, parameters
 from flows.orchestration.runners import PrefectRunner
 from flows.orchestration.states import with_rejects
 from flows.signatures import Given
+from tasks.options import flags_of
 from tasks.search.batches import BatchReport
 from tasks.search.questions import Question, pair_up
 from tasks.search.searcher import Answer
 from tasks.search.stages import SEARCH, SEARCH_FILE
-from tasks.settings import Content, Encoding, HitChoices, Place, Searching, flags_of
+from tasks.settings import Content, Encoding, HitChoices, Place, Searching
 
 
 @flow(name="search_images", flow_run_name="search", persist_result=False)

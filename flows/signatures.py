@@ -9,7 +9,8 @@ from functools import wraps
 from inspect import Parameter
 from typing import Any, TypeVar
 
-from tasks.settings import Flag, Model, Settings, read_options
+from tasks.options import Flag, Model, read_options
+from tasks.settings import Settings
 
 Result = TypeVar("Result")
 

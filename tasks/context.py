@@ -15,7 +15,8 @@ from tasks.settings import Place
 from tasks.sparse.pool import HERE, SparsePool, TextWorkers, processes_for
 from tasks.store.contract import VectorStore
 from tasks.store.stores import StoreAccess, open_store, parse_address
-from tasks.work.aliases import AliasBook, Aliases, file_book
+from tasks.work.alias_book import AliasBook, file_book
+from tasks.work.aliases import Aliases
 from tasks.work.progress import SILENT, Progress
 
 

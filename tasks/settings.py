@@ -1,23 +1,19 @@
 """Every option, once: its default, meaning, unit and environment variable (MUGE_<NAME>).
 
 Options stand in groups. A part of the code that needs some of them takes the group that it needs;
-`Settings` is all of them. What a command or a flow offers is derived from the groups too: fields
-declared with `flag` (see `flags_of`), everything else is set by its environment variable alone.
+`Settings` is all of them. Fields declared with `flag` are offered by commands and flows as well.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tasks.errors import UsageError
+from tasks.options import Choices, Group, OptionValue, flag, read_options
 from tasks.ranges import Alpha, TopK
 
 DocumentForm = Literal["image", "pair"]
@@ -27,27 +23,6 @@ Kernels = Literal["eager", "compile", "graphs"]
 RunnerName = Literal["threads", "ray"]
 Strategy = Literal["in-place", "blue-green"]
 ProtocolName = Literal["auto", "official", "held-out", "leave-query-out"]
-
-OptionValue = str | int | float | bool | Path | None
-"""What an option can be given as."""
-
-
-def flag(default: Any, meaning: str, *, name: str | None = None, **limits: Any) -> Any:
-    """A field that commands and flows offer, there called `name` (None: as it is here)."""
-    return Field(default, description=meaning, json_schema_extra={"flag": name or ""}, **limits)
-
-
-class Group(BaseSettings):
-    """Options that environment variables set too: arguments win, then environment, then these
-    defaults."""
-
-    model_config = SettingsConfigDict(env_prefix="MUGE_", frozen=True, extra="ignore")
-
-
-class Choices(BaseModel):
-    """Options of one command, given each time."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Place(Group):
@@ -214,6 +189,16 @@ class EvaluateChoices(Choices):
     filter: str | None = flag(None, "For example: image_id < 1000")
 
 
+class AskChoices(Choices):
+    """What is asked: one question, or a file of them with one for the answers."""
+
+    text: str | None = flag(None, "Chinese query.")
+    image: str | None = flag(None, "Picture file or http(s) URL.")
+    like: str | None = flag(None, "Id of a document: more like it.")
+    queries: str | None = flag(None, "JSONL file of questions (text, image, ...); needs --out.")
+    out: str | None = flag(None, "JSONL file for the answers.")
+
+
 class HitChoices(Choices):
     """Which hits are wanted of each question."""
 
@@ -296,59 +281,6 @@ class DeploySettings(BaseSettings):
     port: int = flag(4200, "Port of the Prefect server that `muge serve` starts.", ge=1, le=65535)
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One option that a command or a flow offers: `name` there, `field` in its group."""
-
-    name: str
-    field: str
-    group: type[BaseModel]
-    meaning: str
-    annotation: Any
-    default: Any
-
-
-def flags_of(group: type[BaseModel], *names: str, leave_out: Iterable[str] = ()) -> Iterator[Flag]:
-    """The flags of a group (only those of `names` if any are given), in the order declared.
-
-    The default is None where the environment may say another one.
-    """
-    for field, info in group.model_fields.items():
-        name = _flag_name(field, info)
-        if name is None or (names and name not in names) or name in leave_out:
-            continue
-        from_environment = issubclass(group, BaseSettings)
-        annotation = info.annotation
-        yield Flag(
-            name,
-            field,
-            group,
-            info.description or "",
-            annotation | None if from_environment else annotation,  # type: ignore[operator]
-            None if from_environment else info.default,
-        )
-
-
-def _flag_name(field: str, info: FieldInfo) -> str | None:
-    extra = info.json_schema_extra
-    said = extra.get("flag") if isinstance(extra, dict) else None
-    return None if said is None else str(said) or field
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def read_options(group: type[Model], given: Mapping[str, object]) -> Model:
-    """Options of a group from arguments by field (None means not given), environment and defaults.
-
-    Raises `UsageError` naming the option, its value and what is allowed.
-    """
-    try:
-        return group(**{field: value for field, value in given.items() if value is not None})
-    except ValidationError as error:
-        raise UsageError(_describe(error, group)) from None
-
-
 def load_deploy_settings(**given: OptionValue) -> DeploySettings:
     """As `load_settings`, for deployments."""
     return read_options(DeploySettings, given)
@@ -365,14 +297,3 @@ def load_settings(**given: OptionValue) -> Settings:
     Raises `UsageError` naming the option, its value and what is allowed.
     """
     return read_options(Settings, given)
-
-
-def _describe(error: ValidationError, group: type[BaseModel]) -> str:
-    prefix = str(group.model_config.get("env_prefix") or "")
-    problems = []
-    for item in error.errors():
-        field = str(item["loc"][0])
-        name = _flag_name(field, group.model_fields[field]) or field
-        variable = f" ({prefix}{field.upper()})" if prefix else ""
-        problems.append(f"{name.replace('_', '-')}{variable} is {item['input']!r}: {item['msg']}")
-    return "; ".join(problems)

@@ -13,18 +13,13 @@ from tasks.index.operation import index
 from tasks.index.report import IndexReport
 from tasks.index.request import check_gate
 from tasks.index.runner import Threads
+from tasks.options import flags_of
 from tasks.reindex.operation import reindex
 from tasks.reindex.report import ReindexReport
 from tasks.search.questions import pair_up
 from tasks.search.searcher import Answer
 from tasks.search.stages import search
-from tasks.settings import (
-    EvaluateChoices,
-    IndexChoices,
-    ReindexChoices,
-    Settings,
-    flags_of,
-)
+from tasks.settings import EvaluateChoices, IndexChoices, ReindexChoices, Settings
 
 AT_ONCE = (0.0, 0.0, 0.0)
 """Pauses before a stage is tried again."""

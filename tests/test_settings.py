@@ -25,11 +25,11 @@ from flows.index_dataset import index_dataset
 from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_file, search_images
 from tasks.errors import UsageError
+from tasks.options import Flag, flags_of, read_options
 from tasks.settings import (
     Content,
     Encoding,
     EvaluateChoices,
-    Flag,
     HitChoices,
     IndexChoices,
     Place,
@@ -38,9 +38,7 @@ from tasks.settings import (
     Running,
     Searching,
     Settings,
-    flags_of,
     load_settings,
-    read_options,
 )
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,8 @@ from flows.command.options import AsJson, options
 from flows.command.output import explained, print_json
 from flows.signatures import Given
 from tasks.errors import CollectionRecordError
-from tasks.settings import Place, Running, flags_of
+from tasks.options import flags_of
+from tasks.settings import Place, Running
 
 alias_app = typer.Typer(
     help="Show or move the alias: which collection searches of a name use.",

@@ -6,7 +6,8 @@ from flows.command.options import AsJson, Verbose, options
 from flows.command.output import print_json, show
 from flows.command.running import running_flows
 from flows.signatures import Given
-from tasks.settings import Encoding, Place, flags_of
+from tasks.options import flags_of
+from tasks.settings import Encoding, Place
 
 
 @options(flags_of(Place), flags_of(Encoding))

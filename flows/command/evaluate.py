@@ -6,7 +6,8 @@ from flows.command.options import AsJson, Dataset, Html, Verbose, options
 from flows.command.output import explained
 from flows.command.running import running_flows
 from flows.signatures import Given
-from tasks.settings import Encoding, EvaluateChoices, Place, Searching, flags_of
+from tasks.options import flags_of
+from tasks.settings import Encoding, EvaluateChoices, Place, Searching
 
 
 @options(

@@ -10,7 +10,8 @@ from flows.command.options import AsJson, Dataset, Verbose, options
 from flows.command.output import EXIT_REJECTS, explained, print_json, show
 from flows.command.running import running_flows
 from flows.signatures import Given
-from tasks.settings import Content, Encoding, IndexChoices, Place, Running, flags_of
+from tasks.options import flags_of
+from tasks.settings import Content, Encoding, IndexChoices, Place, Running
 
 
 @options(

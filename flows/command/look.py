@@ -9,7 +9,8 @@ import typer
 from flows.command.options import AsJson, Dataset, options
 from flows.command.output import explained, print_json, show
 from flows.signatures import Given
-from tasks.settings import Content, Encoding, Place, flags_of
+from tasks.options import flags_of
+from tasks.settings import Content, Encoding, Place
 
 
 @options(flags_of(Place, leave_out=["collection"]))

@@ -10,7 +10,7 @@ import typer
 
 from flows.signatures import taking
 from tasks.dataset.readers import dataset_forms
-from tasks.settings import Flag
+from tasks.options import Flag
 
 Result = TypeVar("Result")
 

@@ -10,7 +10,8 @@ from flows.command.options import AsJson, Verbose, options
 from flows.command.output import explained, print_json
 from flows.command.reindex import run_reindex
 from flows.signatures import Given
-from tasks.settings import Encoding, Place, Running, flags_of
+from tasks.options import flags_of
+from tasks.settings import Encoding, Place, Running
 
 if TYPE_CHECKING:
     from tasks.work.collections import CollectionRecord

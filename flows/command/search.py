@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,7 +13,8 @@ from flows.command.output import EXIT_REJECTS, explained, print_json, show, writ
 from flows.command.running import running_flows
 from flows.signatures import Given
 from tasks.errors import UsageError
-from tasks.settings import Content, Encoding, HitChoices, Place, Searching, flags_of
+from tasks.options import flags_of
+from tasks.settings import AskChoices, Content, Encoding, HitChoices, Place, Searching
 
 if TYPE_CHECKING:
     from tasks.search.questions import Question
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @options(
+    flags_of(AskChoices),
     flags_of(Searching),
     flags_of(HitChoices),
     flags_of(Place),
@@ -28,14 +30,7 @@ if TYPE_CHECKING:
     flags_of(Encoding),
 )
 def search(
-    text: Annotated[str | None, typer.Option(help="Chinese query.")] = None,
-    image: Annotated[str | None, typer.Option(help="Picture file or http(s) URL.")] = None,
-    like: Annotated[str | None, typer.Option(help="Id of a document: more like it.")] = None,
-    queries: Annotated[
-        Path | None, typer.Option(help="JSONL file of questions (text, image, ...); needs --out.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="JSONL file for the answers.")] = None,
-    given: Given = Given(),
+    given: Given,
     html: Html = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
@@ -44,44 +39,46 @@ def search(
 
     Exit code 3: some questions of --queries could not be answered; their lines say why.
     """
-    if queries is not None or out is not None:
+    asked = given.read(AskChoices)
+    if asked.queries is not None or asked.out is not None:
         with explained():
-            check_batch(queries, out, {"text": text, "image": image, "like": like, "html": html})
-        _search_file(str(queries), str(out), given, as_json, verbose)
+            check_batch(asked, html)
+        _search_file(given, as_json, verbose)
         return
     with explained():
         from tasks.search.questions import Question, checked
 
         settings, hits = given.settings, given.read(HitChoices)
         question = Question(
-            text,
-            image,
+            asked.text,
+            asked.image,
             settings.alpha,
             settings.topk,
             filter=hits.filter,
-            like=like,
+            like=asked.like,
             group_by=hits.group_by,
             per_group=hits.per_group,
         )
         _show(_answer(given, checked(question)), html, as_json)
 
 
-def check_batch(queries: Path | None, out: Path | None, others: dict[str, object]) -> None:
+def check_batch(asked: AskChoices, html: Path | None) -> None:
     """Refuse a batch without both files, or with a single question beside it."""
-    if queries is None or out is None:
+    if asked.queries is None or asked.out is None:
         raise UsageError("--queries and --out go together: the questions and the file for answers")
+    others = {"text": asked.text, "image": asked.image, "like": asked.like, "html": html}
     beside = [f"--{name}" for name, value in others.items() if value is not None]
     if beside:
         raise UsageError(f"--queries and {beside[0]}: give a file of questions or one question")
-    if not queries.is_file():
-        raise UsageError(f"--queries {queries} is not a file")
+    if not Path(asked.queries).is_file():
+        raise UsageError(f"--queries {asked.queries} is not a file")
 
 
-def _search_file(queries: str, out: str, given: Given, as_json: bool, verbose: bool) -> None:
+def _search_file(given: Given, as_json: bool, verbose: bool) -> None:
     with running_flows(verbose):
         from flows.search_images import search_file
 
-        report = search_file(queries, out, **given.parameters())
+        report = search_file(**given.parameters())
     if as_json:
         from dataclasses import asdict
 

@@ -1,10 +1,16 @@
-"""Reports as the artifacts that the Prefect UI shows."""
+"""Reports and progress as the artifacts that the Prefect UI shows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext
 
 from tasks.evaluate.metrics import METRICS
 from tasks.evaluate.result import Evaluation
@@ -13,6 +19,7 @@ from tasks.reindex.report import ReindexReport
 from tasks.search.searcher import Answer
 
 SHOWN_QUESTIONS, SHOWN_HITS = 20, 5
+SECONDS_BETWEEN_UPDATES = 2.0
 
 
 def index_markdown(report: IndexReport) -> str:
@@ -142,3 +149,26 @@ def _stage_table(stages: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 def _cell(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1].replace("|", "\\|").replace("\\n", " ")
+
+
+@contextmanager
+def progress_artifact(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """One progress artifact for a stage that takes a while, updated in place: a busy server takes
+    a second to answer, which is more than the parts of a run with nothing to do. None outside a
+    flow run. What it yields is told how many parts are over."""
+    artifact: UUID | None = None
+    last = time.monotonic()
+
+    def report(over: int) -> None:
+        nonlocal artifact, last
+        due = time.monotonic() - last > SECONDS_BETWEEN_UPDATES
+        if artifact is None and due and FlowRunContext.get() is not None:
+            description = f"{name}: parts of {total}"
+            made: Any = create_progress_artifact(100.0 * over / total, description=description)
+            assert isinstance(made, UUID)
+            artifact, last = made, time.monotonic()
+        elif artifact is not None and (due or over >= total):
+            update_progress_artifact(artifact, progress=100.0 * over / total)
+            last = time.monotonic()
+
+    yield report

@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaValue
 
 from flows.signatures import taking
 from tasks.dataset.readers import dataset_forms
-from tasks.settings import Flag
+from tasks.options import Flag
 
 Result = TypeVar("Result")
 

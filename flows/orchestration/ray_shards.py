@@ -30,7 +30,7 @@ from prefect.utilities.annotations import quote
 from prefect.utilities.callables import get_call_parameters
 from prefect_ray.task_runners import PrefectRayFuture, RayTaskRunner
 
-from flows.orchestration.runners import progress_artifact
+from flows.orchestration.artifacts import progress_artifact
 from tasks.context import Context
 from tasks.errors import MugeError, UsageError, reason_of
 from tasks.index.runner import Carried, Part, PartStage, Result, run_parts

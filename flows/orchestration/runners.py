@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
-from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.context import FlowRunContext
 from prefect.utilities.annotations import quote
 
+from flows.orchestration.artifacts import progress_artifact
 from tasks.context import Context
 from tasks.encode.stage.workers import shards_at_once
 from tasks.index.runner import (
@@ -28,8 +25,6 @@ from tasks.index.runner import (
 )
 from tasks.prefect_tasks import task_of
 from tasks.settings import Settings
-
-SECONDS_BETWEEN_UPDATES = 2.0
 
 
 @dataclass(frozen=True)
@@ -84,26 +79,3 @@ def _threads(runner: PrefectRunner, settings: Settings) -> Iterator[Encoders]:
 def _unseen(value: object) -> object:
     """An argument that Prefect does not look into; texts name the task's run."""
     return value if isinstance(value, str) else quote(value)
-
-
-@contextmanager
-def progress_artifact(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """One progress artifact for a stage that takes a while, updated in place: a busy server takes
-    a second to answer, which is more than the parts of a run with nothing to do. None outside a
-    flow run. What it yields is told how many parts are over."""
-    artifact: UUID | None = None
-    last = time.monotonic()
-
-    def report(over: int) -> None:
-        nonlocal artifact, last
-        due = time.monotonic() - last > SECONDS_BETWEEN_UPDATES
-        if artifact is None and due and FlowRunContext.get() is not None:
-            description = f"{name}: parts of {total}"
-            made: Any = create_progress_artifact(100.0 * over / total, description=description)
-            assert isinstance(made, UUID)
-            artifact, last = made, time.monotonic()
-        elif artifact is not None and (due or over >= total):
-            update_progress_artifact(artifact, progress=100.0 * over / total)
-            last = time.monotonic()
-
-    yield report

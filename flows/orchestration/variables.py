@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.errors import StoreError, reason_of
 from tasks.store.stores import StoreAddress
-from tasks.work.aliases import AliasBook
+from tasks.work.alias_book import AliasBook
 
 
 def server_aliases(address: StoreAddress) -> Callable[[], AliasBook] | None:

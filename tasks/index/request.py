@@ -7,12 +7,12 @@ from importlib.util import find_spec
 from tasks.dataset.readers import open_reader
 from tasks.encode.model.describe import describe_model
 from tasks.errors import UsageError
+from tasks.names import check_name
 from tasks.records import ModelInfo
 from tasks.settings import ReindexChoices, Settings
 from tasks.sparse.options import sparse_options
 from tasks.store.stores import check_address
 from tasks.work.folder import Folder
-from tasks.work.names import check_name
 
 
 def check_request(dataset: str, settings: Settings) -> ModelInfo:

@@ -12,8 +12,10 @@ from dataclasses import replace
 from tasks.context import Context
 from tasks.errors import CollectionRecordError, UsageError
 from tasks.index.run import IndexRun
+from tasks.names import check_name
 from tasks.settings import Settings
-from tasks.work.aliases import LONGEST, Alias
+from tasks.work.alias_book import Alias
+from tasks.work.aliases import LONGEST
 from tasks.work.collections import (
     CollectionRecord,
     find_record,
@@ -22,7 +24,6 @@ from tasks.work.collections import (
 )
 from tasks.work.folder import Folder
 from tasks.work.lock import run_lock
-from tasks.work.names import check_name
 
 
 def live_record(context: Context, settings: Settings) -> CollectionRecord | None:

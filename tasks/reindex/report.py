@@ -9,7 +9,7 @@ from tasks.index.operation import Made
 from tasks.index.times import StageTimes
 from tasks.reindex.checks import Check
 from tasks.settings import Settings, Strategy
-from tasks.work.aliases import Alias
+from tasks.work.alias_book import Alias
 from tasks.work.collections import CollectionRecord
 
 

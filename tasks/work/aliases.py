@@ -12,20 +12,19 @@ collection is meant (`muge alias adopt`).
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.errors import AliasDoubtError, CollectionRecordError, UsageError
+from tasks.names import check_name
 from tasks.settings import Place
 from tasks.store.stores import parse_address
+from tasks.work.alias_book import Alias, AliasBook, Copy
 from tasks.work.collections import (
     CollectionRecord,
     find_record,
@@ -35,84 +34,10 @@ from tasks.work.collections import (
 )
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
-from tasks.work.names import check_name
 
 LONGEST = 26
 """Characters of an alias: its collections' names have a number more, and 32 at most."""
 COPIES = "alias-copies"
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """Which collection a name means.
-
-    `live` is the one that is searched, `previous` the one before, kept for rollback; `generation`
-    is the number of the newest collection that was ever live under this name, `changed` when `live`
-    last changed (ISO 8601, UTC), `serial` how often the alias was written (0: by a version that
-    kept no copy).
-    """
-
-    name: str
-    store: str
-    live: str
-    previous: str | None = None
-    generation: int = 0
-    changed: str = ""
-    serial: int = 0
-
-
-class AliasBook(Protocol):
-    """Where aliases are kept; `write` is atomic. Both raise a `MugeError` if it cannot be asked."""
-
-    @property
-    def kind(self) -> str:
-        """What it is made of: equal in another process that would look in the same kind."""
-
-    def read(self, key: str) -> Any | None:
-        """What was written under a key, or None."""
-
-    def write(self, key: str, said: dict[str, Any]) -> None:
-        """Replace what is kept under a key, at once."""
-
-    def place(self, key: str) -> str:
-        """Where that is, for people."""
-
-
-@dataclass(frozen=True)
-class FileBook:
-    """Aliases as JSON files of one folder."""
-
-    folder: Folder
-    kind: str = "file"
-
-    def read(self, key: str) -> Any | None:
-        """What was written under a key, or None; a file that is no JSON is no alias either."""
-        if not self.folder.exists(f"{key}.json"):
-            return None
-        try:
-            said = json.loads(self.folder.read_bytes(f"{key}.json"))
-        except ValueError:
-            said = None
-        return {} if said is None else said
-
-    def write(self, key: str, said: dict[str, Any]) -> None:
-        """Replace what is kept under a key, at once."""
-        self.folder.write_json(f"{key}.json", said)
-
-    def place(self, key: str) -> str:
-        """Where that is, for people."""
-        return f"{self.folder.url}/{key}.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """The copy of an alias: what is or (`pending`) will be written to the book of that kind."""
-
-    alias: Alias
-    before: Alias | None
-    pending: bool
-    kept_in: str
-
 
 _FORM = TypeAdapter(Alias)
 _COPY = TypeAdapter(Copy)
@@ -383,14 +308,6 @@ class Aliases:
     def _copy_key(self, name: str) -> str:
         """The same wherever work folder and store are moved together."""
         return f"{store_slug(Folder(self.place.work_url), self.place.store_uri)}-{name}"
-
-
-def file_book(place: Place) -> FileBook:
-    """Where aliases are kept without a server: beside a local store, else in the work folder."""
-    address = parse_address(place.store_uri)
-    if address.kind.local:
-        return FileBook(Folder(str(Path(address.place).expanduser() / ".aliases")))
-    return FileBook(Folder(place.work_url).sub("aliases"))
 
 
 def _follows(alias: Alias, kept: Alias | None) -> bool:

@@ -10,12 +10,12 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.errors import BUILD_ANEW, CollectionRecordError
+from tasks.names import check_name
 from tasks.records import ModelInfo
 from tasks.settings import DocumentForm
 from tasks.store.stores import parse_address
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
-from tasks.work.names import check_name
 
 
 @dataclass(frozen=True, slots=True)

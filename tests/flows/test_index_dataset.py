@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
 from flows.index_dataset import index_dataset
-from flows.orchestration import runners
+from flows.orchestration import artifacts as shown
 
 pytestmark = pytest.mark.usefixtures("flows_run")
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("flows_run")
 def test_runs_are_readable_in_prefect(
     pictures: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runners, "SECONDS_BETWEEN_UPDATES", 0.0)  # a stage of any length shows
+    monkeypatch.setattr(shown, "SECONDS_BETWEEN_UPDATES", 0.0)  # a stage of any length shows
     place: dict[str, Any] = {
         "store": f"zvec:{tmp_path / 'store'}",
         "work_dir": str(tmp_path / "work"),

@@ -12,7 +12,8 @@ import pytest
 from dashtext import SparseVectorEncoder
 
 from tasks.errors import UsageError
-from tasks.settings import OptionValue, Settings, load_settings
+from tasks.options import OptionValue
+from tasks.settings import Settings, load_settings
 from tasks.sparse.lexicon import DEFAULT
 from tasks.sparse.options import COUNT_THE_DOCUMENTS, parse_statistics, sparse_options
 from tasks.sparse.tokens import tokenize

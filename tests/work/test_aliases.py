@@ -11,7 +11,8 @@ import pytest
 from tasks.context import Context
 from tasks.errors import CollectionRecordError, UsageError
 from tasks.settings import load_settings
-from tasks.work.aliases import Aliases, FileBook
+from tasks.work.alias_book import FileBook
+from tasks.work.aliases import Aliases
 from tasks.work.collections import save_record
 from tasks.work.folder import Folder
 from tests.work.test_collections import RECORD

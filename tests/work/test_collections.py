@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import CollectionRecordError, UsageError
+from tasks.names import check_name
 from tasks.records import ModelInfo
 from tasks.work.collections import (
     CollectionRecord,
@@ -22,7 +23,6 @@ from tasks.work.collections import (
     save_record,
 )
 from tasks.work.folder import Folder
-from tasks.work.names import check_name
 
 STORE = "zvec:.muge/store"
 RECORD = CollectionRecord(

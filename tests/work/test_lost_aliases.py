@@ -11,7 +11,8 @@ import pytest
 
 from tasks.errors import AliasDoubtError, CollectionRecordError
 from tasks.settings import load_settings
-from tasks.work.aliases import COPIES, AliasBook, Aliases, FileBook
+from tasks.work.alias_book import AliasBook, FileBook
+from tasks.work.aliases import COPIES, Aliases
 from tasks.work.collections import find_record, save_record
 from tasks.work.folder import Folder
 from tests.work.test_collections import RECORD

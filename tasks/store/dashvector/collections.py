@@ -7,12 +7,12 @@ from collections.abc import Callable, Container
 from typing import TypeVar
 
 from tasks.errors import RefusedError, StoreError
+from tasks.names import check_name
 from tasks.records import DEFAULT_PARTITION, CollectionSpec
 from tasks.store.dashvector import errors as codes
 from tasks.store.dashvector import sdk
 from tasks.store.dashvector.connection import Answer, Connection, Question
 from tasks.store.dashvector.schema import check_spec, compare, sdk_types, spec_of
-from tasks.work.names import check_name
 
 T = TypeVar("T")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tasks.errors import UsageError
-from tasks.settings import DashVectorSettings, read_options
+from tasks.options import read_options
+from tasks.settings import DashVectorSettings
 
 
 def credentials_of(name: str, brought: Mapping[str, DashVectorSettings]) -> DashVectorSettings:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 
 from tasks.errors import SchemaMismatchError, StoreError
+from tasks.names import check_name
 from tasks.records import CollectionInfo, CollectionSpec, FieldType
 from tasks.store.checks import TYPES
 from tasks.store.dashvector import sdk
 from tasks.store.dashvector.options import MAX_DIMENSION, MIN_DIMENSION
-from tasks.work.names import check_name
 
 _FIELD = re.compile(r"[a-zA-Z0-9_-]{1,32}")
 _RESERVED = "proxima_vector"

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import SecretStr
 
 from tasks.errors import QueryError, RefusedError, UsageError
+from tasks.names import check_name
 from tasks.ranges import check_groups
 from tasks.records import (
     DEFAULT_PARTITION,
@@ -35,7 +36,6 @@ from tasks.store.dashvector.options import MAX_IDS, DashVectorOptions
 from tasks.store.dashvector.schema import info_of
 from tasks.store.dashvector.upsert import Upsert
 from tasks.store.stores import StoreAccess
-from tasks.work.names import check_name
 
 
 class DashVectorStore:

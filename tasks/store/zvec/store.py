@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.errors import SchemaMismatchError, StoreError
+from tasks.names import check_name
 from tasks.ranges import check_groups
 from tasks.records import (
     DEFAULT_PARTITION,
@@ -43,7 +44,6 @@ from tasks.store.zvec.schema import (
 from tasks.store.zvec.scores import Scored
 from tasks.store.zvec.shared import release_partitions, shared_partition
 from tasks.store.zvec.write import write_stream
-from tasks.work.names import check_name
 
 # Flat takes 34 to 67 ms at 100,000 x 1024 on two busy cores. A graph took 2.6 minutes to build at
 # 30,000 and saved 5 ms of 15. Up to here, which is every split of MUGE, answers stay exact.
