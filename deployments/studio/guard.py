@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -22,6 +23,7 @@ COOKIE = "muge_web"
 OPEN_PATHS = ("/api/health", "/api/ready", "/token", "/static/")
 UNCOUNTED = ("/api/health", "/api/ready", "/metrics", "/static/")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_HOST = re.compile(r"(\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^\s:\[\]@/?#]+))(:[0-9]{1,5})?")
 
 Next = Callable[[Request], Awaitable[Response]]
 
@@ -86,9 +88,8 @@ class Guard:
 
 def host_name(host: str) -> str:
     """The name in a Host header, without the port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+    match = _HOST.fullmatch(host)
+    return "" if match is None else (match["six"] or match["name"]).lower()
 
 
 def security_headers(frames: str) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from flows.orchestration.variables import server_aliases
+from flows.orchestration.environment import prepare
+from flows.orchestration.variables import server_aliases, server_is_configured
 from tasks.context import Context
 from tasks.settings import Place
 from tasks.store.stores import StoreAccess, StoreAddress, parse_address
@@ -33,6 +35,9 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
     Stores of this machine need none of these, and Prefect is not imported for them.
     """
     address = parse_address(place.store_uri)
+    asks_prefect = not address.kind.local and (address.place or server_is_configured())
+    if asks_prefect and "prefect" not in sys.modules:
+        prepare(place.home, verbose=False)
     access = _access(place.store_uri, address, writes)
     with Context(_shown.get(), access, server_aliases(address)) as context:
         yield context

@@ -20,7 +20,24 @@ import httpx
 from tasks.errors import FetchError
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+            *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24"),
+            *("192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24"),
+            *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+            "168.63.129.16/32",
+            *("::/128", "::1/128", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23"),
+            *("2001:db8::/32", "2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7"),
+            *("fe80::/10", "fec0::/10", "ff00::/8"),
+        ),
+    )
+)
+"""The special-purpose addresses of IANA's registries for IPv4 and IPv6 (2025-10), multicast, what
+is reserved, and the address at which Azure's machines reach their own host. The standard library
+knows most of them, and not the same ones in every version."""
 
 
 class CheckedTransport(httpx.BaseTransport):
@@ -141,10 +158,12 @@ def is_public(address: str) -> bool:
             wrapped.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
         if any(inner is not None and not is_public(str(inner)) for inner in wrapped):
             return False
-        if ip in _NAT64_LOCAL or ip.is_site_local:
-            return False
         if ip.ipv4_mapped is not None:
             return True
+        if ip.teredo is not None:  # lies in 2001::/23
+            return False
+    if any(ip in network for network in _SPECIAL if network.version == ip.version):
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 

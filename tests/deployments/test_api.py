@@ -174,6 +174,9 @@ def test_other_host_names_are_not_answered(server: str, serve_here: Serve) -> No
     evil = {"Host": "evil.test"}
     assert httpx.get(f"{server}/", headers=evil).status_code == 421
     assert httpx.get(f"{server}/", headers={"Host": "localhost:1"}).status_code == 200
+    assert httpx.get(f"{server}/", headers={"Host": "[::1]:80"}).status_code == 200
+    for host in ("localhost:80@evil", "[::1]evil", "localhost@evil", "[::1", "localhost:x", ""):
+        assert httpx.get(f"{server}/", headers={"Host": host}).status_code in (400, 421), host
     address = serve_here(ready=False, hosts="evil.test")
     assert httpx.get(f"{address}/", headers=evil).status_code == 200
     assert httpx.get(f"{address}/").status_code == 421

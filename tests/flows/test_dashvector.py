@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +99,25 @@ def test_credentials_from_a_block(
     assert report.documents == 25
     with pytest.raises(UsageError, match="has no block"):
         index_dataset(f"folder:{pictures}", **{**place, "store": "dashvector:nobody"})
+
+
+@pytest.mark.slow
+def test_a_search_with_a_block_keeps_to_the_projects_own_prefect(tmp_path: Path) -> None:
+    """As a person types it who never configured Prefect: nothing is written outside .muge."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
+    command = "from deployments.command import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "search", "--text", "a", "--store", "dashvector:nobody"],
+        cwd=tmp_path,
+        env={**kept, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "Prefect has no block dashvector-credentials/nobody" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {".muge"}
 
 
 def test_a_quota_on_the_server_is_kept(pictures: Path, place: dict[str, Any]) -> None:
