@@ -95,5 +95,7 @@ def _describe(error: ValidationError, group: type[BaseModel]) -> str:
         field = str(item["loc"][0])
         name = _flag_name(field, group.model_fields[field]) or field
         variable = f" ({prefix}{field.upper()})" if prefix else ""
-        problems.append(f"{name.replace('_', '-')}{variable} is {item['input']!r}: {item['msg']}")
+        secret = "SecretStr" in str(group.model_fields[field].annotation)
+        value = "what was given" if secret else repr(item["input"])
+        problems.append(f"{name.replace('_', '-')}{variable} is {value}: {item['msg']}")
     return "; ".join(problems)

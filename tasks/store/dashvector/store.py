@@ -71,7 +71,7 @@ class DashVectorStore:
     ) -> DashVectorStore:
         """A store for credentials that were read elsewhere, such as a Prefect block.
 
-        Raises `UsageError` naming the variables that are missing.
+        Raises `UsageError` naming the variables that are missing or cannot be sent.
         """
         key, endpoint = settings.api_key or SecretStr(""), settings.endpoint or SecretStr("")
         given = {"DASHVECTOR_API_KEY": key, "DASHVECTOR_ENDPOINT": endpoint}
@@ -80,6 +80,12 @@ class DashVectorStore:
             raise UsageError(
                 f"the store dashvector: needs {' and '.join(missing)} in the environment; "
                 "the DashVector console shows both"
+            )
+        odd = [name for name, value in given.items() if not _sendable(value)]
+        if odd:
+            raise UsageError(
+                f"the store dashvector: cannot use {' and '.join(odd)}: a blank, a line break or a "
+                "letter that is not ASCII is in it; copy it again from the DashVector console"
             )
         return cls(key, endpoint, options)
 
@@ -210,6 +216,12 @@ class DashVectorStore:
 
     def _fetcher(self, name: str, query: Query) -> queries.Fetch:
         return lambda ids: self.fetch(name, ids, query.partition)
+
+
+def _sendable(value: SecretStr) -> bool:
+    """Whether a header can carry it: gRPC would take any other for a fault of the service."""
+    text = value.get_secret_value()
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def _chunks(ids: Sequence[str], size: int) -> Iterator[list[str]]:

@@ -107,3 +107,24 @@ def test_messages_of_the_service_are_cleared_of_secrets(
     rejects = dashvector_store().upsert(SPEC.name, random_documents(3)).rejects
     assert rejects
     assert dashvector_server.api_key not in repr(rejects)
+
+
+@pytest.mark.parametrize("odd", ["{}\n", "{} x", "\t{}", "{}密钥", "{}\x00"])
+@pytest.mark.parametrize("name", BOTH)
+def test_what_no_header_can_carry_is_refused_before_it_is_sent(
+    monkeypatch: pytest.MonkeyPatch, name: str, odd: str
+) -> None:
+    for each in BOTH:
+        monkeypatch.setenv(each, KEY)
+    if "\x00" in odd:  # the environment cannot hold it, a block can
+        given = {key: SecretStr(KEY) for key in ("api_key", "endpoint")}
+        given[name.removeprefix("DASHVECTOR_").lower()] = SecretStr(odd.format(KEY))
+        settings = DashVectorSettings(api_key=given["api_key"], endpoint=given["endpoint"])
+        with pytest.raises(UsageError) as caught:
+            DashVectorStore.from_settings(settings)
+    else:
+        monkeypatch.setenv(name, odd.format(KEY))
+        with pytest.raises(UsageError) as caught:
+            open_store("dashvector:")
+    assert f"cannot use {name}:" in str(caught.value)
+    assert KEY not in str(caught.value)
