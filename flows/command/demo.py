@@ -13,9 +13,10 @@ from tasks.settings import Encoding, Place
 @options(flags_of(Place), flags_of(Encoding))
 def demo(given: Given, as_json: AsJson = False, verbose: Verbose = False) -> None:
     """Index, measure and search the sample that ships with the project, and write a report."""
-    with running_flows(verbose):
+    with running_flows(verbose) as ready:
         from flows.run_demo import run_demo
 
+        ready()
         report = run_demo(**given.parameters())
     if as_json:
         from dataclasses import asdict

@@ -40,9 +40,10 @@ def evaluate(
             live = context.aliases(settings).meant()
         require_record(Folder(settings.work_url), settings.store_uri, live)
         then = None if choices.baseline is None else read_baseline(choices.baseline)
-    with running_flows(verbose):
+    with running_flows(verbose) as ready:
         from flows.evaluate_search import evaluate_search
 
+        ready()
         # the numbers are shown before they are held against the baseline
         measured = evaluate_search(dataset, **{**given.parameters(), "baseline": None})
     with explained():

@@ -32,9 +32,10 @@ def index(
         from tasks.index.request import check_request
 
         check_request(dataset, given.settings)
-    with running_flows(verbose):
+    with running_flows(verbose) as ready:
         from flows.index_dataset import index_dataset
 
+        ready()
         report = index_dataset(dataset, **given.parameters())
     if as_json:
         from dataclasses import asdict

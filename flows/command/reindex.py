@@ -45,9 +45,10 @@ def reindex(
 
 def run_reindex(dataset: str, parameters: Mapping[str, Any], as_json: bool, verbose: bool) -> None:
     """Run the flow with these parameters and say what it did."""
-    with running_flows(verbose):
+    with running_flows(verbose) as ready:
         from flows.reindex_dataset import reindex_dataset
 
+        ready()
         report = reindex_dataset(dataset, **parameters)
     if as_json:
         from dataclasses import asdict

@@ -75,9 +75,10 @@ def check_batch(asked: AskChoices, html: Path | None) -> None:
 
 
 def _search_file(given: Given, as_json: bool, verbose: bool) -> None:
-    with running_flows(verbose):
+    with running_flows(verbose) as ready:
         from flows.search_images import search_file
 
+        ready()
         report = search_file(**given.parameters())
     if as_json:
         from dataclasses import asdict

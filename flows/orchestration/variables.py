@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.orchestration.temporary_server import TEMPORARY
 from tasks.errors import StoreError, reason_of
 from tasks.store.stores import StoreAddress
 from tasks.work.alias_book import AliasBook
@@ -20,9 +21,9 @@ def server_aliases(address: StoreAddress) -> Callable[[], AliasBook] | None:
 
 
 def server_is_configured() -> bool:
-    """Whether the environment or a Prefect profile names a server."""
-    if os.environ.get("PREFECT_API_URL"):
-        return True
+    """Whether the environment or a Prefect profile names a server that outlives the command."""
+    if address := os.environ.get("PREFECT_API_URL"):
+        return address != os.environ.get(TEMPORARY)
     home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
     try:
         return "PREFECT_API_URL" in (home / "profiles.toml").read_text("utf-8")

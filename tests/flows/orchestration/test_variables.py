@@ -9,6 +9,7 @@ import pytest
 from prefect.variables import Variable
 
 from flows.orchestration.context import caller_context
+from flows.orchestration.temporary_server import TEMPORARY
 from flows.orchestration.variables import VariableBook
 from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_images
@@ -73,6 +74,10 @@ def test_without_a_server_aliases_stay_here(
             return context.aliases(there).where(name)
 
     assert where("muge").startswith(str(tmp_path / "work" / "aliases"))
+    for name in ("PREFECT_API_URL", TEMPORARY):  # a server that is gone with this process
+        monkeypatch.setenv(name, "http://127.0.0.1:9/api")
+    assert where("muge").startswith(str(tmp_path / "work" / "aliases"))
+    monkeypatch.delenv("PREFECT_API_URL")
     (tmp_path / "profiles.toml").write_text('PREFECT_API_URL = "http://127.0.0.1:9/api"\n')
     assert where("Muge").startswith("Prefect Variable muge_alias_dashvector_")
     assert where("Muge") != where("muge")
