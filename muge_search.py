@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tasks.errors import MugeError
+from tasks.errors import MugeError, UsageError
 from tasks.options import read_options
 from tasks.settings import EvaluateChoices, ReindexChoices, Settings
 
@@ -63,6 +63,7 @@ def index(
     from tasks.index.operation import index as operation
     from tasks.index.runner import Threads
 
+    _expect("dataset", dataset, str)
     chosen = _settings(settings, store=store, collection=collection, model=model)
     with _context(progress) as context:
         return operation(dataset, chosen, Threads(context), replace)
@@ -86,6 +87,8 @@ def reindex(
     from tasks.index.runner import Threads
     from tasks.reindex.operation import reindex as operation
 
+    _expect("dataset", dataset, str)
+    _expect("choices", choices, ReindexChoices)
     chosen = _settings(settings, store=store, collection=collection, model=model)
     with _context(progress) as context:
         return operation(dataset, chosen, Threads(context), choices)
@@ -110,6 +113,8 @@ def evaluate(
     from tasks.evaluate.result import as_json
     from tasks.index.runner import Threads
 
+    _expect("dataset", dataset, str)
+    _expect("choices", choices, EvaluateChoices)
     chosen = _settings(settings, store=store, collection=collection)
     then = None if choices.baseline is None else read_baseline(choices.baseline)
     with _context(progress) as context:
@@ -126,6 +131,7 @@ class Collection:
         self._context = context
         self._searcher = searcher
         self._settings = settings
+        self._closed = False
 
     def __enter__(self) -> Collection:
         return self
@@ -162,6 +168,14 @@ class Collection:
         """
         from tasks.search.questions import Question
 
+        for name, value in {
+            "text": text,
+            "like": like,
+            "filter": filter,
+            "group_by": group_by,
+        }.items():
+            _expect(name, value, str, type(None))
+        _expect("image", image, str, Path, bytes, type(None))
         question = Question(
             text=text,
             image="picture" if isinstance(image, bytes) else None if image is None else str(image),
@@ -175,10 +189,13 @@ class Collection:
 
     def ask(self, question: Question, picture: bytes | None = None) -> Answer:
         """As `search`, of a `Question`; `picture` is its picture, where it was had already."""
+        if self._closed:
+            raise UsageError(f"collection {self.name!r} was closed; open it again to search it")
         return self._searcher.answer([self._searcher.prepare(question, picture)])[0]
 
     def close(self) -> None:
-        """Let go of the store, so that other processes may write to it."""
+        """Let go of the store, so that other processes may write to it; the end of searching."""
+        self._closed = True
         self._context.close()
 
 
@@ -205,6 +222,9 @@ def open_collection(
 
 def _settings(base: Settings | None, **given: str | None) -> Settings:
     """The settings with what was given beside them; raises `UsageError` for what is not allowed."""
+    _expect("settings", base, Settings, type(None))
+    for name, value in given.items():
+        _expect(name, value, str, type(None))
     before = {} if base is None else base.model_dump()
     return read_options(Settings, {**before, **{k: v for k, v in given.items() if v is not None}})
 
@@ -213,4 +233,15 @@ def _context(progress: Progress | None) -> Context:
     from tasks.context import Context
     from tasks.work.progress import SILENT
 
+    if not all(hasattr(progress or SILENT, name) for name in ("start", "advance", "finish")):
+        raise UsageError(
+            f"progress is {progress!r}, expected an object with start(stage, total), "
+            f"advance(stage, done) and finish(stage, made)"
+        )
     return Context(progress or SILENT)
+
+
+def _expect(name: str, value: object, *kinds: type) -> None:
+    if not isinstance(value, kinds):
+        wanted = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
+        raise UsageError(f"{name} is {value!r:.80}, expected {wanted}")

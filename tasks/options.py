@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,17 +23,34 @@ def flag(default: Any, meaning: str, *, name: str | None = None, **limits: Any) 
     return Field(default, description=meaning, json_schema_extra={"flag": name or ""}, **limits)
 
 
+def plain(default: Any, *, description: str, **limits: Any) -> Any:
+    """A field that its environment variable sets, and nothing else."""
+    return Field(default, description=description, **limits)
+
+
 class Group(BaseSettings):
     """Options that environment variables set too: arguments win, then environment, then these
     defaults."""
 
     model_config = SettingsConfigDict(env_prefix="MUGE_", frozen=True, extra="ignore")
 
+    if not TYPE_CHECKING:
+
+        def __init__(self, **given: object) -> None:
+            with _in_one_line(type(self)):
+                super().__init__(**given)
+
 
 class Choices(BaseModel):
     """Options of one command, given each time."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **given: object) -> None:
+            with _in_one_line(type(self)):
+                super().__init__(**given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +100,14 @@ def read_options(group: type[Model], given: Mapping[str, object]) -> Model:
 
     Raises `UsageError` naming the option, its value and what is allowed.
     """
-    try:
+    with _in_one_line(group):
         return group(**{field: value for field, value in given.items() if value is not None})
+
+
+@contextmanager
+def _in_one_line(group: type[BaseModel]) -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
         raise UsageError(_describe(error, group)) from None
 

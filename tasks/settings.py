@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tasks.options import Choices, Group, OptionValue, flag, read_options
+from tasks.options import Choices, Group, OptionValue, flag, plain, read_options
 from tasks.ranges import Alpha, TopK
 
 DocumentForm = Literal["image", "pair"]
@@ -28,7 +28,7 @@ ProtocolName = Literal["auto", "official", "held-out", "leave-query-out"]
 class Place(Group):
     """Where data lies: what a run keeps, and the collection it is about."""
 
-    home: str = Field(".muge", description="Folder in which everything a run keeps lies.")
+    home: str = plain(".muge", description="Folder in which everything a run keeps lies.")
     work_dir: str | None = flag(None, "Work folder (any fsspec URL). Default: <home>/work.")
     store: str | None = flag(None, "zvec:DIR or dashvector: . Default: zvec:<home>/store.")
     collection: str = flag("muge", "Collection: 3 to 32 of a-z A-Z 0-9 _ -, first a letter.")
@@ -53,25 +53,25 @@ class Content(Group):
         "image", "One document an image (all its queries), or one an (image, query)."
     )
     picture: PictureForm = flag("jpeg", "What a document carries of its picture.")
-    thumbnail_pixels: int = Field(
+    thumbnail_pixels: int = plain(
         160, ge=16, le=1024, description="Longest side of the JPEG picture field, pixels."
     )
-    max_image_pixels: int = Field(
+    max_image_pixels: int = plain(
         100_000_000, ge=1, description="Larger pictures are rejected undecoded, pixels."
     )
-    max_image_bytes: int = Field(
+    max_image_bytes: int = plain(
         64 * 1024 * 1024, ge=1, description="Larger image files are rejected unread, bytes."
     )
-    user_dictionary: str | None = Field(
+    user_dictionary: str | None = plain(
         None, description="File of words that BM25 never cuts apart, one a line."
     )
-    stop_words: str | None = Field(
+    stop_words: str | None = plain(
         None, description="File of words that BM25 never counts, one a line, instead of its own."
     )
-    bm25: str = Field(
+    bm25: str = plain(
         "corpus", description="corpus, or DashText statistics: a file or an https address."
     )
-    bm25_sha256: str | None = Field(
+    bm25_sha256: str | None = plain(
         None, pattern=r"^[0-9a-fA-F]{64}$", description="SHA-256 of the DashText statistics."
     )
 
@@ -80,25 +80,25 @@ class Encoding(Group):
     """How pictures and texts are encoded."""
 
     device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps.")
-    precision: Precision = Field(
+    precision: Precision = plain(
         "auto", description="Number format of the model; auto: the fastest the machine has."
     )
-    kernels: Kernels = Field(
+    kernels: Kernels = plain(
         "eager", description="The picture tower as it is, compiled, or as CUDA graphs."
     )
-    jpeg_draft: bool = Field(
+    jpeg_draft: bool = plain(
         False, description="Decode large JPEGs at a fraction of their size: faster, not the same."
     )
-    decoders: int = Field(
+    decoders: int = plain(
         0, ge=0, le=256, description="Threads that decode pictures; 0: one a core."
     )
-    batch_images: int = Field(
+    batch_images: int = plain(
         0, ge=0, le=4096, description="Images a model call; 0: as many as fit batch_memory_mb."
     )
-    batch_memory_mb: int = Field(
+    batch_memory_mb: int = plain(
         4096, ge=64, description="GPU memory for the work on one batch, MiB."
     )
-    checkpoint_seconds: float = Field(
+    checkpoint_seconds: float = plain(
         10.0, ge=0.0, description="A killed run loses at most so much encoding of a shard, seconds."
     )
 
@@ -110,14 +110,14 @@ class Running(Group):
     workers: int = flag(2, "Shards worked on at the same time.", ge=1, le=256)
     runner: RunnerName = flag("threads", "Encode in threads of this process, or on a Ray cluster.")
     wait: float = flag(0.0, "Wait for another run on the work folder to end, seconds.", ge=0.0)
-    ray_cpus: float = Field(1.0, gt=0, description="CPUs of a Ray node that one shard uses.")
-    ray_gpus: float | None = Field(
+    ray_cpus: float = plain(1.0, gt=0, description="CPUs of a Ray node that one shard uses.")
+    ray_gpus: float | None = plain(
         None, ge=0, description="GPUs that one shard takes. Default: 1 if the Ray cluster has any."
     )
-    sparse_workers: int = Field(
+    sparse_workers: int = plain(
         min(os.cpu_count() or 1, 8), ge=1, le=64, description="BM25 processes for large data sets."
     )
-    verify_samples: int = Field(64, ge=1, description="Documents re-read after an index run.")
+    verify_samples: int = plain(64, ge=1, description="Documents re-read after an index run.")
 
 
 class Searching(Group):
@@ -136,7 +136,7 @@ class Replacing(Group):
     max_removed: float = flag(
         0.5, "Share of the live documents that a reindex may remove.", ge=0.0, le=1.0
     )
-    max_bm25_drift: float = Field(
+    max_bm25_drift: float = plain(
         0.1, ge=0.0, description="BM25 drift from which a reindex in place advises counting anew."
     )
 
@@ -212,12 +212,10 @@ class DashVectorSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DASHVECTOR_", frozen=True, extra="ignore")
 
-    api_key: SecretStr | None = Field(default=None, description="API key.")
-    endpoint: SecretStr | None = Field(
-        default=None, description="Cluster endpoint, without a scheme."
-    )
-    requests_per_second: float = Field(
-        default=100.0,
+    api_key: SecretStr | None = plain(None, description="API key.")
+    endpoint: SecretStr | None = plain(None, description="Cluster endpoint, without a scheme.")
+    requests_per_second: float = plain(
+        100.0,
         gt=0,
         description="Most requests a second this process sends, retries included.",
     )
@@ -230,37 +228,37 @@ class WebSettings(BaseSettings):
 
     host: str = flag("127.0.0.1", "Address to listen on; 0.0.0.0: every network.")
     port: int = flag(7860, "Port to listen on; 0: any free one.", ge=0, le=65535)
-    token: SecretStr | None = Field(None, description="Whoever asks must give it. Default: none.")
-    hosts: str = Field(
+    token: SecretStr | None = plain(None, description="Whoever asks must give it. Default: none.")
+    hosts: str = plain(
         "",
         description="Names, by commas, that the page is asked by. Default: those of loopback if it "
         "listens there, else any.",
     )
-    frames: str = Field("", description="Sites, by blanks, that may show the page in a frame.")
-    proxies: str = Field("", description="Addresses of proxies whose X-Forwarded-For is believed.")
-    fetch: Literal["public", "private", "off"] = Field(
+    frames: str = plain("", description="Sites, by blanks, that may show the page in a frame.")
+    proxies: str = plain("", description="Addresses of proxies whose X-Forwarded-For is believed.")
+    fetch: Literal["public", "private", "off"] = plain(
         "public", description="Picture addresses fetched: public ones, private too, or none."
     )
-    fetch_seconds: float = Field(10, gt=0, le=120, description="Time for a picture's address.")
-    picture_bytes: int = Field(10 * 2**20, ge=1, description="Larger pictures are refused, bytes.")
-    picture_pixels: int = Field(
+    fetch_seconds: float = plain(10, gt=0, le=120, description="Time for a picture's address.")
+    picture_bytes: int = plain(10 * 2**20, ge=1, description="Larger pictures are refused, bytes.")
+    picture_pixels: int = plain(
         40_000_000, ge=1, description="Larger pictures are refused undecoded, pixels."
     )
-    kept_bytes: int = Field(
+    kept_bytes: int = plain(
         64 * 2**20, ge=1, description="Uploaded pictures kept in memory for links, bytes."
     )
-    workers: int = Field(1, ge=1, le=64, description="Searches worked on at the same time.")
-    threads: int = Field(
+    workers: int = plain(1, ge=1, le=64, description="Searches worked on at the same time.")
+    threads: int = plain(
         0, ge=0, description="CPU threads of one search; 0: half the cores, shared by the workers."
     )
-    queue: int = Field(32, ge=0, le=10_000, description="Searches that wait; more get a 503.")
-    wait_seconds: float = Field(10, gt=0, le=300, description="A search that waits longer: 503.")
-    rate: int = Field(240, ge=1, description="Searches a minute and client; more get a 429.")
-    topk: TopK = Field(100, description="Most results of one search.")
-    idle_seconds: float = Field(
+    queue: int = plain(32, ge=0, le=10_000, description="Searches that wait; more get a 503.")
+    wait_seconds: float = plain(10, gt=0, le=300, description="A search that waits longer: 503.")
+    rate: int = plain(240, ge=1, description="Searches a minute and client; more get a 429.")
+    topk: TopK = plain(100, description="Most results of one search.")
+    idle_seconds: float = plain(
         15, gt=0, description="After this the store is let go, so that others may write."
     )
-    examples: str = Field("", description="Example queries, by |. Default: texts of the data.")
+    examples: str = plain("", description="Example queries, by |. Default: texts of the data.")
 
 
 class DeploySettings(BaseSettings):

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -314,3 +314,46 @@ def test_the_settings_say_how_to_search(built: Settings) -> None:
         assert (answer.question.alpha, answer.question.topk) == (0.0, 3)
         assert {hit.id for hit in answer.hits} == {"0", "6"}
         assert len(ids(collection, "红色连衣裙", alpha=1.0, topk=5)) == 5
+
+
+BAD_CALLS: dict[str, Callable[[Settings, Collection], object]] = {
+    "text is 5, expected str or None": lambda _, opened: opened.search(text=5),  # type: ignore[arg-type]
+    "filter is 5": lambda _, opened: opened.search("帽子", filter=5),  # type: ignore[arg-type]
+    "like is 3, expected str": lambda _, opened: opened.search(like=3),  # type: ignore[arg-type]
+    "image is 5, expected str or Path": lambda _, opened: opened.search(image=5),  # type: ignore[arg-type]
+    "dataset is 5, expected str": lambda *_: muge_search.index(5),  # type: ignore[arg-type]
+    "settings is {'topk': 3}": lambda *_: muge_search.index("x:", settings={"topk": 3}),  # type: ignore[arg-type]
+    "store is 7": lambda *_: muge_search.index("x:", store=7),  # type: ignore[arg-type]
+    "choices is 'blue-green', expected ReindexChoices": lambda given, _: muge_search.reindex(
+        "folder:x",
+        settings=given,
+        choices="blue-green",  # type: ignore[arg-type]
+    ),
+    "choices is {}, expected EvaluateChoices": lambda given, _: muge_search.evaluate(
+        "folder:x",
+        settings=given,
+        choices={},  # type: ignore[arg-type]
+    ),
+    "expected an object with start": lambda given, _: muge_search.index(
+        "folder:x",
+        settings=given,
+        progress=print,  # type: ignore[arg-type]
+    ),
+    "topk (MUGE_TOPK) is 0": lambda *_: Settings(topk=0),
+    "strategy is 'green'": lambda *_: ReindexChoices(strategy="green"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("said", BAD_CALLS)
+def test_a_wrong_argument_is_one_line(said: str, built: Settings, collection: Collection) -> None:
+    with pytest.raises(UsageError) as error:
+        BAD_CALLS[said](built, collection)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_closed_collection_says_so(built: Settings) -> None:
+    opened = muge_search.open_collection(settings=built)
+    opened.close()
+    with pytest.raises(UsageError, match="was closed; open it again"):
+        opened.search("帽子")

@@ -30,7 +30,7 @@ def show_alias(given: Given, as_json: AsJson = False) -> None:
         settings = given.settings
         with caller_context(settings) as context:
             aliases = context.aliases(settings)
-            alias = aliases.live()
+            alias = aliases.live() or aliases.surely_live()
         if alias is None:
             raise CollectionRecordError(
                 f"{settings.collection!r} is neither an alias nor a complete collection of "

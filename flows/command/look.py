@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -18,12 +19,18 @@ def status(given: Given, as_json: AsJson = False) -> None:
     """List the collections of a store, what they were made of, and what they hold."""
     with explained():
         from flows.orchestration.context import caller_context
+        from tasks.errors import AliasDoubtError
         from tasks.index.status import collection_statuses
 
         settings = given.settings
         with caller_context(settings) as context:
             collections = collection_statuses(context, settings)
-            alias = context.aliases(settings).find()
+            aliases = context.aliases(settings)
+            alias = aliases.find()
+            try:
+                aliases.agreed()
+            except AliasDoubtError as doubt:  # searches go on meanwhile
+                print(f"muge: {doubt}", file=sys.stderr)
         if as_json:
             from dataclasses import asdict
 

@@ -86,6 +86,11 @@ def _line(path: Path, number: int, text: str, defaults: Question) -> Line:
             per_group=defaults.per_group,
         )
         return Line(number, given.get("query_id"), checked(question))
+    except json.JSONDecodeError:
+        raise UsageError(
+            f"{path} line {number}: {text.strip()[:60]!r} is not JSON, expected such as "
+            f'{{"text": "..."}}; nothing was searched'
+        ) from None
     except (ValueError, TypeError, RecursionError, QueryError) as error:
         raise UsageError(f"{path} line {number}: {error}") from None
 

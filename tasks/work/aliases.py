@@ -173,21 +173,25 @@ class Aliases:
 
     def adopt(self, collection: str) -> Alias:
         """Let the settings' name mean `collection`, whatever was lost or contradicts it: somebody
-        who knows has said so.
+        who knows has said so. Another that was or may have been live is kept as the one before.
 
         Raises `CollectionRecordError` if that collection has no record or is not complete.
         """
         self._serve(collection)
         name = self.place.collection
-        numbers = [number for number, _ in self.numbered()]
+        ready = {n: record.collection for n, record in self.numbered() if record.status == "ready"}
         kept, copy = self._readable(name)
-        numbers += [each.generation for each in (kept, copy and copy.alias) if each]
+        known = [each for each in (copy and copy.alias, kept) if each]
+        others = [one for each in known for one in (each.live, each.previous)]
+        others += [ready[number] for number in sorted(ready, reverse=True)]
+        kept_ones = [one for one in others if one in ready.values() and one != collection]
         return self.save(
             Alias(
                 name,
                 self.place.store_uri,
                 collection,
-                generation=max(numbers, default=0),
+                previous=next(iter(kept_ones), None),
+                generation=max([*ready, *(each.generation for each in known)], default=0),
                 changed=_now(),
             )
         )

@@ -211,7 +211,7 @@ def test_a_first_switch_that_was_killed(
 def test_adopting_settles_it(aliases: Aliases, book: MemoryBook, work: Folder) -> None:
     book.pages.clear()
     adopted = aliases.adopt("muge-1")
-    assert (adopted.live, adopted.previous, adopted.generation) == ("muge-1", None, 3)
+    assert (adopted.live, adopted.previous, adopted.generation) == ("muge-1", "muge-2", 3)
     assert aliases.agreed() == adopted
     record = find_record(work, "dashvector:", "muge-1")
     assert record is not None

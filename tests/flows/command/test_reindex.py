@@ -50,11 +50,14 @@ def test_alias_and_rejects(
 
     lost = tmp_path / "store" / ".aliases" / "muge.json"
     lost.unlink()
+    known = muge("status", "--json", *options)
+    assert (known.returncode, json.loads(known.stdout)["alias"]["live"]) == (0, "muge-2")
+    assert "muge alias adopt" in known.stderr
     doubt = muge("alias", "rollback", *options)
     assert (doubt.returncode, doubt.stdout) == (2, "")
     assert "muge alias adopt COLLECTION --collection muge" in doubt.stderr
     adopted = muge("alias", "adopt", "muge-2", *options)
-    assert adopted.stdout == "muge -> muge-2, before: none\n"
+    assert adopted.stdout == "muge -> muge-2, before: muge-1\n"
     assert lost.is_file()
     assert muge("alias", "adopt", "muge-9", *options).returncode == 2
 
