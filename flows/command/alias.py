@@ -62,51 +62,40 @@ def promote_alias(
     as_json: AsJson = False,
 ) -> None:
     """Let searches of a name use another collection from now on."""
-    _move(to, given, as_json)
+    _change(given, as_json, to)
 
 
 @alias_app.command("rollback")
 @options(flags_of(Place), flags_of(Running, "wait"))
 def rollback_alias(given: Given, as_json: AsJson = False) -> None:
     """Let searches of a name use the collection before again."""
-    _move(None, given, as_json)
+    _change(given, as_json, None)
 
 
 @alias_app.command("adopt")
 @options(flags_of(Place), flags_of(Running, "wait"))
 def adopt_alias(
-    collection_: Annotated[
-        str, typer.Argument(metavar="COLLECTION", help="The collection that is meant.")
-    ],
+    to: Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection that is meant.")],
     given: Given,
     as_json: AsJson = False,
 ) -> None:
     """Say which collection a name means, after its alias was lost or restored from a backup."""
+    _change(given, as_json, to, lost=True)
+
+
+def _change(given: Given, as_json: bool, to: str | None, lost: bool = False) -> None:
     with explained():
         from dataclasses import asdict
 
         from flows.orchestration.context import caller_context
-        from tasks.reindex.blue_green import adopt
+        from tasks.reindex.blue_green import adopt, move_alias
 
         settings = given.settings
         with caller_context(settings) as context:
-            alias = adopt(context, settings, collection_)
-        if as_json:
-            print_json(asdict(alias))
-        else:
-            print(f"{alias.name} -> {alias.live}, before: {alias.previous or 'none'}")
-
-
-def _move(to: str | None, given: Given, as_json: bool) -> None:
-    with explained():
-        from dataclasses import asdict
-
-        from flows.orchestration.context import caller_context
-        from tasks.reindex.blue_green import move_alias
-
-        settings = given.settings
-        with caller_context(settings) as context:
-            alias = move_alias(context, settings, to)
+            if lost and to is not None:
+                alias = adopt(context, settings, to)
+            else:
+                alias = move_alias(context, settings, to)
         if as_json:
             print_json(asdict(alias))
         else:

@@ -133,10 +133,7 @@ def move_alias(context: Context, settings: Settings, collection: str | None) -> 
     with run_lock(Folder(settings.work_url), "muge alias", settings.wait):
         aliases = context.aliases(settings)
         target = check_name(collection or aliases.previous())
-        if context.store(settings.store_uri).describe(target) is None:
-            raise CollectionRecordError(
-                f"collection {target!r} is not in {settings.store_uri}; see `muge status`"
-            )
+        _check_there(context, settings, target)
         return aliases.promote(target)
 
 
@@ -148,8 +145,12 @@ def adopt(context: Context, settings: Settings, collection: str) -> Alias:
     """
     with run_lock(Folder(settings.work_url), "muge alias", settings.wait):
         target = check_name(collection)
-        if context.store(settings.store_uri).describe(target) is None:
-            raise CollectionRecordError(
-                f"collection {target!r} is not in {settings.store_uri}; see `muge status`"
-            )
+        _check_there(context, settings, target)
         return context.aliases(settings).adopt(target)
+
+
+def _check_there(context: Context, settings: Settings, collection: str) -> None:
+    if context.store(settings.store_uri).describe(collection) is None:
+        raise CollectionRecordError(
+            f"collection {collection!r} is not in {settings.store_uri}; see `muge status`"
+        )

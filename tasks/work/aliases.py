@@ -215,13 +215,11 @@ class Aliases:
 
     def take_number(self, used: int) -> int:
         """A number above `used` that no collection of the settings' name ever had; it is taken."""
-        taken = self._copies.read_json(self._numbers) if self._has_numbers() else {"taken": 0}
+        there = self._copies.exists(self._numbers)
+        taken = self._copies.read_json(self._numbers) if there else {"taken": 0}
         number = max(used, int(taken["taken"])) + 1
         self._copies.write_json(self._numbers, {"taken": number})
         return number
-
-    def _has_numbers(self) -> bool:
-        return self._copies.exists(self._numbers)
 
     @property
     def _numbers(self) -> str:
