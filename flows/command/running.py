@@ -35,5 +35,5 @@ def running_flows(verbose: bool) -> Iterator[Callable[[], None]]:
             yield lambda: None
         else:
             home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
-            ready = stack.enter_context(temporary_server(home / "temporary-server.log"))
+            ready = stack.enter_context(temporary_server(home))
             yield ready

@@ -20,8 +20,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from tasks.errors import MugeError
+from flows.orchestration.server_database import lay_out
+from tasks.errors import MugeError, WorkFolderError
 
 STARTING_SECONDS = 120.0
 ENDING_SECONDS = 5.0
@@ -36,9 +38,9 @@ _SERVER = {
 
 
 @contextmanager
-def temporary_server(log: Path) -> Iterator[Callable[[], None]]:
+def temporary_server(home: Path) -> Iterator[Callable[[], None]]:
     """Start a server for the rest of this process and set PREFECT_API_URL, unless there is one;
-    gives a function that waits until it answers. What it prints goes to `log`.
+    gives a function that waits until it answers. Its data base and log lie in `home`, Prefect's.
 
     If it ends before the block does, the block ends with a `MugeError`, or the process a moment
     later. It outlives the block, since Prefect has things to tell it when the process ends.
@@ -46,7 +48,7 @@ def temporary_server(log: Path) -> Iterator[Callable[[], None]]:
     if TEMPORARY in os.environ:
         yield lambda: None
         return
-    server = _Server(log)
+    server = Server(home)
     os.environ["PREFECT_API_URL"] = os.environ[TEMPORARY] = server.address
     atexit.register(server.stop)  # before Prefect is imported, whose own end comes first then
     try:
@@ -59,14 +61,17 @@ def temporary_server(log: Path) -> Iterator[Callable[[], None]]:
         server.needed = False
 
 
-class _Server:
-    def __init__(self, log: Path) -> None:
-        self._log = log
+class Server:
+    """A server that starts when it is made, and ends with this process at the latest."""
+
+    def __init__(self, home: Path) -> None:
+        self._log = home / "temporary-server.log"
         self._port = _free_port()
         self.address = f"http://127.0.0.1:{self._port}/api"
         kept = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-        with log.open("wb") as output:
+        with _opened(self._log) as output:
+            lay_out(home)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "flows.orchestration.temporary_server", str(self._port)],
                 stdin=subprocess.PIPE,
@@ -129,6 +134,16 @@ class _Server:
         if self.needed:  # the main thread asks the server that is gone, for minutes
             os.write(2, f"\nmuge: {self.loss()}\n".encode())
             os._exit(MugeError.exit_code)
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("wb")
+    except OSError as error:
+        raise WorkFolderError(
+            f"cannot write {log}: {error.strerror}; set PREFECT_HOME to a folder for Prefect's data"
+        ) from None
 
 
 def _free_port() -> int:
