@@ -15,9 +15,10 @@ from flows.orchestration.states import with_rejects
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.search.batches import BatchReport
-from tasks.search.questions import Question, pair_up
+from tasks.search.operation import search_file as operation
+from tasks.search.questions import pair_up
 from tasks.search.searcher import Answer
-from tasks.search.stages import SEARCH, SEARCH_FILE
+from tasks.search.stages import SEARCH
 from tasks.settings import Content, Encoding, HitChoices, Place, Searching
 
 
@@ -57,15 +58,8 @@ def search_file(
 ) -> BatchReport:
     """Answer a file of questions: all encoded in batches, all asked of the store."""
     settings, hits = given.settings, given.read(HitChoices)
-    defaults = Question(
-        alpha=settings.alpha,
-        topk=settings.topk,
-        filter=hits.filter,
-        group_by=hits.group_by,
-        per_group=hits.per_group,
-    )
     model = None if given.values["model"] is None else settings.model
-    with caller_context(settings) as context, context.stage("search"):
+    with caller_context(settings) as context:
         runner = PrefectRunner(context)
-        report = runner.once(SEARCH_FILE, settings, queries, out, defaults, model)
+        report = operation(queries, out, settings, runner, hits, model)
     return with_rejects(report, report.failed, report.out)

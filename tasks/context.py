@@ -7,9 +7,10 @@ nor who is told of progress.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
 
 from tasks.settings import Place
 from tasks.sparse.pool import HERE, SparsePool, TextWorkers, processes_for
@@ -19,13 +20,17 @@ from tasks.work.alias_book import AliasBook, file_book
 from tasks.work.aliases import Aliases
 from tasks.work.progress import SILENT, Progress
 
+if TYPE_CHECKING:
+    from tasks.dataset.shards import Plan
+
 
 class Context:
     """Open stores, who is told of progress, where aliases are kept, and BM25 processes.
 
     `progress` is told how far stages are; `access` is what stores are opened with; `shared_aliases`
     gives the book of aliases of stores that are not of this machine (None: a file in the work
-    folder). Threads share it; a process of its own makes another.
+    folder); `planned` are plans of data sets, by their names, that were made just now: each is
+    taken once. Threads share it; a process of its own makes another.
     """
 
     def __init__(
@@ -33,8 +38,10 @@ class Context:
         progress: Progress = SILENT,
         access: StoreAccess = StoreAccess(),
         shared_aliases: Callable[[], AliasBook] | None = None,
+        planned: Mapping[str, Plan] = MappingProxyType({}),
     ) -> None:
         self.progress = progress
+        self.planned = dict(planned)
         self.texts: TextWorkers = HERE
         self._access = access
         self._shared_aliases = shared_aliases

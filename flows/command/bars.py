@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from tasks.report.stage_names import going_on
+from tasks.work.progress import Stopped
 
 IDLE = "already done"
 
@@ -41,6 +42,7 @@ class Bars:
     def __init__(self) -> None:
         self._console = Console(file=sys.stderr)
         self._lock = threading.Lock()
+        self._stopping = False
         self._ids: dict[str, TaskID] = {}
         self._began: dict[str, tuple[float, int]] = {}
         self._live = Progress(
@@ -76,8 +78,14 @@ class Bars:
             if self._console.is_terminal:
                 self._ids[stage] = self._live.add_task(going_on(stage), total=total)
 
+    def stop(self) -> None:
+        """Let every stage end where it counts its next items."""
+        self._stopping = True
+
     def advance(self, stage: str, done: int) -> None:
-        """Count items."""
+        """Count items; raises `Stopped` after `stop`."""
+        if self._stopping:
+            raise Stopped
         with self._lock:
             if stage not in self._began:
                 return

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from flows.command.options import AsJson, Verbose, options
-from flows.command.output import print_json, show
-from flows.command.running import running_flows
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from flows.command.options import AsJson, Orchestrator, Verbose, options
+from flows.command.output import explained, print_json, show
+from flows.command.running import How, run
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Encoding, Place
 
+if TYPE_CHECKING:
+    from tasks.demo.operation import DemoReport
+    from tasks.index.runner import Runner
+
 
 @options(flags_of(Place), flags_of(Encoding))
-def demo(given: Given, as_json: AsJson = False, verbose: Verbose = False) -> None:
+def demo(
+    given: Given,
+    orchestrator: Orchestrator = "prefect",
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
     """Index, measure and search the sample that ships with the project, and write a report."""
-    with running_flows(verbose) as ready:
+    with explained():
+        settings = given.settings
+
+    def operation(runner: Runner) -> DemoReport:
+        from tasks.demo.operation import demo
+
+        return demo(settings, runner)
+
+    def flow() -> Callable[[], DemoReport]:
         from flows.run_demo import run_demo
 
-        ready()
-        report = run_demo(**given.parameters())
+        return partial(run_demo, **given.parameters())
+
+    report = run(settings, How(orchestrator, verbose), operation, flow)
     if as_json:
         from dataclasses import asdict
 

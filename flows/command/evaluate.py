@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from flows.command.options import AsJson, Dataset, Html, Verbose, options
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from flows.command.options import AsJson, Dataset, Html, Orchestrator, Verbose, options
 from flows.command.output import explained
-from flows.command.running import running_flows
+from flows.command.running import How, run
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Encoding, EvaluateChoices, Place, Searching
+
+if TYPE_CHECKING:
+    from tasks.evaluate.result import Evaluation
+    from tasks.index.runner import Runner
 
 
 @options(
@@ -20,6 +28,7 @@ def evaluate(
     dataset: Dataset,
     given: Given,
     html: Html = None,
+    orchestrator: Orchestrator = "prefect",
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -40,12 +49,19 @@ def evaluate(
             live = context.aliases(settings).meant()
         require_record(Folder(settings.work_url), settings.store_uri, live)
         then = None if choices.baseline is None else read_baseline(choices.baseline)
-    with running_flows(verbose) as ready:
+
+    def operation(runner: Runner) -> Evaluation:
+        from tasks.evaluate.operation import evaluate
+
+        return evaluate(dataset, settings, runner, choices)
+
+    def flow() -> Callable[[], Evaluation]:
         from flows.evaluate_search import evaluate_search
 
-        ready()
         # the numbers are shown before they are held against the baseline
-        measured = evaluate_search(dataset, **{**given.parameters(), "baseline": None})
+        return partial(evaluate_search, dataset, **{**given.parameters(), "baseline": None})
+
+    measured = run(settings, How(orchestrator, verbose), operation, flow)
     with explained():
         from flows.command.measured import hold, show_evaluation, write_evaluation_page
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import typer
 
-from flows.command.options import AsJson, Dataset, Verbose, options
+from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, options
 from flows.command.output import EXIT_REJECTS, explained, print_json, show
-from flows.command.running import running_flows
+from flows.command.running import How, run
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Content, Encoding, IndexChoices, Place, Running
+
+if TYPE_CHECKING:
+    from tasks.index.report import IndexReport
+    from tasks.index.runner import Runner
 
 
 @options(
@@ -22,7 +29,11 @@ from tasks.settings import Content, Encoding, IndexChoices, Place, Running
     flags_of(IndexChoices),
 )
 def index(
-    dataset: Dataset, given: Given, as_json: AsJson = False, verbose: Verbose = False
+    dataset: Dataset,
+    given: Given,
+    orchestrator: Orchestrator = "prefect",
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """Make a data set searchable; what is done already is not done again.
 
@@ -31,12 +42,20 @@ def index(
     with explained():
         from tasks.index.request import check_request
 
-        check_request(dataset, given.settings)
-    with running_flows(verbose) as ready:
+        settings, choices = given.settings, given.read(IndexChoices)
+        check_request(dataset, settings)
+
+    def operation(runner: Runner) -> IndexReport:
+        from tasks.index.operation import index
+
+        return index(dataset, settings, runner, choices.replace)
+
+    def flow() -> Callable[[], IndexReport]:
         from flows.index_dataset import index_dataset
 
-        ready()
-        report = index_dataset(dataset, **given.parameters())
+        return partial(index_dataset, dataset, **given.parameters())
+
+    report = run(settings, How(orchestrator, verbose, may_be_done=True), operation, flow)
     if as_json:
         from dataclasses import asdict
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -17,6 +17,15 @@ Result = TypeVar("Result")
 Html = Annotated[Path | None, typer.Option(help="Write a self-contained page as well.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object to standard output.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log lines as well.")]
+Orchestrator = Annotated[
+    Literal["prefect", "none"],
+    typer.Option(
+        help="Run as a Prefect flow, on a temporary server if none is configured, or without "
+        "Prefect. Environment: MUGE_ORCHESTRATOR.",
+        envvar="MUGE_ORCHESTRATOR",
+        show_envvar=False,
+    ),
+]
 Dataset = Annotated[str, typer.Argument(help=dataset_forms())]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
 from tasks.errors import MugeError, WorkFolderError, reason_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def explained() -> Iterator[None]:
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         fail(f"{error}{notes}", error.exit_code)
     except KeyboardInterrupt:
-        fail("interrupted; run the same command again, it does only what is missing", 130)
+        fail(INTERRUPTED, EXIT_INTERRUPTED)
     except MemoryError:
         fail("out of memory; use a smaller --shard-images or MUGE_BATCH_IMAGES", 1)
     except BrokenPipeError:

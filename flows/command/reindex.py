@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from flows.command.options import AsJson, Dataset, Verbose, options
+from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, options
 from flows.command.output import EXIT_REJECTS, explained, print_json, show
-from flows.command.running import running_flows
+from flows.command.running import How, run
 from flows.signatures import Given
 from tasks.options import flags_of
-from tasks.settings import Content, Encoding, Place, ReindexChoices, Replacing, Running
+from tasks.settings import Content, Encoding, Place, ReindexChoices, Replacing, Running, Settings
+
+if TYPE_CHECKING:
+    from tasks.index.runner import Runner
+    from tasks.reindex.report import ReindexReport
 
 
 @options(
@@ -25,7 +30,11 @@ from tasks.settings import Content, Encoding, Place, ReindexChoices, Replacing, 
     flags_of(Running),
 )
 def reindex(
-    dataset: Dataset, given: Given, as_json: AsJson = False, verbose: Verbose = False
+    dataset: Dataset,
+    given: Given,
+    orchestrator: Orchestrator = "prefect",
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
     """Bring a collection up to its data set: only what changed is encoded and sent.
 
@@ -35,21 +44,37 @@ def reindex(
         from tasks.dataset.readers import open_reader
         from tasks.index.request import check_gate, check_request
 
-        choices = given.read(ReindexChoices)
-        check_request(dataset, given.settings)
+        settings, choices = given.settings, given.read(ReindexChoices)
+        check_request(dataset, settings)
         check_gate(choices, given.values["max_drop"])
         if choices.gate_queries is not None:
             open_reader(choices.gate_queries)
-    run_reindex(dataset, given.parameters(), as_json, verbose)
+    how = How(orchestrator, verbose, may_be_done=True)
+    run_reindex(dataset, settings, choices, given.parameters(), how, as_json)
 
 
-def run_reindex(dataset: str, parameters: Mapping[str, Any], as_json: bool, verbose: bool) -> None:
-    """Run the flow with these parameters and say what it did."""
-    with running_flows(verbose) as ready:
+def run_reindex(
+    dataset: str,
+    settings: Settings,
+    choices: ReindexChoices,
+    parameters: Mapping[str, Any],
+    how: How,
+    as_json: bool,
+) -> None:
+    """Run the operation with these settings, or the flow with these parameters, which say the same;
+    say what it did."""
+
+    def operation(runner: Runner) -> ReindexReport:
+        from tasks.reindex.operation import reindex
+
+        return reindex(dataset, settings, runner, choices)
+
+    def flow() -> Callable[[], ReindexReport]:
         from flows.reindex_dataset import reindex_dataset
 
-        ready()
-        report = reindex_dataset(dataset, **parameters)
+        return partial(reindex_dataset, dataset, **parameters)
+
+    report = run(settings, how, operation, flow)
     if as_json:
         from dataclasses import asdict
 

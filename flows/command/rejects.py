@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flows.command.options import AsJson, Verbose, options
+from flows.command.options import AsJson, Orchestrator, Verbose, options
 from flows.command.output import explained, print_json
 from flows.command.reindex import run_reindex
+from flows.command.running import How
 from flows.signatures import Given
 from tasks.options import flags_of
-from tasks.settings import Encoding, Place, Running
+from tasks.settings import Encoding, Place, ReindexChoices, Running
 
 if TYPE_CHECKING:
     from tasks.work.collections import CollectionRecord
@@ -48,7 +49,12 @@ def list_rejects(given: Given, as_json: AsJson = False) -> None:
 
 @rejects_app.command("replay")
 @options(flags_of(Place), flags_of(Encoding), flags_of(Running, "wait"))
-def replay_rejects(given: Given, as_json: AsJson = False, verbose: Verbose = False) -> None:
+def replay_rejects(
+    given: Given,
+    orchestrator: Orchestrator = "prefect",
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
     """Try again what was refused, after its cause is gone; the index and its checks follow.
 
     Exit code 3: some are still refused.
@@ -62,9 +68,12 @@ def replay_rejects(given: Given, as_json: AsJson = False, verbose: Verbose = Fal
         "document": record.document,
         "picture": record.picture,
         "partition": record.partition,
-        "retry_rejects": True,
     }
-    run_reindex(record.dataset, {**given.parameters(), **made}, as_json, verbose)
+    choices = ReindexChoices(retry_rejects=True)
+    parameters = {**given.parameters(), **made, "retry_rejects": True}
+    settings = given.settings.model_copy(update=made)
+    how = How(orchestrator, verbose, may_be_done=True)
+    run_reindex(record.dataset, settings, choices, parameters, how, as_json)
 
 
 def _live_record(given: Given) -> tuple[Folder, CollectionRecord]:

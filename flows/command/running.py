@@ -1,39 +1,136 @@
-"""Running flows from the command: progress bars, a quiet Prefect, and errors in one line."""
+"""Running operations from the command: as Prefect's flows or by themselves, with progress bars, and
+errors in one line."""
 
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
 
+from flows.command.interrupts import ending_soon
 from flows.command.output import explained
-from tasks.settings import load_settings
+from tasks.errors import MugeError
+
+if TYPE_CHECKING:
+    from flows.command.bars import Bars
+    from tasks.dataset.shards import Plan
+    from tasks.index.runner import Runner
+    from tasks.settings import Settings
+
+Report = TypeVar("Report")
+Flow = Callable[[], Callable[[], Report]]
+"""Imports a flow, which takes seconds, and gives it with its parameters."""
 
 
-@contextmanager
-def running_flows(verbose: bool) -> Iterator[Callable[[], None]]:
-    """Run flows with progress bars and a quiet Prefect, and explain what goes wrong.
+@dataclass(frozen=True)
+class How:
+    """How a command's operation is run: by `orchestrator`, and with Prefect's own lines if
+    `verbose`. `may_be_done`: it often finds nothing to do, so look before a server is started."""
 
-    Where no server is configured a temporary one starts meanwhile: what this gives waits for it,
-    and is called when everything is imported.
+    orchestrator: Literal["prefect", "none"]
+    verbose: bool
+    may_be_done: bool = False
+
+
+def run(
+    settings: Settings, how: How, operation: Callable[[Runner], Report], flow: Flow[Report]
+) -> Report:
+    """Run an operation, by itself or as the flow that it is part of, and explain what goes wrong.
+
+    Where no Prefect server is configured, a temporary one is started for the flow, unless
+    everything is done already.
     """
-    with explained(), ExitStack() as stack:
+    with explained():
         from flows.command.bars import Bars
-        from flows.orchestration.context import showing
         from flows.orchestration.environment import prepare
-        from flows.orchestration.temporary_server import temporary_server
-        from flows.orchestration.variables import server_is_configured
 
-        prepare(load_settings().home, verbose)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        bars = stack.enter_context(Bars())
-        stack.enter_context(showing(bars))
-        bars.start("start", None)
-        if server_is_configured():
-            yield lambda: None
-        else:
-            home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
-            ready = stack.enter_context(temporary_server(home))
-            yield ready
+        prepare(settings.home, how.verbose)
+        with Bars() as bars, ending_soon(bars.stop) as lost:
+            if how.orchestrator == "none":
+                return _alone(settings, operation, bars)
+            return _orchestrated(settings, how, operation, flow, bars, lost)
+
+
+def _alone(settings: Settings, operation: Callable[[Runner], Report], bars: Bars) -> Report:
+    from flows.orchestration.context import caller_context, showing
+    from flows.orchestration.variables import server_is_configured
+    from tasks.index.runner import Threads
+
+    quota = server_is_configured()
+    with showing(bars), caller_context(settings, writes=quota) as context:
+        return operation(Threads(context))
+
+
+def _orchestrated(
+    settings: Settings,
+    how: How,
+    operation: Callable[[Runner], Report],
+    flow: Flow[Report],
+    bars: Bars,
+    lost: Callable[[MugeError], None],
+) -> Report:
+    from flows.orchestration.context import showing
+    from flows.orchestration.temporary_server import temporary_server
+    from flows.orchestration.variables import server_is_configured
+
+    if server_is_configured():
+        with showing(bars):
+            return _start(flow, bars)
+    planned: dict[str, Plan] = {}
+    if how.may_be_done:
+        done = _look(settings, operation, bars, planned)
+        if done is not None:
+            return done
+    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
+    with temporary_server(home, lost) as ready, showing(bars, planned):
+        return _start(flow, bars, ready)
+
+
+def _start(flow: Flow[Report], bars: Bars, ready: Callable[[], None] = lambda: None) -> Report:
+    bars.start("start", None)
+    imported = flow()
+    ready()
+    return imported()
+
+
+def _look(
+    settings: Settings,
+    operation: Callable[[Runner], Report],
+    bars: Bars,
+    planned: dict[str, Plan],
+) -> Report | None:
+    from flows.orchestration.context import caller_context, showing
+    from tasks.index.looking import report_if_done
+    from tasks.store.stores import parse_address
+
+    address = parse_address(settings.store_uri)
+    if address.place and not address.kind.local:
+        return None  # a block of credentials, which only a server gives
+    bars.start("look", None)
+    try:
+        with showing(_Looking(bars)), caller_context(settings) as context:
+            done = report_if_done(context, operation)
+            planned.update(context.planned)
+            return done
+    finally:
+        bars.finish("look", None)
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """Shows how far the reading of a data set is as part of the look."""
+
+    bars: Bars
+
+    def start(self, stage: str, total: int | None) -> None:
+        """Stages are not shown."""
+
+    def advance(self, stage: str, done: int) -> None:
+        """Count what is read."""
+        if stage == "plan":
+            self.bars.advance("look", done)
+
+    def finish(self, stage: str, made: int | None) -> None:
+        """Stages are not shown."""

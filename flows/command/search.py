@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from flows.command.options import AsJson, Html, Verbose, options
+from flows.command.options import AsJson, Html, Orchestrator, Verbose, options
 from flows.command.output import EXIT_REJECTS, explained, print_json, show, write_page
-from flows.command.running import running_flows
+from flows.command.running import How, run
 from flows.signatures import Given
 from tasks.errors import UsageError
 from tasks.options import flags_of
 from tasks.settings import AskChoices, Content, Encoding, HitChoices, Place, Searching
 
 if TYPE_CHECKING:
+    from tasks.index.runner import Runner
+    from tasks.search.batches import BatchReport
     from tasks.search.questions import Question
     from tasks.search.searcher import Answer
 
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 def search(
     given: Given,
     html: Html = None,
+    orchestrator: Orchestrator = "none",
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -43,7 +48,7 @@ def search(
     if asked.queries is not None or asked.out is not None:
         with explained():
             check_batch(asked, html)
-        _search_file(given, as_json, verbose)
+        _search_file(given, asked, How(orchestrator, verbose), as_json)
         return
     with explained():
         from tasks.search.questions import Question, checked
@@ -74,12 +79,22 @@ def check_batch(asked: AskChoices, html: Path | None) -> None:
         raise UsageError(f"--queries {asked.queries} is not a file")
 
 
-def _search_file(given: Given, as_json: bool, verbose: bool) -> None:
-    with running_flows(verbose) as ready:
+def _search_file(given: Given, asked: AskChoices, how: How, as_json: bool) -> None:
+    with explained():
+        settings, hits = given.settings, given.read(HitChoices)
+    model = None if given.values["model"] is None else settings.model
+
+    def operation(runner: Runner) -> BatchReport:
+        from tasks.search.operation import search_file
+
+        return search_file(str(asked.queries), str(asked.out), settings, runner, hits, model)
+
+    def flow() -> Callable[[], BatchReport]:
         from flows.search_images import search_file
 
-        ready()
-        report = search_file(**given.parameters())
+        return partial(search_file, **given.parameters())
+
+    report = run(settings, how, operation, flow)
     if as_json:
         from dataclasses import asdict
 

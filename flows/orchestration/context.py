@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from flows.orchestration.environment import prepare
 from flows.orchestration.variables import server_aliases, server_is_configured
@@ -14,17 +15,23 @@ from tasks.settings import Place
 from tasks.store.stores import StoreAccess, StoreAddress, parse_address
 from tasks.work.progress import SILENT, Progress
 
-_shown: ContextVar[Progress] = ContextVar("shown", default=SILENT)
+if TYPE_CHECKING:
+    from tasks.dataset.shards import Plan
+
+_Told = tuple[Progress, Mapping[str, "Plan"]]
+
+_told: ContextVar[_Told] = ContextVar("told", default=(SILENT, {}))
 
 
 @contextmanager
-def showing(progress: Progress) -> Iterator[None]:
-    """Tell `progress` of the flows that are called inside the block, in this thread."""
-    before = _shown.set(progress)
+def showing(progress: Progress, planned: Mapping[str, Plan] | None = None) -> Iterator[None]:
+    """Tell `progress` of the flows that are called inside the block, in this thread, and hand them
+    the plans of data sets that were made just now."""
+    before = _told.set((progress, planned or {}))
     try:
         yield
     finally:
-        _shown.reset(before)
+        _told.reset(before)
 
 
 @contextmanager
@@ -39,7 +46,8 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
     if asks_prefect and "prefect" not in sys.modules:
         prepare(place.home, verbose=False)
     access = _access(place.store_uri, address, writes)
-    with Context(_shown.get(), access, server_aliases(address)) as context:
+    progress, planned = _told.get()
+    with Context(progress, access, server_aliases(address), planned) as context:
         yield context
 
 

@@ -19,6 +19,8 @@ from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from tasks.errors import MugeError
+
 FILE = "prefect.db"
 _HERE = Path(__file__).parent
 _CONNECTION = ("PREFECT_API_DATABASE_", "PREFECT_SERVER_DATABASE_")
@@ -65,7 +67,7 @@ def make(folder: Path) -> Path:
         os.environ["PREFECT_HOME"] = home
         place = Path(home) / FILE
         place.touch()  # a file without tables is made anew, and not laid out
-        server = Server(Path(home))
+        server = Server(Path(home), _say)
         server.wait()
         server.stop()
         with closing(sqlite3.connect(place)) as db:
@@ -76,6 +78,10 @@ def make(folder: Path) -> Path:
         made = folder / f"prefect-{revision}.db.xz"
         made.write_bytes(lzma.compress(place.read_bytes(), preset=9))
     return made
+
+
+def _say(error: MugeError) -> None:
+    print(error, file=sys.stderr)
 
 
 if __name__ == "__main__":

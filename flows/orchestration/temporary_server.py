@@ -8,8 +8,8 @@ starts while the command still imports what it needs.
 
 from __future__ import annotations
 
-import _thread
 import atexit
+import gc
 import http.client
 import os
 import socket
@@ -34,29 +34,26 @@ _SERVER = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "0",  # automations, of which it has none
 }
 
 
 @contextmanager
-def temporary_server(home: Path) -> Iterator[Callable[[], None]]:
+def temporary_server(home: Path, lost: Callable[[MugeError], None]) -> Iterator[Callable[[], None]]:
     """Start a server for the rest of this process and set PREFECT_API_URL, unless there is one;
     gives a function that waits until it answers. Its data base and log lie in `home`, Prefect's.
 
-    If it ends before the block does, the block ends with a `MugeError`, or the process a moment
-    later. It outlives the block, since Prefect has things to tell it when the process ends.
+    If it ends before the block does, `lost` is called in another thread. It outlives the block,
+    since Prefect has things to tell it when the process ends.
     """
     if TEMPORARY in os.environ:
         yield lambda: None
         return
-    server = Server(home)
+    server = Server(home, lost)
     os.environ["PREFECT_API_URL"] = os.environ[TEMPORARY] = server.address
     atexit.register(server.stop)  # before Prefect is imported, whose own end comes first then
     try:
         yield server.wait
-    except KeyboardInterrupt:
-        if server.died:
-            raise server.loss() from None
-        raise
     finally:
         server.needed = False
 
@@ -64,7 +61,7 @@ def temporary_server(home: Path) -> Iterator[Callable[[], None]]:
 class Server:
     """A server that starts when it is made, and ends with this process at the latest."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, lost: Callable[[MugeError], None]) -> None:
         self._log = home / "temporary-server.log"
         self._port = _free_port()
         self.address = f"http://127.0.0.1:{self._port}/api"
@@ -80,15 +77,15 @@ class Server:
                 start_new_session=True,
                 env={**kept, **_SERVER, "PYTHONPATH": paths},
             )
-        self.died, self.needed = False, True
+        self._lost, self.needed = lost, True
         threading.Thread(target=self._watch, daemon=True).start()
 
     def wait(self) -> None:
         """Wait until it answers; raises `MugeError` if it does not."""
         end = time.monotonic() + STARTING_SECONDS
         while not self._answers():
-            if self.died:
-                raise self.loss()
+            if self._process.poll() is not None:
+                raise self._loss()
             if time.monotonic() > end:
                 raise MugeError(
                     f"the temporary Prefect server does not answer after {STARTING_SECONDS:.0f} s; "
@@ -107,8 +104,7 @@ class Server:
             self._process.kill()
             self._process.wait()
 
-    def loss(self) -> MugeError:
-        """What to say when it is gone."""
+    def _loss(self) -> MugeError:
         return MugeError(
             f"the temporary Prefect server ended with {self._process.returncode} before the run "
             f"did (see {self._log}); what was done is kept: run the same command again"
@@ -126,14 +122,8 @@ class Server:
 
     def _watch(self) -> None:
         self._process.wait()
-        if not self.needed:
-            return
-        self.died = True
-        _thread.interrupt_main()
-        time.sleep(ENDING_SECONDS)
-        if self.needed:  # the main thread asks the server that is gone, for minutes
-            os.write(2, f"\nmuge: {self.loss()}\n".encode())
-            os._exit(MugeError.exit_code)
+        if self.needed:
+            self._lost(self._loss())
 
 
 def _opened(log: Path) -> BinaryIO:
@@ -162,11 +152,15 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Be the server, until standard input ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.disable()  # a seventh of what the imports take
     import uvicorn
+    from prefect.server.api.server import create_app
 
+    app = create_app()
+    gc.freeze()
+    gc.enable()
     uvicorn.run(
-        "prefect.server.api.server:create_app",
-        factory=True,
+        app,
         host="127.0.0.1",
         port=int(sys.argv[1]),
         log_level="error",

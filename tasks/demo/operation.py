@@ -1,4 +1,4 @@
-"""Flow run_demo: the sample indexed, measured and searched, and a report of it all."""
+"""The order of the demo, for any runner: the sample indexed, measured, searched, and reported."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from importlib.resources import files
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from prefect import flow
 
-from flows.evaluate_search import evaluate_search
-from flows.index_dataset import index_dataset
-from flows.orchestration.parameters import parameters
-from flows.search_images import search_images
-from flows.signatures import Given
 from tasks.errors import WorkFolderError
+from tasks.evaluate.operation import evaluate
 from tasks.evaluate.result import Evaluation
+from tasks.index.operation import index
 from tasks.index.report import IndexReport
-from tasks.options import flags_of
+from tasks.index.runner import Runner
 from tasks.report.demo_page import render_demo_page
 from tasks.report.evaluation_views import evaluation_view
 from tasks.report.run_views import index_view, search_view
 from tasks.report.views import DemoView
-from tasks.settings import Encoding, Place
+from tasks.search.questions import pair_up
+from tasks.search.searcher import Answer
+from tasks.search.stages import SEARCH
+from tasks.settings import EvaluateChoices, Settings
 
 TEXTS = ("熊猫", "生日吃的蛋糕", "下雨天打的伞", "红色的赛车", "脖子很长的动物", "海上的帆船")
 PICTURE_CONCEPT, PICTURE_TEXT = "1f431", "开心"
@@ -44,30 +43,40 @@ class DemoReport:
     commands: tuple[str, ...]
 
 
-@flow(name="run_demo", flow_run_name="demo", persist_result=False)
-@parameters(flags_of(Place), flags_of(Encoding))
-def run_demo(given: Given) -> DemoReport:
+def demo(settings: Settings, runner: Runner) -> DemoReport:
     """Index, evaluate and search the sample with the sample model, then write the report."""
-    settings, place = given.settings, given.parameters()
-    index = index_dataset("sample:", model="sample", **place)
-    measured = evaluate_search("sample:?split=held_out", alpha_sweep=True, **place)
+    settings = settings.model_copy(update={"model": "sample"})
+    indexed = index("sample:", settings, runner)
+    choices = EvaluateChoices(alpha_sweep=True)
+    measured = evaluate("sample:?split=held_out", settings, runner, choices)
     folder = Path(settings.home) / "demo"
     picture = _query_picture(folder)
     answers = [
-        *search_images(list(TEXTS), topk=SHOWN_HITS, **place),
-        *search_images(images=[str(picture)], topk=SHOWN_HITS, **place),
-        *search_images([PICTURE_TEXT], [str(picture)], alpha=0.5, topk=SHOWN_HITS, **place),
+        *_search(settings, runner, list(TEXTS), []),
+        *_search(settings, runner, [], [str(picture)]),
+        *_search(settings, runner, [PICTURE_TEXT], [str(picture)], alpha=0.5),
     ]
     commands = tuple(command.format(picture=picture) for command in COMMANDS)
     view = DemoView(
-        index=index_view(index),
+        index=index_view(indexed),
         evaluation=evaluation_view(measured),
         searches=[search_view(answer) for answer in answers],
         commands=("muge demo", *commands),
     )
     report = folder / "report.html"
     _write(report, render_demo_page(view).encode())
-    return DemoReport(index, measured, str(report), commands)
+    return DemoReport(indexed, measured, str(report), commands)
+
+
+def _search(
+    settings: Settings,
+    runner: Runner,
+    texts: list[str],
+    images: list[str],
+    alpha: float | None = None,
+) -> list[Answer]:
+    questions = pair_up(texts, images, settings.alpha if alpha is None else alpha, SHOWN_HITS, None)
+    return runner.once(SEARCH, settings, questions)
 
 
 def _query_picture(folder: Path) -> Path:

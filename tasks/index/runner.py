@@ -32,10 +32,14 @@ LOOKING_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Stage(Generic[Given, Result]):
-    """Work that is done once a run; `name` is what reports and progress call it."""
+    """Work that is done once a run; `name` is what reports and progress call it.
+
+    `done` gives the result where no work is needed any more, and changes nothing; None if some is.
+    """
 
     name: str
     work: Callable[Concatenate[Context, Given], Result]
+    done: Callable[Concatenate[Context, Given], Result | None] | None = None
 
 
 @dataclass(frozen=True)

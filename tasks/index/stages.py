@@ -45,7 +45,9 @@ class Trained:
 
 
 def plan(context: Context, dataset: str, settings: Settings) -> Plan:
-    """Read the data set once and cut it into shards."""
+    """Read the data set once and cut it into shards, unless the caller did that just now."""
+    if (made := context.planned.pop(dataset, None)) is not None:
+        return made
     return plan_shards(
         dataset,
         open_reader(dataset),
@@ -56,12 +58,30 @@ def plan(context: Context, dataset: str, settings: Settings) -> Plan:
     )
 
 
+def plan_if_ready(context: Context, dataset: str, settings: Settings) -> Plan | None:
+    """The plan, if there is a finished collection that may hold all of it; who runs the stage after
+    this is given the same."""
+    live = context.aliases(settings).meant()
+    record = find_record(Folder(settings.work_url), settings.store_uri, live)
+    if record is None or record.status != "ready":
+        return None
+    context.planned[dataset] = made = plan(context, dataset, settings)
+    return made
+
+
 def find_encoded(_: Context, run: IndexRun, records: Sequence[CollectionRecord]) -> IndexRun:
     """The run, knowing what of its data was encoded for these collections."""
     sources = [encoded for record in records if (encoded := run.encodings(record)) is not None]
     parts = run.plan.query_parts
     reuse = plan_reuse(run.work, run.own_encodings, run.plan.shards, parts, sources)
     return replace(run, reuse=reuse)
+
+
+def nothing_to_find(
+    _: Context, run: IndexRun, records: Sequence[CollectionRecord]
+) -> IndexRun | None:
+    """The run: who encodes nothing need not know what was encoded."""
+    return run
 
 
 def encode_images(context: Context, run: IndexRun, shard: Shard) -> Encoded:
@@ -168,6 +188,11 @@ def train_sparse(context: Context, run: IndexRun) -> Trained:
     return Trained(bm25.hash, 0 if there else run.plan.counts.images)
 
 
+def trained_sparse(context: Context, run: IndexRun) -> Trained | None:
+    """The BM25 statistics of the data set, if they are there."""
+    return None if completed(run.folder, run.bm25_file) is None else train_sparse(context, run)
+
+
 def keep_statistics(_: Context, run: IndexRun, record: CollectionRecord) -> Trained:
     """Take over the statistics that the collection's documents were made with.
 
@@ -178,6 +203,12 @@ def keep_statistics(_: Context, run: IndexRun, record: CollectionRecord) -> Trai
         kept.save(run.folder, run.bm25_file)
         mark_complete(run.folder, run.bm25_file, documents=kept.documents)
     return Trained(kept.hash, 0)
+
+
+def kept_statistics(context: Context, run: IndexRun, record: CollectionRecord) -> Trained | None:
+    """The collection's statistics, if they were taken over."""
+    there = completed(run.folder, run.bm25_file) is not None
+    return keep_statistics(context, run, record) if there else None
 
 
 def encode_sparse(context: Context, run: IndexRun, shard: Shard) -> int:
@@ -220,13 +251,23 @@ def open_collection(context: Context, run: IndexRun, anew: bool) -> CollectionRe
     return known
 
 
-PLAN = Stage("plan", plan)
-FIND_ENCODED = Stage("find_encoded", find_encoded)
+def opened_collection(context: Context, run: IndexRun, anew: bool) -> CollectionRecord | None:
+    """The record of the collection, if it is finished and holds what the run makes; errors as
+    `open_collection`."""
+    options = run.settings
+    record = find_record(run.work, options.store_uri, options.collection)
+    if record is None or record.status != "ready" or (anew and record.made_of != run.made_of):
+        return None
+    return agree(run, record, context.store(options.store_uri).describe(options.collection))
+
+
+PLAN = Stage("plan", plan, plan_if_ready)
+FIND_ENCODED = Stage("find_encoded", find_encoded, nothing_to_find)
 ENCODE_IMAGES = PartStage("encode_images", encode_images, images_done)
 ENCODE_TEXTS = PartStage("encode_texts", encode_texts, texts_done)
-TRAIN_BM25 = Stage("train_bm25", train_sparse)
-KEEP_STATISTICS = Stage("keep_statistics", keep_statistics)
+TRAIN_BM25 = Stage("train_bm25", train_sparse, trained_sparse)
+KEEP_STATISTICS = Stage("keep_statistics", keep_statistics, kept_statistics)
 ENCODE_SPARSE = PartStage("encode_sparse", encode_sparse, sparse_done)
-OPEN_COLLECTION = Stage("open_collection", open_collection)
+OPEN_COLLECTION = Stage("open_collection", open_collection, opened_collection)
 UPSERT = PartStage("upsert", upsert, upsert_done)
-VERIFY = Stage("verify", verify_filled)
+VERIFY = Stage("verify", verify_filled, verify_filled)

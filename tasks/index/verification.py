@@ -25,8 +25,9 @@ TOLERANCE = 1e-4
 T = TypeVar("T")
 
 
-def verify_filled(context: Context, filling: Filling, documents: int) -> None:
-    """Compare a filled collection with the run: the count, and a sample of documents re-read.
+def verify_filled(context: Context, filling: Filling, documents: int) -> int:
+    """Compare a filled collection with the run: the count, and a sample of documents re-read, of
+    which it gives the number.
 
     Raises `VerificationError`.
     """
@@ -36,6 +37,7 @@ def verify_filled(context: Context, filling: Filling, documents: int) -> None:
     verify_count(store, record.collection, documents, record.partition)
     sample = list(sampled_documents(filling))
     verify_documents(store, record.collection, sample, record.partition)
+    return len(sample)
 
 
 def sampled_documents(filling: Filling) -> Iterator[Document]:

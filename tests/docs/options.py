@@ -101,6 +101,8 @@ CHINESE: Mapping[str, str] = {
 CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--json": "标准输出只有一个 JSON。",
     "--verbose": "也显示 Prefect 的日志。",
+    "--orchestrator": "作为 Prefect flow 运行（没有配置服务器时用临时的），或不用 Prefect。"
+    "环境变量：MUGE_ORCHESTRATOR。",
     "--replace": "集合不同时重新建立。",
     "--text": "中文查询。",
     "--image": "图片文件，或 http(s) 网址。",

@@ -110,9 +110,14 @@ class PartWriter:
         self._add(rows)
         self._since.append(rows)
         if time.monotonic() - self._last >= self._seconds:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write what came since the last piece as one."""
+        if self._since:
             self._pieces.write(self._since)
-            self._since = []
-            self._last = time.monotonic()
+        self._since = []
+        self._last = time.monotonic()
 
     def flush(self) -> None:
         """Write what is left of the last row groups."""

@@ -22,6 +22,7 @@ from tasks.work.folder import Folder
 from tasks.work.freed import give_back
 from tasks.work.markers import Marker, completed, fingerprint, mark_complete
 from tasks.work.parquet import writing_parquet
+from tasks.work.progress import Stopped
 from tasks.work.rejects import payload_hash, write_rejects
 
 PICTURE_SCHEMA = pa.schema([("image_id", pa.string()), ("picture", pa.binary())])
@@ -82,8 +83,12 @@ def encode_image_shard(
     work = _ImageWork(folder, shard, stage, source)
     with ExitStack() as open_files:
         part = work.open_part(open_files)
-        source.advance(part.resume())
-        fresh, clock = work.encode(part)
+        try:
+            source.advance(part.resume())
+            fresh, clock = work.encode(part)
+        except Stopped:
+            part.keep()
+            raise
         part.flush()
     images, thumbnails = _outputs(shard, stage)
     write_rejects(folder, f"{stage.images}-{shard.part}", part.rejects)

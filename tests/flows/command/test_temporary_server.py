@@ -83,7 +83,7 @@ def test_an_interrupt_of_all_ends_both(number: signal.Signals, home: Path, model
         os.killpg(running.pid, number)
         _, err = running.communicate(timeout=60)
         assert running.returncode == 130
-        assert err.splitlines()[-1].startswith("muge: interrupted; run the same command again")
+        assert err.splitlines()[-1].startswith("muge: interrupted; what was done is kept")
         assert "unexpected" not in err
         assert is_gone(server)
 

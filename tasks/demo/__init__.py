@@ -1,0 +1,1 @@
+"""The demo: what a new user sees first."""
