@@ -22,7 +22,6 @@ from rich.progress import (
 from rich.text import Text
 
 from tasks.report.stage_names import going_on
-from tasks.work.progress import Stopped
 
 IDLE = "already done"
 
@@ -83,9 +82,9 @@ class Bars:
         self._stopping = True
 
     def advance(self, stage: str, done: int) -> None:
-        """Count items; raises `Stopped` after `stop`."""
+        """Count items; raises `KeyboardInterrupt` after `stop`."""
         if self._stopping:
-            raise Stopped
+            raise KeyboardInterrupt
         with self._lock:
             if stage not in self._began:
                 return

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 from tasks.errors import MugeError
-from tasks.work.progress import Stopped
 
 PATIENCE_SECONDS = 1.5
 INTERRUPTED = "interrupted; what was done is kept: run the same command again to go on"
@@ -39,7 +38,7 @@ def ending_soon(stop: Callable[[], None]) -> Iterator[Callable[[MugeError], None
     threading.Thread(target=ending.watch, args=(woken,), daemon=True).start()
     try:
         yield ending.lose
-    except (KeyboardInterrupt, Stopped):
+    except KeyboardInterrupt:
         ending.explained = True
         raise ending.error or KeyboardInterrupt from None
     finally:

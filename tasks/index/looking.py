@@ -28,7 +28,7 @@ from tasks.settings import Settings
 Report = TypeVar("Report")
 
 
-class StillToDoError(Exception):
+class _StillToDo(Exception):
     """Ends an operation that was only looked through; nobody but `report_if_done` sees it."""
 
 
@@ -41,7 +41,7 @@ def report_if_done(context: Context, operation: Callable[[Runner], Report]) -> R
     """
     try:
         return operation(Looking(context))
-    except StillToDoError:
+    except _StillToDo:
         return None
     except Exception as error:
         if may_pass(error):
@@ -51,7 +51,7 @@ def report_if_done(context: Context, operation: Callable[[Runner], Report]) -> R
 
 @dataclass(frozen=True)
 class Looking:
-    """A `Runner` that runs what needs no work, and raises `StillToDoError` at what does."""
+    """A `Runner` that runs what needs no work, and raises `_StillToDo` at what does."""
 
     context: Context
 
@@ -60,7 +60,7 @@ class Looking:
     ) -> Result:
         """As `Runner.once`."""
         if stage.done is None:
-            raise StillToDoError(stage.name)
+            raise _StillToDo(stage.name)
         return _found(stage.name, stage.done(self.context, *arguments, **named))
 
     def over(
@@ -86,5 +86,5 @@ class Looking:
 
 def _found(stage: str, result: Result | None) -> Result:
     if result is None:
-        raise StillToDoError(stage)
+        raise _StillToDo(stage)
     return result

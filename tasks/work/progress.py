@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Stopped(BaseException):
-    """The run is to end here and now; raised by `Progress.advance`. What was done is to be kept."""
-
-
 class Progress(Protocol):
     """Something that shows how far stages are."""
 
@@ -16,7 +12,8 @@ class Progress(Protocol):
         """A stage begins; `total` is None where it is not known."""
 
     def advance(self, stage: str, done: int) -> None:
-        """`done` more items are through; called from any thread. May raise `Stopped`."""
+        """`done` more items are through; called from any thread. May raise `KeyboardInterrupt`, so
+        that the run ends here and keeps what was done."""
 
     def finish(self, stage: str, made: int | None) -> None:
         """A stage is over; `made` of its items were not there before (None: nobody counted)."""

@@ -181,6 +181,12 @@ def variables() -> set[str]:
     return {variable(group, name) for group in GROUPS for name in group.model_fields}
 
 
+def variables_of_commands() -> set[str]:
+    """Those that are options of commands alone."""
+    named = {option.envvar for options in every_command().values() for option in options}
+    return {name for name in named if isinstance(name, str)}
+
+
 def flags() -> list[Flag]:
     """The options of all commands, those that are written and described alike once."""
     found: dict[tuple[str, str], tuple[list[str], Any]] = {}

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.docs.commands import check_line
-from tests.docs.options import variables
+from tests.docs.options import variables, variables_of_commands
 from tests.docs.pages import (
     DOCS,
     ROOT,
@@ -153,7 +153,7 @@ def test_wrong_commands_are_noticed(line: str, said: str) -> None:
 
 @of_each_page
 def test_variables_are_options_or_known(page: Page) -> None:
-    known = variables() | OF_OTHERS
+    known = variables() | variables_of_commands() | OF_OTHERS
     assert set(_VARIABLE.findall(page.text)) - known == set()
     for family in _FAMILY.findall(page.text):
         assert any(name.startswith(family) for name in known), family

@@ -22,7 +22,6 @@ from tasks.work.folder import Folder
 from tasks.work.freed import give_back
 from tasks.work.markers import Marker, completed, fingerprint, mark_complete
 from tasks.work.parquet import writing_parquet
-from tasks.work.progress import Stopped
 from tasks.work.rejects import payload_hash, write_rejects
 
 PICTURE_SCHEMA = pa.schema([("image_id", pa.string()), ("picture", pa.binary())])
@@ -86,7 +85,7 @@ def encode_image_shard(
         try:
             source.advance(part.resume())
             fresh, clock = work.encode(part)
-        except Stopped:
+        except KeyboardInterrupt:
             part.keep()
             raise
         part.flush()

@@ -111,7 +111,6 @@ import ctypes, signal, threading, time, typer
 from flows.command.interrupts import ending_soon
 from flows.command.output import explained
 from tasks.errors import StoreError
-from tasks.work.progress import Stopped
 stopping = threading.Event()
 def main():
     with explained(), ending_soon(stopping.set) as lose:
@@ -127,7 +126,7 @@ typer.run(main)
     [
         "ctypes.CDLL(None).pause(); ctypes.CDLL(None).sleep(60)",
         "threading.Thread(target=time.sleep, args=(60,)).start(); time.sleep(60)",
-        "stopping.wait(60); raise Stopped",
+        "stopping.wait(60); raise KeyboardInterrupt",
     ],
     ids=["a library", "another thread", "a stage"],
 )
