@@ -93,13 +93,12 @@ def forked() -> Iterator[ForkedMuge]:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real, temporary Prefect server that all flows of the session use."""
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
+    from tests.servers.prefect import prefect_server
 
-    with prefect_test_harness(server_startup_timeout=180):
-        yield PREFECT_API_URL.value() or ""
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.orchestration.environment import prepare
+from flows.orchestration.server_database import lay_out
 from tasks.errors import UsageError, WorkFolderError
 
 ANSWER_SECONDS = 5.0
@@ -62,6 +63,7 @@ def server_on(home: str, port: int) -> Iterator[str]:
     if _taken(port):
         raise UsageError(f"port {port} is in use, and not by a Prefect server; choose a --port")
     log = get_current_settings().home / "server.log"
+    lay_out(log.parent)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],

@@ -64,7 +64,6 @@ def make(folder: Path) -> Path:
     from flows.orchestration.temporary_server import Server
 
     with tempfile.TemporaryDirectory() as home:
-        os.environ["PREFECT_HOME"] = home
         place = Path(home) / FILE
         place.touch()  # a file without tables is made anew, and not laid out
         server = Server(Path(home), _say)

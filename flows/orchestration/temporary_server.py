@@ -75,7 +75,7 @@ class Server:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={**kept, **_SERVER, "PYTHONPATH": paths},
+                env={**kept, **_SERVER, "PREFECT_HOME": str(home), "PYTHONPATH": paths},
             )
         self._lost, self.needed = lost, True
         threading.Thread(target=self._watch, daemon=True).start()

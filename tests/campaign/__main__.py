@@ -11,15 +11,13 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
-
 from tests.campaign.children import STAGES, Zygote
 from tests.campaign.scenario import Scenario, Tally
 from tests.disk import mounted
 from tests.encode.model.models import make_model
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.loopback import loopback_allowed
+from tests.servers.prefect import prefect_server
 
 STEPS = 4
 
@@ -57,9 +55,10 @@ def main() -> int:
     parser.add_argument("--without-prefect", action="store_true", help="start no Prefect server")
     given = parser.parse_args()
     start = time.monotonic()
-    harness = nullcontext() if given.without_prefect else prefect_test_harness(180)
-    with tempfile.TemporaryDirectory(prefix="muge-campaign-") as folder, harness:
-        server = None if given.without_prefect else PREFECT_API_URL.value()
+    with (
+        tempfile.TemporaryDirectory(prefix="muge-campaign-") as folder,
+        nullcontext() if given.without_prefect else prefect_server(Path(folder) / "p") as server,
+    ):
         tally = campaign(given.runs, given.seed, Path(folder), server)
     print(f"{platform.node()}, {time.monotonic() - start:.0f} s")
     print(f"{tally.runs} runs, {tally.disturbed} of them disturbed")

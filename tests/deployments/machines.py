@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from flows.orchestration.server_database import lay_out
 from tests.forked import ForkedMuge
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,6 +58,7 @@ class Machine:
 
     def __enter__(self) -> Machine:
         (self.folder / "prefect").mkdir(parents=True)
+        lay_out(self.folder / "prefect")
         self.start("server", "server", "start", "--port", str(self.port))
         self.wait(self.healthy, "the server is healthy")
         return self
