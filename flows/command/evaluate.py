@@ -39,7 +39,7 @@ def evaluate(
     with explained():
         from flows.orchestration.context import caller_context
         from tasks.dataset.readers import open_reader
-        from tasks.evaluate.gate import read_baseline
+        from tasks.evaluate.gate import check_comparable, read_baseline
         from tasks.work.collections import require_record
         from tasks.work.folder import Folder
 
@@ -49,6 +49,11 @@ def evaluate(
             live = context.aliases(settings).meant()
         require_record(Folder(settings.work_url), settings.store_uri, live)
         then = None if choices.baseline is None else read_baseline(choices.baseline)
+        if then is not None:
+            known = {"alpha": settings.alpha, "filter": choices.filter}
+            if choices.protocol != "auto":
+                known["protocol"] = choices.protocol
+            check_comparable(then, known)
 
     def operation(runner: Runner) -> Evaluation:
         from tasks.evaluate.operation import evaluate

@@ -56,15 +56,21 @@ def changes(
 
     Raises `UsageError` if they are not of the same queries, protocol, alpha and filter.
     """
+    check_comparable(baseline, measured)
+    return list(_changes(baseline, measured, max_drop))
+
+
+def check_comparable(baseline: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where a baseline was measured in another way than what is `known` of this
+    evaluation: all of it afterwards, its options before."""
     for name in SAME:
         # evaluations before there were filters say nothing of one
-        then = baseline.get(name, None if name == "filter" else measured.get(name))
-        if name in measured and then != measured[name]:
+        then = baseline.get(name, None if name == "filter" else known.get(name))
+        if name in known and then != known[name]:
             raise UsageError(
                 f"the baseline cannot be compared: its {name} is {then}, here it is "
-                f"{measured[name]}; measure a new baseline with `muge evaluate --json`"
+                f"{known[name]}; measure a new baseline with `muge evaluate --json`"
             )
-    return list(_changes(baseline, measured, max_drop))
 
 
 def check_quality(

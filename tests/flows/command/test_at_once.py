@@ -64,7 +64,11 @@ def test_what_forbids_a_run_is_said_without_a_server(
         held = muge("index", *shop)
         first = muge("index", f"folder:{other}", "--model", model, "--collection", "new")
     differs = muge("index", f"folder:{other}", "--model", model)
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text('{"metrics": {}, "alpha": 0.5}')
+    compared = muge("evaluate", shop[0], "--baseline", str(baseline))
     for done, said in (
+        (compared, "its alpha is 0.5, here it is 0.8"),
         (held, "is held by another"),
         (first, "is held by another"),
         (differs, "use --replace"),
