@@ -39,6 +39,8 @@ OF_OTHERS = {
     "OSS_ENDPOINT",
     "PREFECT_API_URL",
     "RAY_ADDRESS",
+    "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN_PATH",
     "TORCH_INDEX",
 }
 """Variables that other programs read."""
