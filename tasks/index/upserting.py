@@ -10,6 +10,7 @@ from tasks.index.changes import read_deleted, read_sent
 from tasks.index.documents import document_digests, read_documents
 from tasks.index.done import Upserted, all_held
 from tasks.index.ledger import ledger_of, read_ledger, write_ledger
+from tasks.index.record import check_no_losses
 from tasks.index.run import Filling, IndexRun
 from tasks.records import Document, Shard, UpsertResult
 from tasks.work.freed import give_back
@@ -19,7 +20,8 @@ from tasks.work.rejects import write_rejects
 
 def upsert(context: Context, filling: Filling, shard: Shard) -> Upserted:
     """Send those documents of a shard that the store does not hold yet, and note what it holds."""
-    run = filling.run
+    run, store = filling.run, context.store(filling.run.settings.store_uri)
+    check_no_losses(store, filling.record)
     ledger = shard.file_in(filling.held)
     embeddings = _embeddings(run, shard)
     done = ledger_of(run.folder, ledger, embeddings)
@@ -35,12 +37,12 @@ def upsert(context: Context, filling: Filling, shard: Shard) -> Upserted:
     result = _send(context, filling, shard, wanted) if wanted else UpsertResult(0)
     refused = {reject.id for reject in result.rejects}
     collection, partition = filling.record.collection, filling.record.partition
-    store = context.store(run.settings.store_uri)
     if gone := held.keys() - digests.keys():
         store.delete(collection, sorted(gone), partition)
     # a refused document's older version is still found, and is not what the row says now
     older = dict.fromkeys(store.fetch(collection, sorted(refused), partition), "")
     write_rejects(run.folder, f"{filling.held}-{shard.part}", result.rejects)
+    check_no_losses(store, filling.record)
     held = {i: digest for i, digest in digests.items() if i not in refused} | older
     write_ledger(run.folder, ledger, held, embeddings, len(refused))
     give_back()

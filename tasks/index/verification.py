@@ -13,6 +13,7 @@ from tasks.context import Context
 from tasks.errors import BUILD_ANEW, VerificationError
 from tasks.index.documents import read_documents
 from tasks.index.ledger import read_ledger
+from tasks.index.record import check_no_losses
 from tasks.index.run import Filling
 from tasks.records import DEFAULT_PARTITION, Document
 from tasks.store.contract import VectorStore
@@ -32,6 +33,7 @@ def verify_filled(context: Context, filling: Filling, documents: int) -> None:
     """
     record, store = filling.record, context.store(filling.run.settings.store_uri)
     store.finish(record.collection)
+    check_no_losses(store, record)
     give_back()
     verify_count(store, record.collection, documents, record.partition)
     sample = list(sampled_documents(filling))

@@ -56,7 +56,8 @@ class CollectionRecord:
     were counted over it), `held` the folder in `run` that lists the documents in the store,
     `updates` what was begun since and did not end. `superseded` are folders of runs that the
     collection was made of before: searches that began then may still read them. `served` says
-    whether an alias ever meant it (None: made by a version that did not note it).
+    whether an alias ever meant it (None: made by a version that did not note it). `losses` is what
+    the store said of its losses when `incarnation` was given.
     """
 
     collection: str
@@ -80,6 +81,7 @@ class CollectionRecord:
     updates: tuple[Update, ...] = ()
     superseded: tuple[str, ...] = ()
     served: bool | None = None
+    losses: str = ""
 
 
 _FORM = TypeAdapter(CollectionRecord)
