@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tasks.context import Context
-from tasks.errors import CollectionRecordError, UsageError
+from tasks.errors import CollectionRecordError, StoreDamagedError, UsageError
 from tasks.index.run import IndexRun
 from tasks.names import check_name
 from tasks.settings import Settings
@@ -38,7 +38,10 @@ def holds(context: Context, live: CollectionRecord, run: IndexRun) -> bool:
     """Whether the live collection is just what the run would build."""
     if (live.status, live.made_of, live.updates) != ("ready", run.made_of, ()):
         return False
-    return context.store(live.store).describe(live.collection) is not None
+    try:
+        return context.store(live.store).describe(live.collection) is not None
+    except StoreDamagedError:
+        return False
 
 
 def choose_collection(context: Context, run: IndexRun) -> tuple[IndexRun, int]:

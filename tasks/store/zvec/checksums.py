@@ -139,7 +139,7 @@ def damaged(path: Path, name: str, how: str) -> StoreDamagedError:
     """The error that says so, and what to do."""
     collection = path.parent.name
     return StoreDamagedError(
-        f"zvec cannot open {path}: {name} {how}; `muge repair --collection {collection}` builds "
+        f"zvec cannot open {path}: {name} {how}; `muge repair {collection}` builds "
         f"the collection anew from the work folder"
     )
 

@@ -29,7 +29,7 @@ def recover(path: Path, mark: WritingMark) -> None:
     if why is not None and not mark.set_back():
         raise StoreDamagedError(
             f"zvec cannot open {path}: {why}; run the `muge index` again that filled it, or `muge "
-            f"repair --collection {path.parent.name}`"
+            f"repair {path.parent.name}`"
         )
 
 
@@ -38,7 +38,7 @@ def look_first(path: Path) -> None:
     why = _tried("look", path)
     if why is not None:
         raise StoreDamagedError(
-            f"zvec cannot open {path}: {why}; `muge repair --collection {path.parent.name}` builds "
+            f"zvec cannot open {path}: {why}; `muge repair {path.parent.name}` builds "
             f"the collection anew from the work folder"
         )
 
