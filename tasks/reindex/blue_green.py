@@ -38,10 +38,18 @@ def holds(context: Context, live: CollectionRecord, run: IndexRun) -> bool:
     """Whether the live collection is just what the run would build."""
     if (live.status, live.made_of, live.updates) != ("ready", run.made_of, ()):
         return False
-    try:
-        return context.store(live.store).describe(live.collection) is not None
-    except StoreDamagedError:
-        return False
+    return context.store(live.store).describe(live.collection) is not None
+
+
+def undamaged(context: Context, live: CollectionRecord | None) -> CollectionRecord | None:
+    """The live collection's record; None if its store is damaged, so that nothing can be compared
+    with it."""
+    if live is not None:
+        try:
+            context.store(live.store).describe(live.collection)
+        except StoreDamagedError:
+            return None
+    return live
 
 
 def choose_collection(context: Context, run: IndexRun) -> tuple[IndexRun, int]:

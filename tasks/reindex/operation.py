@@ -13,7 +13,7 @@ from tasks.index.run import Filling, IndexRun
 from tasks.index.runner import Runner
 from tasks.index.times import StageTimes
 from tasks.reindex import stages
-from tasks.reindex.blue_green import drop_previous, holds, live_record
+from tasks.reindex.blue_green import drop_previous, holds, live_record, undamaged
 from tasks.reindex.drift import bm25_drift
 from tasks.reindex.report import Filled, ReindexReport, report_of
 from tasks.reindex.update import begin_update, check_removals, continuing, find_updatable
@@ -79,13 +79,14 @@ class _Reindex:
     def replace(self, run: IndexRun, gate_queries: str | None) -> Filled:
         """A new collection beside the live one, checked; then the alias moves, in one step."""
         context, settings = self.runner.context, run.settings
-        live = live_record(context, settings)
+        before = live_record(context, settings)
+        live = undamaged(context, before)
         if live is not None and holds(context, live, run):
             return self._fill(Filling(_named(run, live.collection), live), [live])
         run, number = self.runner.once(stages.CHOOSE_COLLECTION, run)
         check_room(run)
         record = self.runner.once(index_stages.OPEN_COLLECTION, run, True)
-        known = [] if live is None else [live]
+        known = [] if before is None else [before]
         made = make(self._find_encoded(run, known), self.runner, self.times)
         filling = Filling(made.run, replace(record, bm25=made.bm25_hash))
         upserts = upsert(filling, self.runner, self.times)

@@ -16,7 +16,7 @@ from tasks.errors import MugeError
 
 @dataclass
 class Outcomes:
-    """How many flips of each kind of file were detected, harmless or wrong, and which were wrong."""
+    """How many flips of each kind of file were detected, harmless or wrong, and the wrong ones."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -84,8 +84,7 @@ def flip_all(
                 try:
                     outcome = "harmless" if ask() == right else "wrong"
                 except MugeError as error:
-                    outcome = "detected"
-                    assert "\n" not in str(error)
+                    outcome = "detected" if "\n" not in str(error) else "wrong"
             outcomes.counts[kind_of(file), outcome] += 1
             if outcome == "wrong":
                 outcomes.wrong.append(f"{file}:{place}")
