@@ -135,6 +135,30 @@ class StoreBusyError(StoreError):
     may_pass = False
 
 
+class StoreDamagedError(StoreError):
+    """What the store has on disk is not what was written there."""
+
+    may_pass = False
+
+
+class StoreFullError(StoreError):
+    """There is no room on the store's disk."""
+
+    may_pass = False
+
+
+class NoRoomError(MugeError):
+    """What a run would write does not fit on the disk; nothing was changed."""
+
+    may_pass = False
+
+
+class StoreSetBackError(StoreError):
+    """After a failure the store was set back to what it was, and lost what a run had sent."""
+
+    may_pass = False
+
+
 class SchemaMismatchError(StoreError, UsageError):
     """A collection exists with another dimension, metric or set of fields."""
 

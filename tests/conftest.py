@@ -71,7 +71,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatIsShar
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MiB."""
-    with mounted(tmp_path / "disk", 1) as place:
+    with mounted(tmp_path / "disk", 1024) as place:
         if place is None:
             pytest.skip("mounting is not allowed here")
         yield place

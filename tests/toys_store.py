@@ -98,6 +98,13 @@ class ToyStore:
             for value, answers in found
         ]
 
+    def losses(self, name: str) -> str:
+        return ""
+
+    def check(self, name: str) -> int:
+        self._of(name)
+        return 0
+
     def finish(self, name: str) -> None:
         self._of(name)
 

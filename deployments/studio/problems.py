@@ -13,6 +13,7 @@ from tasks.errors import (
     MugeError,
     QueryError,
     StoreBusyError,
+    StoreDamagedError,
     StoreError,
 )
 
@@ -68,7 +69,7 @@ def problem_of(error: BaseException) -> Problem | None:
             )
         case BusyError():
             return Problem(503, "busy", "too many searches at once; try again", error.retry_after)
-        case CollectionRecordError() | StoreBusyError() | BadNameError():
+        case CollectionRecordError() | StoreBusyError() | StoreDamagedError() | BadNameError():
             return NOT_READY
         case StoreError():
             return Problem(503, "store", "the vector database does not answer; try again", 5)

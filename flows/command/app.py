@@ -14,6 +14,7 @@ from flows.command.look import inspect, model_command, status
 from flows.command.reindex import reindex
 from flows.command.rejects import rejects_app
 from flows.command.search import search
+from flows.command.upkeep import repair, verify
 from tasks.errors import UsageError
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (demo, index, search, reindex, evaluate, status, inspect):
+for command in (demo, index, search, reindex, evaluate, status, inspect, verify, repair):
     app.command()(command)
 app.command("model")(model_command)
 app.add_typer(alias_app, name="alias")

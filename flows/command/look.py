@@ -49,6 +49,8 @@ def status(given: Given, as_json: AsJson = False) -> None:
                 f"{each.collection}: {each.status}, {each.documents} documents "
                 f"of {each.dataset or 'unknown data'}, model {each.model or 'unknown'}"
             )
+            if each.damage is not None:
+                print(f"  {each.damage}")
 
 
 @options(flags_of(Content, leave_out=["partition"]), flags_of(Encoding))

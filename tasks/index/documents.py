@@ -55,6 +55,15 @@ class DocumentParts:
     picture_is_position: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The shards of a run's folder, and what their documents are put together from."""
+
+    folder: Folder
+    shards: tuple[Shard, ...]
+    parts: DocumentParts
+
+
 def collection_fields(largest_id: int) -> dict[str, FieldType]:
     """The fields of a collection whose ids go up to `largest_id`: ids beyond 32 bits, as those
     made from file names are, need DashVector's `long`."""

@@ -11,6 +11,7 @@ from tasks.index.done import Upserted
 from tasks.index.record import as_recorded
 from tasks.index.report import IndexReport, report_of
 from tasks.index.request import check_request
+from tasks.index.room import check_room
 from tasks.index.run import Filling, IndexRun
 from tasks.index.runner import Runner
 from tasks.index.times import StageTimes
@@ -46,6 +47,7 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
     with run_lock(Folder(settings.work_url), f"muge index {dataset}", settings.wait):
         times = StageTimes(runner.context.progress)
         run = as_recorded(plan(dataset, settings, model, runner, times))
+        check_room(run)
         filling = Filling(run, runner.once(stages.OPEN_COLLECTION, run, replace))
         made = make(run, runner, times)
         upserts = upsert(filling, runner, times)

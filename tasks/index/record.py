@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 
-from tasks.errors import CollectionRecordError
+from tasks.errors import CollectionRecordError, StoreDamagedError, StoreSetBackError
 from tasks.index.run import IndexRun
 from tasks.records import CollectionInfo
-from tasks.work.collections import CollectionRecord, find_record
+from tasks.store.contract import VectorStore
+from tasks.work.collections import CollectionRecord, find_record, remove_record, save_record
+from tasks.work.folder import Folder
 
 
 def as_recorded(run: IndexRun) -> IndexRun:
@@ -50,6 +53,48 @@ def agree(
         f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
         f"it anew, or another --collection"
     )
+
+
+def described(store: VectorStore, work: Folder, name: str) -> CollectionInfo | None:
+    """What the store says of a collection. One that was never complete and is damaged now, as a
+    full disk can leave it, is dropped with its record: all of it is in the work folder.
+
+    Raises `StoreDamagedError` for a complete one.
+    """
+    try:
+        return store.describe(name)
+    except StoreDamagedError:
+        record = find_record(work, store.uri, name)
+        if record is None or record.status == "ready":
+            raise
+        store.drop(name)
+        remove_record(work, store.uri, name)
+        return None
+
+
+def after_losses(store: VectorStore, work: Folder, record: CollectionRecord) -> CollectionRecord:
+    """The record to go on with. If the store lost documents since it was written, it is another
+    incarnation: no ledger says any more that the store holds what may be lost, so it is sent again.
+
+    What was sent to a complete collection without an update being noted may have been any of it.
+    """
+    now = store.losses(record.collection)
+    if now == record.losses:
+        return record
+    held = record.held if record.updates else ""
+    anew = replace(record, incarnation=uuid.uuid4().hex, losses=now, held=held)
+    save_record(work, anew)
+    return anew
+
+
+def check_no_losses(store: VectorStore, record: CollectionRecord) -> None:
+    """Raise `StoreSetBackError` if the store lost documents while it was filled."""
+    if store.losses(record.collection) != record.losses:
+        raise StoreSetBackError(
+            f"collection {record.collection!r} was set back to what it was, since writing to it "
+            f"failed; run the same command again: what is lost is sent again, and nothing is "
+            f"encoded again"
+        )
 
 
 def differences(run: IndexRun, record: CollectionRecord) -> str:

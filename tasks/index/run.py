@@ -11,7 +11,7 @@ from tasks.dataset.shards import Plan
 from tasks.encode.stage.plan import ImageStage
 from tasks.encode.stage.reuse import Encodings
 from tasks.encode.stage.workers import decoders_at_once
-from tasks.index.documents import DocumentParts, collection_fields
+from tasks.index.documents import DocumentParts, Source, collection_fields
 from tasks.records import ModelInfo
 from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
@@ -151,6 +151,11 @@ class IndexRun:
             pictures=self.image_stage.pictures or None,
             picture_is_position=self.settings.picture == "uri",
         )
+
+    @property
+    def source(self) -> Source:
+        """Where the documents come from."""
+        return Source(self.folder, self.plan.shards, self.parts)
 
     @property
     def made_of(self) -> str:

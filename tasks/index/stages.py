@@ -22,7 +22,7 @@ from tasks.errors import WorkFolderError
 from tasks.index.agreement import load_statistics
 from tasks.index.documents import collection_spec
 from tasks.index.done import images_done, sparse_done, texts_done, upsert_done
-from tasks.index.record import agree
+from tasks.index.record import after_losses, agree, described
 from tasks.index.run import IndexRun
 from tasks.index.runner import PartStage, Stage
 from tasks.index.upserting import upsert
@@ -241,14 +241,14 @@ def open_collection(context: Context, run: IndexRun, anew: bool) -> CollectionRe
         store.drop(options.collection)
         remove_record(run.work, options.store_uri, options.collection)
         record = None
-    there = store.describe(options.collection)
+    there = described(store, run.work, options.collection)
     known = agree(run, record, there)
     if known is None:
         known = run.new_record()
         save_record(run.work, known)
     largest = run.plan.counts.largest_id
     store.create(collection_spec(options.collection, run.model.dimension, largest, there))
-    return known
+    return after_losses(store, run.work, known)
 
 
 def opened_collection(context: Context, run: IndexRun, anew: bool) -> CollectionRecord | None:

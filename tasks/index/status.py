@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.context import Context
-from tasks.errors import CollectionRecordError
+from tasks.errors import CollectionRecordError, StoreDamagedError
 from tasks.settings import Place
 from tasks.work.collections import find_record
 from tasks.work.folder import Folder
@@ -13,8 +13,8 @@ from tasks.work.folder import Folder
 
 @dataclass(frozen=True, slots=True)
 class CollectionStatus:
-    """One collection: `status` is "ready", "building", "no record" or "damaged record", `expected`
-    its record's number of documents."""
+    """One collection: `status` is "ready", "building", "no record", "damaged record" or
+    "damaged" (its store; `damage` says what), `expected` its record's number of documents."""
 
     collection: str
     status: str
@@ -24,6 +24,7 @@ class CollectionStatus:
     model: str | None
     dataset: str | None
     run_dir: str | None
+    damage: str | None = None
 
 
 def collection_statuses(context: Context, settings: Place) -> list[CollectionStatus]:
@@ -31,10 +32,13 @@ def collection_statuses(context: Context, settings: Place) -> list[CollectionSta
     store, work = context.store(settings.store_uri), Folder(settings.work_url)
     found = []
     for name in store.collections():
-        info = store.describe(name)
-        if info is None:
+        record, without, damage = None, "no record", None
+        try:
+            info = store.describe(name)
+        except StoreDamagedError as error:
+            info, damage = None, str(error)
+        if info is None and damage is None:
             continue
-        record, without = None, "no record"
         try:
             record = find_record(work, settings.store_uri, name)
         except CollectionRecordError:
@@ -42,13 +46,14 @@ def collection_statuses(context: Context, settings: Place) -> list[CollectionSta
         found.append(
             CollectionStatus(
                 collection=name,
-                status=record.status if record else without,
-                documents=info.documents,
+                status="damaged" if damage else record.status if record else without,
+                documents=info.documents if info else 0,
                 expected=record.counts.get("documents") if record else None,
-                dimension=info.spec.dimension,
+                dimension=info.spec.dimension if info else record.model.dimension if record else 0,
                 model=record.model.name if record else None,
                 dataset=record.dataset if record else None,
                 run_dir=work.sub(record.run).url if record else None,
+                damage=damage,
             )
         )
     return found

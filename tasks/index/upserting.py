@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from tasks.context import Context
 from tasks.errors import WorkFolderError
 from tasks.index.changes import read_deleted, read_sent
-from tasks.index.documents import document_digests, read_documents
+from tasks.index.documents import Source, document_digests, read_documents
 from tasks.index.done import Upserted, all_held
 from tasks.index.ledger import ledger_of, read_ledger, write_ledger
-from tasks.index.run import Filling, IndexRun
+from tasks.index.record import check_no_losses
+from tasks.index.run import Filling
 from tasks.records import Document, Shard, UpsertResult
+from tasks.work.collections import CollectionRecord
 from tasks.work.freed import give_back
 from tasks.work.markers import completed
 from tasks.work.rejects import write_rejects
@@ -19,49 +21,57 @@ from tasks.work.rejects import write_rejects
 
 def upsert(context: Context, filling: Filling, shard: Shard) -> Upserted:
     """Send those documents of a shard that the store does not hold yet, and note what it holds."""
-    run = filling.run
-    ledger = shard.file_in(filling.held)
-    embeddings = _embeddings(run, shard)
-    done = ledger_of(run.folder, ledger, embeddings)
+    return send(context, filling.run.source, filling.record, filling.held, shard, filling.changes)
+
+
+def send(
+    context: Context,
+    source: Source,
+    record: CollectionRecord,
+    ledgers: str,
+    shard: Shard,
+    changes: str = "",
+) -> Upserted:
+    """Send those documents of a shard of `source` that its ledger does not list (of the `changes`
+    that a folder lists, if one is given), and write the ledger."""
+    folder, store = source.folder, context.store(record.store)
+    check_no_losses(store, record)
+    ledger = shard.file_in(ledgers)
+    embeddings = _embeddings(source, shard)
+    done = ledger_of(folder, ledger, embeddings)
     if (held_already := all_held(done)) is not None:
         context.progress.advance("upsert", shard.images)
         return held_already
-    digests = document_digests(run.folder, shard, run.parts)
+    digests = document_digests(folder, shard, source.parts)
     # what the store refused before is missing in the ledger, so it is offered again
-    held = read_ledger(run.folder, ledger)
+    held = read_ledger(folder, ledger)
     wanted = {i for i, digest in digests.items() if held.get(i) != digest}
-    if filling.changes and done is None:
-        wanted &= read_sent(run.folder, filling.changes, shard.part)
-    result = _send(context, filling, shard, wanted) if wanted else UpsertResult(0)
+    if changes and done is None:
+        wanted &= read_sent(folder, changes, shard.part)
+    documents = (d for d in read_documents(folder, shard, source.parts) if d.id in wanted)
+    counted = _counted(documents, context.advancing("upsert"))
+    collection, partition = record.collection, record.partition
+    result = store.upsert(collection, counted, partition) if wanted else UpsertResult(0)
     refused = {reject.id for reject in result.rejects}
-    collection, partition = filling.record.collection, filling.record.partition
-    store = context.store(run.settings.store_uri)
     if gone := held.keys() - digests.keys():
         store.delete(collection, sorted(gone), partition)
     # a refused document's older version is still found, and is not what the row says now
     older = dict.fromkeys(store.fetch(collection, sorted(refused), partition), "")
-    write_rejects(run.folder, f"{filling.held}-{shard.part}", result.rejects)
+    write_rejects(folder, f"{ledgers}-{shard.part}", result.rejects)
+    check_no_losses(store, record)
     held = {i: digest for i, digest in digests.items() if i not in refused} | older
-    write_ledger(run.folder, ledger, held, embeddings, len(refused))
+    write_ledger(folder, ledger, held, embeddings, len(refused))
     give_back()
     return Upserted(len(held), len(refused), result.upserted)
 
 
-def _embeddings(run: IndexRun, shard: Shard) -> str:
+def _embeddings(source: Source, shard: Shard) -> str:
     """The checksum of a shard's embeddings; raises `WorkFolderError` if they are torn."""
-    output = shard.file_in(run.image_stage.images)
-    marker = completed(run.folder, output)
+    output = shard.file_in(source.parts.images)
+    marker = completed(source.folder, output)
     if marker is None:
-        raise WorkFolderError(f"{run.folder.url}/{output} is missing or altered; run again")
+        raise WorkFolderError(f"{source.folder.url}/{output} is missing or altered; run again")
     return marker.checksum
-
-
-def _send(context: Context, filling: Filling, shard: Shard, wanted: set[str]) -> UpsertResult:
-    run, record = filling.run, filling.record
-    documents = (d for d in read_documents(run.folder, shard, run.parts) if d.id in wanted)
-    counted = _counted(documents, context.advancing("upsert"))
-    store = context.store(run.settings.store_uri)
-    return store.upsert(record.collection, counted, record.partition)
 
 
 def delete_removed(context: Context, filling: Filling) -> int:

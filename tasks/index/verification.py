@@ -11,8 +11,9 @@ import numpy as np
 
 from tasks.context import Context
 from tasks.errors import BUILD_ANEW, VerificationError
-from tasks.index.documents import read_documents
+from tasks.index.documents import Source, read_documents
 from tasks.index.ledger import read_ledger
+from tasks.index.record import check_no_losses
 from tasks.index.run import Filling
 from tasks.records import DEFAULT_PARTITION, Document
 from tasks.store.contract import VectorStore
@@ -31,24 +32,25 @@ def verify_filled(context: Context, filling: Filling, documents: int) -> int:
 
     Raises `VerificationError`.
     """
-    record, store = filling.record, context.store(filling.run.settings.store_uri)
+    record, store = filling.record, context.store(filling.record.store)
     store.finish(record.collection)
+    check_no_losses(store, record)
     give_back()
     verify_count(store, record.collection, documents, record.partition)
-    sample = list(sampled_documents(filling))
+    samples = filling.run.settings.verify_samples
+    sample = list(sampled_documents(filling.run.source, filling.held, samples))
     verify_documents(store, record.collection, sample, record.partition)
     return len(sample)
 
 
-def sampled_documents(filling: Filling) -> Iterator[Document]:
+def sampled_documents(source: Source, ledgers: str, samples: int) -> Iterator[Document]:
     """Documents that the store should hold, evenly from up to `SAMPLED_SHARDS` shards."""
-    run = filling.run
-    shards = run.plan.shards[:: max(1, len(run.plan.shards) // SAMPLED_SHARDS)]
-    each = max(1, run.settings.verify_samples // len(shards))
+    shards = source.shards[:: max(1, len(source.shards) // SAMPLED_SHARDS)]
+    each = max(1, samples // len(shards))
     for shard in shards:
-        held = read_ledger(run.folder, shard.file_in(filling.held))
+        held = read_ledger(source.folder, shard.file_in(ledgers))
         step = max(1, shard.images // each)
-        documents = read_documents(run.folder, shard, run.parts)
+        documents = read_documents(source.folder, shard, source.parts)
         sample = itertools.islice(itertools.islice(documents, 0, None, step), each)
         yield from (document for document in sample if held.get(document.id))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tasks.context import Context
-from tasks.errors import CollectionRecordError, UsageError
+from tasks.errors import CollectionRecordError, StoreDamagedError, UsageError
 from tasks.index.run import IndexRun
 from tasks.names import check_name
 from tasks.settings import Settings
@@ -39,6 +39,17 @@ def holds(context: Context, live: CollectionRecord, run: IndexRun) -> bool:
     if (live.status, live.made_of, live.updates) != ("ready", run.made_of, ()):
         return False
     return context.store(live.store).describe(live.collection) is not None
+
+
+def undamaged(context: Context, live: CollectionRecord | None) -> CollectionRecord | None:
+    """The live collection's record; None if its store is damaged, so that nothing can be compared
+    with it."""
+    if live is not None:
+        try:
+            context.store(live.store).describe(live.collection)
+        except StoreDamagedError:
+            return None
+    return live
 
 
 def choose_collection(context: Context, run: IndexRun) -> tuple[IndexRun, int]:

@@ -18,7 +18,7 @@ from tasks.evaluate.judgements import Judgement, protocol_of, read_judgements
 from tasks.evaluate.metrics import METRICS, score_queries
 from tasks.index.run import Filling, IndexRun
 from tasks.index.verification import sampled_documents, verify_filled
-from tasks.records import Query, QueryPart
+from tasks.records import Document, Query, QueryPart
 from tasks.search.batches import BATCH
 from tasks.search.questions import Question
 from tasks.search.searcher import Searcher
@@ -77,6 +77,11 @@ def check_switch(
     return checks
 
 
+def _sample(filling: Filling) -> Iterator[Document]:
+    run = filling.run
+    return sampled_documents(run.source, filling.held, run.settings.verify_samples)
+
+
 def _check_content(context: Context, filling: Filling, documents: int) -> Check:
     try:
         verify_filled(context, filling, documents)
@@ -115,7 +120,7 @@ def _check_self_retrieval(context: Context, filling: Filling) -> Check:
     """Each sampled document's own vector finds the document among the best."""
     store, record = context.store(filling.run.settings.store_uri), filling.record
     asked = retrieved = 0
-    for document in sampled_documents(filling):
+    for document in _sample(filling):
         query = Query(
             dense=document.vector,
             sparse=None,

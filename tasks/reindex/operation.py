@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass, replace
 
 from tasks.index import stages as index_stages
 from tasks.index.operation import complete, find_encoded, make, plan, upsert, verify
+from tasks.index.record import after_losses
 from tasks.index.request import check_gate, check_request
+from tasks.index.room import check_room
 from tasks.index.run import Filling, IndexRun
 from tasks.index.runner import Runner
 from tasks.index.times import StageTimes
 from tasks.reindex import stages
-from tasks.reindex.blue_green import drop_previous, holds, live_record
+from tasks.reindex.blue_green import drop_previous, holds, live_record, undamaged
 from tasks.reindex.drift import bm25_drift
 from tasks.reindex.report import Filled, ReindexReport, report_of
 from tasks.reindex.update import begin_update, check_removals, continuing, find_updatable
@@ -77,12 +79,14 @@ class _Reindex:
     def replace(self, run: IndexRun, gate_queries: str | None) -> Filled:
         """A new collection beside the live one, checked; then the alias moves, in one step."""
         context, settings = self.runner.context, run.settings
-        live = live_record(context, settings)
+        before = live_record(context, settings)
+        live = undamaged(context, before)
         if live is not None and holds(context, live, run):
             return self._fill(Filling(_named(run, live.collection), live), [live])
         run, number = self.runner.once(stages.CHOOSE_COLLECTION, run)
+        check_room(run)
         record = self.runner.once(index_stages.OPEN_COLLECTION, run, True)
-        known = [] if live is None else [live]
+        known = [] if before is None else [before]
         made = make(self._find_encoded(run, known), self.runner, self.times)
         filling = Filling(made.run, replace(record, bm25=made.bm25_hash))
         upserts = upsert(filling, self.runner, self.times)
@@ -95,12 +99,15 @@ class _Reindex:
 
     def _fill_changes(self, run: IndexRun, record: CollectionRecord) -> Filled:
         context = self.runner.context
+        record = self._after_losses(run, record)
+        check_room(run, to_send=0)
         made = make(self._find_encoded(run, [record]), self.runner, self.times, kept=record)
         run = made.run
         with self.times.stage(stages.FIND_CHANGES.name):
             changes = self.runner.once(stages.FIND_CHANGES, run, record)
             drift = bm25_drift(context, run, load_bm25(run.folder, run.bm25_file))
         check_removals(run, record, changes)
+        check_room(run, changes.upserts)
         filling = Filling(run, begin_update(run, record, changes), changes.folder)
         upserts = upsert(filling, self.runner, self.times)
         with self.times.stage(stages.DELETE_REMOVED.name, changes.deletes) as count:
@@ -114,6 +121,7 @@ class _Reindex:
         """A collection from nothing, or gone on with where an earlier run of the same stopped."""
         options = run.settings
         before = find_record(run.work, options.store_uri, options.collection)
+        check_room(run)
         record = self.runner.once(index_stages.OPEN_COLLECTION, run, True)
         return self._fill(Filling(run, record), [] if before is None else [before])
 
@@ -125,10 +133,14 @@ class _Reindex:
     ) -> Filled:
         """All stages of a collection that holds what the run makes, or nothing else."""
         made = make(self._find_encoded(filling.run, known), self.runner, self.times, kept)
-        filling = replace(filling, run=made.run)
+        filling = Filling(made.run, self._after_losses(made.run, filling.record), filling.changes)
         upserts = upsert(filling, self.runner, self.times)
         verify(filling, upserts, self.runner, self.times)
         return Filled(made, complete(filling, made, upserts), upserts)
+
+    def _after_losses(self, run: IndexRun, record: CollectionRecord) -> CollectionRecord:
+        store = self.runner.context.store(run.settings.store_uri)
+        return after_losses(store, run.work, record)
 
     def _find_encoded(self, run: IndexRun, known: list[CollectionRecord]) -> IndexRun:
         return find_encoded(run, known, self.runner, self.times)

@@ -12,7 +12,7 @@ from tasks.context import Context
 from tasks.errors import CollectionRecordError, RemovalRefusedError
 from tasks.index.changes import Changes
 from tasks.index.documents import collection_spec
-from tasks.index.record import differences
+from tasks.index.record import described, differences
 from tasks.index.run import IndexRun
 from tasks.records import CollectionInfo
 from tasks.work.collections import CollectionRecord, Update, find_record, save_record
@@ -27,8 +27,8 @@ def find_updatable(context: Context, run: IndexRun) -> CollectionRecord | None:
     Raises `CollectionRecordError` if it was made with another model or other options.
     """
     options = run.settings
+    found = described(context.store(options.store_uri), run.work, options.collection)
     record = find_record(run.work, options.store_uri, options.collection)
-    found = context.store(options.store_uri).describe(options.collection)
     if record is None and found is not None:
         raise CollectionRecordError(
             f"collection {options.collection!r} exists in {options.store_uri} but {run.work.url} "

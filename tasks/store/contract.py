@@ -80,6 +80,16 @@ class VectorStore(Protocol):
     ) -> list[HitGroup]:
         """The best `per_group` hits of the `groups` best values of a field."""
 
+    def losses(self, name: str) -> str:
+        """A text that is another one each time that documents, which were counted as upserted, were
+        lost since; "" if none ever were."""
+
+    def check(self, name: str) -> int:
+        """Read every file of the collection and compare it with its checksum; how many bytes.
+
+        0 where there are no checksums to compare with. Raises `StoreDamagedError` naming a file.
+        """
+
     def finish(self, name: str) -> None:
         """Make the collection ready for reading after many upserts (build or merge an index)."""
 

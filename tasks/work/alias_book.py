@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tasks.seal import sealed, unsealed
 from tasks.settings import Place
 from tasks.store.stores import parse_address
 from tasks.work.folder import Folder
@@ -50,24 +51,25 @@ class AliasBook(Protocol):
 
 @dataclass(frozen=True)
 class FileBook:
-    """Aliases as JSON files of one folder."""
+    """Aliases as JSON files of one folder, each with a checksum."""
 
     folder: Folder
     kind: str = "file"
 
     def read(self, key: str) -> Any | None:
-        """What was written under a key, or None; a file that is no JSON is no alias either."""
+        """What was written under a key, or None; a file that is no JSON, or was altered, is no
+        alias either."""
         if not self.folder.exists(f"{key}.json"):
             return None
         try:
-            said = json.loads(self.folder.read_bytes(f"{key}.json"))
+            said = unsealed(json.loads(self.folder.read_bytes(f"{key}.json")))
         except ValueError:
             said = None
         return {} if said is None else said
 
     def write(self, key: str, said: dict[str, Any]) -> None:
         """Replace what is kept under a key, at once."""
-        self.folder.write_json(f"{key}.json", said)
+        self.folder.write_json(f"{key}.json", sealed(said))
 
     def place(self, key: str) -> str:
         """Where that is, for people."""

@@ -12,6 +12,7 @@ collection is meant (`muge alias adopt`).
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks.errors import AliasDoubtError, CollectionRecordError, UsageError
 from tasks.names import check_name
+from tasks.seal import sealed, unsealed
 from tasks.settings import Place
 from tasks.store.stores import parse_address
 from tasks.work.alias_book import Alias, AliasBook, Copy
@@ -271,8 +273,8 @@ class Aliases:
         if not self._copies.exists(key):
             return None
         try:
-            return _COPY.validate_json(self._copies.read_bytes(key))
-        except ValidationError:
+            return _COPY.validate_python(unsealed(json.loads(self._copies.read_bytes(key))))
+        except ValueError:
             raise self._doubt(f"its copy {self._copies.url}/{key} is damaged") from None
 
     def _readable(self, name: str) -> tuple[Alias | None, Copy | None]:
@@ -285,7 +287,7 @@ class Aliases:
         return kept, copy
 
     def _write_copy(self, copy: Copy) -> None:
-        self._copies.write_json(f"{self._copy_key(copy.alias.name)}.json", asdict(copy))
+        self._copies.write_json(f"{self._copy_key(copy.alias.name)}.json", sealed(asdict(copy)))
 
     @property
     def _copies(self) -> Folder:

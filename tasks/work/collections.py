@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from tasks.errors import BUILD_ANEW, CollectionRecordError
 from tasks.names import check_name
 from tasks.records import ModelInfo
+from tasks.seal import sealed, unsealed
 from tasks.settings import DocumentForm
 from tasks.store.stores import parse_address
 from tasks.work.folder import Folder
@@ -56,7 +58,8 @@ class CollectionRecord:
     were counted over it), `held` the folder in `run` that lists the documents in the store,
     `updates` what was begun since and did not end. `superseded` are folders of runs that the
     collection was made of before: searches that began then may still read them. `served` says
-    whether an alias ever meant it (None: made by a version that did not note it).
+    whether an alias ever meant it (None: made by a version that did not note it). `losses` is what
+    the store said of its losses when `incarnation` was given.
     """
 
     collection: str
@@ -80,6 +83,7 @@ class CollectionRecord:
     updates: tuple[Update, ...] = ()
     superseded: tuple[str, ...] = ()
     served: bool | None = None
+    losses: str = ""
 
 
 _FORM = TypeAdapter(CollectionRecord)
@@ -87,7 +91,7 @@ _FORM = TypeAdapter(CollectionRecord)
 
 def save_record(work: Folder, record: CollectionRecord) -> None:
     """Write or replace the record."""
-    work.write_json(_path(work, record.store, record.collection), asdict(record))
+    work.write_json(_path(work, record.store, record.collection), sealed(asdict(record)))
 
 
 def find_record(work: Folder, store: str, collection: str) -> CollectionRecord | None:
@@ -99,14 +103,23 @@ def find_record(work: Folder, store: str, collection: str) -> CollectionRecord |
     with work.reading(path) as handle:
         content = handle.read()
     try:
-        record = _FORM.validate_json(content, strict=True)
+        record = _read(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
         raise _unusable(work, path, f"{where}: {first['msg']}") from None
+    except ValueError as error:
+        raise _unusable(work, path, str(error)) from None
     if (record.store.split(":")[0], record.collection) != (store.split(":")[0], collection):
         raise _unusable(work, path, f"it is of {record.collection!r} in {record.store}")
     return replace(record, store=store)
+
+
+def _read(content: bytes) -> CollectionRecord:
+    """Raises `ValueError` if it is no record, or not as it was written."""
+    record = _FORM.validate_json(content, strict=True)
+    unsealed(json.loads(content))
+    return record
 
 
 def _unusable(work: Folder, path: str, why: str) -> CollectionRecordError:
@@ -149,8 +162,8 @@ def forget_runs(work: Folder, runs: Iterable[str]) -> None:
     unused = set(runs)
     for name in work.find("collections") if unused else ():
         try:
-            record = _FORM.validate_json(work.read_bytes(name), strict=True)
-        except ValidationError:
+            record = _read(work.read_bytes(name))
+        except ValueError:
             return
         unused -= {record.run, *(update.run for update in record.updates)}
     for run in unused:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from tasks.errors import FileMissingError
+from tasks.seal import fingerprint as fingerprint
 from tasks.work.folder import Folder
 
 
@@ -20,15 +20,6 @@ class Marker:
     checksum: str
     counts: dict[str, int]
     tag: str = ""
-
-
-def fingerprint(**made_of: Any) -> str:
-    """16 hex digits that change when anything an output was made of changes.
-
-    Values must be JSON; keys are sorted, so that order does not matter.
-    """
-    text = json.dumps(made_of, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def mark_complete(folder: Folder, output: str, **counts: int) -> Marker:

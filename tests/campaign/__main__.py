@@ -31,7 +31,11 @@ def campaign(runs: int, seed: int, place: Path, server: str | None) -> Tally:
     environment = {"PREFECT_LOGGING_LEVEL": "CRITICAL"}
     if server is not None:
         environment["PREFECT_API_URL"] = server
-    with loopback_allowed(), Zygote(environment) as zygote, mounted(place / "disk", 64) as disk:
+    with (
+        loopback_allowed(),
+        Zygote(environment) as zygote,
+        mounted(place / "disk", 64 << 10) as disk,
+    ):
         while tally.disturbed < runs:
             here = place / f"scenario-{seed}"
             here.mkdir()

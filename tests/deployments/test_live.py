@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx
 
+from tasks.context import Context
+from tasks.index.upkeep import repair
 from tests.deployments.collection import index_folder, sample_pictures, settings_in
 from tests.deployments.conftest import Serve, server_process
 
@@ -53,3 +55,22 @@ def test_a_server_started_first_becomes_ready(serve_here: Serve, tmp_path: Path)
     index_folder(sample_pictures(tmp_path / "a", 5), settings_in(tmp_path))
     wait_for(lambda: httpx.get(f"{address}/api/ready").status_code == 200)
     assert documents(address)
+
+
+def test_a_damaged_store_takes_no_page_down(serve_here: Serve, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    index_folder(sample_pictures(tmp_path / "a", 5), settings)
+    address = serve_here(tmp_path, idle_seconds=0.2)
+    before = documents(address)
+    assert before
+    (manifest,) = (tmp_path / ".muge" / "store" / "muge" / "default").glob("manifest.*")
+    whole = manifest.read_bytes()
+    for content in (b"", whole[:-1] + bytes([whole[-1] ^ 1])):
+        time.sleep(1.5)  # idle: the store is let go, and opened again by the next search
+        manifest.write_bytes(content)
+        answer = httpx.get(f"{address}/api/search?text=图", timeout=30)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
+        assert httpx.get(f"{address}/api/health").status_code == 200
+    with Context() as context:
+        repair(context, settings)
+    wait_for(lambda: documents(address) == before)

@@ -185,6 +185,15 @@ class DashVectorStore:
         answer = self._search(name, query, lambda target: target.query_group_by(**arguments))
         return queries.groups(answer.output, query, weighted, self._fetcher(name, query), group_by)
 
+    def losses(self, name: str) -> str:
+        """Always the same: what the service acknowledged it keeps."""
+        return ""
+
+    def check(self, name: str) -> int:
+        """0: files and checksums are the service's affair."""
+        self._collections.spec(name, fresh=True)
+        return 0
+
     def finish(self, name: str) -> None:
         """Nothing to do but to see that it is there: the service builds its index by itself."""
         self._collections.spec(name, fresh=True)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import zvec
 
-from tasks.errors import StoreBusyError, StoreError
+from tasks.errors import StoreBusyError, StoreError, StoreFullError
 from tasks.records import DEFAULT_PARTITION, CollectionSpec
-from tasks.store.zvec.partition import Partition, translated
+from tasks.store.zvec.checksums import write_sums
+from tasks.store.zvec.partition import Partition, is_no_space, translated
 from tasks.store.zvec.schema import read_schema, write_schema, zvec_schema
 
 
@@ -77,6 +78,7 @@ def _hold(partition: Partition) -> None:
 def _make_zvec(path: Path, spec: CollectionSpec) -> None:
     with translated("create", path):
         zvec.create_and_open(str(path), zvec_schema(spec)).close()
+        write_sums(path, None)
 
 
 def _move(folder: Path, place: Path) -> None:
@@ -94,4 +96,5 @@ def disk_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"cannot {what}: {error.strerror or error}") from error
+        kind = StoreFullError if is_no_space(error) else StoreError
+        raise kind(f"cannot {what}: {error.strerror or error}") from error

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,10 +15,26 @@ from typing import Any
 
 import zvec
 
-from tasks.errors import QueryError, StoreBusyError, StoreError, reason_of
+from tasks.errors import (
+    QueryError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+    StoreSetBackError,
+    reason_of,
+)
+from tasks.store.zvec.checksums import (
+    PartitionSums,
+    check_fully,
+    check_quickly,
+    put_times_back,
+    read_sums,
+    write_sums,
+)
+from tasks.store.zvec.child import look_first, recover
 from tasks.store.zvec.lock import SharedLock
 from tasks.store.zvec.matrix import Matrix, read_matrix
-from tasks.store.zvec.recovery import WritingMark
+from tasks.store.zvec.recovery import WritingMark, locked
 from tasks.store.zvec.schema import DENSE, Entry, from_zvec
 
 # Everything pybind11 turns a C++ exception or a refused argument into.
@@ -25,6 +44,11 @@ GRAPH_EF = 200
 GRAPH_DEPTH = 2048
 MATRIX_BYTES = 512 << 20
 MOST_REMEMBERED = 20_000
+RESERVE = 8 << 20
+"""Bytes that must be free before anything is written: zvec makes files of some megabytes at once,
+writes to them through memory, and where there is no room for that the process gets a SIGBUS."""
+FULL_BELOW = 1 << 20
+"""Bytes; after a failure to write, less than this means that the disk is full."""
 WRITTEN_AT_ONCE = 25_000
 """Documents, after which a writer closes zvec for a moment: it maps all vectors that it wrote, and
 holds their ids in memory, until then. What is in its buffer becomes a block of its own, and blocks
@@ -43,7 +67,18 @@ def translated(what: str, path: Path) -> Iterator[None]:
     try:
         yield
     except ZVEC_ERRORS as error:
-        raise StoreError(f"zvec cannot {what} {path}: {reason_of(error)}") from error
+        raise _failed(what, path, error) from error
+
+
+def _failed(what: str, path: Path, error: Exception) -> StoreError:
+    reason = getattr(error, "strerror", None) or reason_of(error)
+    said = f"zvec cannot {what} {path}: {reason}"
+    if is_no_space(error) or is_full(path):
+        return StoreFullError(
+            f"{said}; the disk is full: make room and run the same command again, nothing is "
+            f"encoded again"
+        )
+    return StoreError(said)
 
 
 class Partition:
@@ -66,6 +101,7 @@ class Partition:
         self._writable = False
         self._written = 0
         self._mark = WritingMark(path)
+        self._sums: PartitionSums | None = None
 
     def count(self) -> int:
         """Number of documents."""
@@ -144,15 +180,23 @@ class Partition:
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove documents by id; ids that are not there do not matter."""
-        with self.lock.writing(), translated("delete from", self.path):
+        with self.lock.writing(), self._set_back_if_it_fails("delete from"):
+            check_free(self.path)
             statuses = self._for_writing().delete(list(ids)) if ids else []
-        for status in statuses:
-            if status.code() not in (zvec.StatusCode.OK, zvec.StatusCode.NOT_FOUND):
-                raise StoreError(f"zvec cannot delete from {self.path}: {status.message()}")
+            for status in statuses:
+                if status.code() not in (zvec.StatusCode.OK, zvec.StatusCode.NOT_FOUND):
+                    raise RuntimeError(status.message())
 
     def finish(self, graph_from: int) -> None:
-        """Merge what was written, build an HNSW graph from `graph_from` documents on, and close."""
-        with self.lock.writing(), translated("finish", self.path):
+        """Merge what was written, build an HNSW graph from `graph_from` documents on, and close.
+
+        Nothing happens if that was done before and nothing was written since.
+        """
+        with self.lock.writing(), self._set_back_if_it_fails("finish"):
+            if not self._writable and self._is_finished(graph_from):
+                self.close()
+                return
+            check_free(self.path)
             collection = self._for_writing()
             if collection.stats.doc_count >= graph_from and not self._has_graph(collection):
                 collection.create_index(
@@ -160,7 +204,42 @@ class Partition:
                     zvec.HnswIndexParam(metric_type=zvec.MetricType.IP, m=16, ef_construction=200),
                 )
             collection.optimize()
+            self._close_written(graph_from)
+
+    def check(self) -> int:
+        """Read every file and compare it with its checksum; the bytes that were read, 0 where there
+        are no checksums. Raises `StoreDamagedError`."""
+        with self.lock.writing():
             self.close()
+            return int(_patiently(self._check_all, self.path))
+
+    def set_back(self, what: str, error: Exception) -> StoreError:
+        """After a failure to write: undo what was written since the partition was opened (or zvec
+        let go of, see `WRITTEN_AT_ONCE`). Gives the error that says so."""
+        with self.lock.writing():
+            collection, self._collection = self._collection, None
+            if collection is not None:
+                with contextlib.suppress(*ZVEC_ERRORS):
+                    collection.close()
+            if self._writable:
+                self._writable, self._written = False, 0
+                said, back = _failed(what, self.path, error), False
+                with contextlib.suppress(OSError):
+                    back = self._mark.set_back()
+                self._mark.leave()
+                if back and not isinstance(said, StoreFullError):
+                    return StoreSetBackError(
+                        f"{said}; it was set back to what it was: run the same command again"
+                    )
+                return said
+            return _failed(what, self.path, error)
+
+    @contextlib.contextmanager
+    def _set_back_if_it_fails(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except ZVEC_ERRORS as error:
+            raise self.set_back(what, error) from error
 
     def hold(self) -> None:
         """Open for writing now, so that no other process has it open."""
@@ -170,25 +249,57 @@ class Partition:
     def close(self) -> None:
         """Flush and release; the next call opens it again."""
         with self.lock.writing():
-            collection, self._collection = self._collection, None
             self._matrix, self._too_large, self._remembered = None, False, {}
-            self._close(collection)
+            if self._writable:
+                with self._set_back_if_it_fails("close"):
+                    self._close_written(None)
+                return
+            collection, self._collection = self._collection, None
+            if collection is not None:
+                with translated("close", self.path):
+                    collection.close()
+                if self._sums is not None:
+                    put_times_back(self.path, self._sums)
 
-    def _close(self, collection: Any) -> None:
+    def recover(self) -> None:
+        """Let zvec bring what a killed writer left to an end: for a process of its own, which it
+        may take down."""
+        with self.lock.writing(), self._set_back_if_it_fails("recover"):
+            self._collection = self._open_marked()
+            self._close_written(None)
+
+    def look(self) -> None:
+        """Open and search, whatever comes of it: for a process of its own, as above."""
+        opened = zvec.open(str(self.path), zvec.CollectionOption(read_only=True))
+        for side in (vector.name for vector in opened.schema.vectors):
+            dense = [0.0] * int(opened.schema.vector(side).dimension)
+            opened.query(zvec.Query(side, vector=dense or {0: 1.0}), topk=10)
+        opened.close()
+
+    def _close_written(self, finished: int | None) -> None:
+        """Flush, write the checksums, and only then let others in."""
+        collection, self._collection = self._collection, None
+        self._matrix, self._too_large, self._remembered = None, False, {}
         if collection is not None:
-            with translated("close", self.path):
-                collection.close()
-        if self._writable:
-            self._writable, self._written = False, 0
-            self._mark.remove()
+            collection.close()
+        write_sums(self.path, finished)
+        self._writable, self._written = False, 0
+        self._mark.remove()
+
+    def _is_finished(self, graph_from: int) -> bool:
+        if self._mark.found():
+            return False
+        sums = read_sums(self.path)
+        return sums is not None and sums.finished == graph_from
 
     def _open_anew(self) -> None:
         """Have zvec let go of what it holds; no other process gets in between."""
-        collection, self._collection = self._collection, None
-        with translated("close", self.path):
+        with self._set_back_if_it_fails("close"):
+            collection, self._collection = self._collection, None
             collection.close()
-        self._mark.settle()
-        self._collection = _patiently(self._open_to_write, self.path)
+            write_sums(self.path, None)
+            self._mark.settle()
+            self._collection = self._open_marked()
 
     def _for_reading(self) -> Any:
         if self._collection is None:
@@ -204,18 +315,19 @@ class Partition:
         return self._collection
 
     def _open_to_read(self) -> Any:
-        if self._mark.found():
-            self._close(self._open_to_write())
-        self._check_manifest()
+        self._make_sure()
         return zvec.open(str(self.path), zvec.CollectionOption(read_only=True))
 
     def _open_to_write(self) -> Any:
-        self._check_manifest()
+        self._make_sure()
+        return self._open_marked()
+
+    def _open_marked(self) -> Any:
         self._mark.set()
         try:
             collection = zvec.open(str(self.path))
         except ZVEC_ERRORS as error:
-            if _is_locked(error):
+            if is_locked(error):
                 self._mark.withdraw()
             else:
                 self._mark.leave()
@@ -223,11 +335,25 @@ class Partition:
         self._writable, self._written = True, 0
         return collection
 
-    def _check_manifest(self) -> None:
-        # zvec 0.8 crashes the whole process on an empty manifest; other damage raises
-        for manifest in self.path.glob("manifest.*"):
-            if manifest.stat().st_size == 0:
-                raise StoreError(f"zvec cannot open {self.path}: {manifest.name} is empty")
+    def _make_sure(self) -> None:
+        """Recover what a killed writer left, and raise `StoreDamagedError` unless the files are
+        what was written: zvec checks little of what it opens, and may end the process over it."""
+        if self._mark.found():
+            self._mark.check_free()
+            recover(self.path, self._mark)
+        with locked(self.path, fcntl.LOCK_SH):
+            self._mark.check_free()
+            self._sums = read_sums(self.path)
+            if self._sums is not None:
+                check_quickly(self.path, self._sums)
+        if self._sums is None:
+            look_first(self.path)
+
+    def _check_all(self) -> int:
+        self._make_sure()
+        with locked(self.path, fcntl.LOCK_SH):
+            self._mark.check_free()
+            return 0 if self._sums is None else check_fully(self.path, self._sums)
 
     def _has_graph(self, collection: Any) -> bool:
         return isinstance(collection.schema.vector(DENSE).index_param, zvec.HnswIndexParam)
@@ -267,6 +393,34 @@ class Partition:
             ) from error
 
 
+def check_free(path: Path, size: int = 0) -> None:
+    """Raise `OSError` unless `size` bytes and the reserve fit on the disk of a path."""
+    free = _free_bytes(path)
+    if free < size + RESERVE:
+        needed = (size + RESERVE) / 1e6
+        raise OSError(errno.ENOSPC, f"{free / 1e6:.1f} MB are free, {needed:.1f} MB needed")
+
+
+def is_full(path: Path) -> bool:
+    """Whether the disk of a path has no room for anything more."""
+    return _free_bytes(path) < FULL_BELOW
+
+
+def _free_bytes(path: Path) -> float:
+    """What can still be written, 0 without a free inode; infinite if that cannot be asked."""
+    try:
+        said = os.statvfs(path)
+    except OSError:
+        return math.inf
+    no_inodes = said.f_files > 0 and said.f_favail == 0
+    return 0 if no_inodes else said.f_bavail * said.f_frsize
+
+
+def is_no_space(error: BaseException) -> bool:
+    """Whether a file could not be written for want of room."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
     """Open, waiting a moment for a lock that another process may be about to release."""
     deadline = time.monotonic() + LOCK_PATIENCE_S
@@ -274,9 +428,9 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
         try:
             return open_it()
         except ZVEC_ERRORS as error:
-            if not _is_locked(error):
+            if not is_locked(error):
                 hint = "" if os.access(path, os.W_OK) else " (zvec must write to it even to read)"
-                raise StoreError(f"zvec cannot open {path}{hint}: {reason_of(error)}") from error
+                raise _failed(f"open{hint}", path, error) from error
         if time.monotonic() > deadline:
             raise StoreBusyError(
                 f"{path} is held by another process: one process writes alone, or many read; wait "
@@ -285,5 +439,6 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
         time.sleep(0.05)
 
 
-def _is_locked(error: BaseException) -> bool:
+def is_locked(error: BaseException) -> bool:
+    """Whether another process has what was to be opened."""
     return isinstance(error, BlockingIOError) or "Can't lock" in str(error)

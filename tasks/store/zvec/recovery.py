@@ -1,11 +1,13 @@
-"""What a partition needs on disk so that a writer may be killed at any instant.
+"""What a partition needs on disk so that a writer may be killed, or meet a full disk, at any time.
 
-Two things of zvec 0.8 make this necessary. Opened read-only after a crash it silently shows none of
-the documents in its log. And it writes its index from ids to rows before the manifest that names
+Three things of zvec 0.8 make this necessary. Opened read-only after a crash it silently shows none
+of the documents in its log. It writes its index from ids to rows before the manifest that names
 the rows: killed between the two, it has ids of rows that do not exist, leaves out of its log what
-it takes for known, and finds older versions in searches but nothing by id. So while a partition is
-open for writing a marker lies beside it, and a copy of the index as of its manifest; who finds the
-marker of a dead writer sets the index back before zvec reads its log.
+it takes for known, and finds older versions in searches but nothing by id. And on a full disk it
+replaces its manifest by an empty one. So while a partition is open for writing a marker lies beside
+it, and a copy of it as of its manifest. Who finds the marker of a dead writer sets the index back
+before zvec reads its log; if zvec cannot open it even so, or if writing failed, the whole partition
+is set back to the copy.
 """
 
 from __future__ import annotations
@@ -18,6 +20,11 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+LOCK = "LOCK"
+UNCHANGING = (".sst", ".ipc", ".proxima")
+"""Files that zvec never changes once they are closed (but for a time in vectors' files): a second
+name keeps their content. Others are copied."""
 
 
 class WritingMark:
@@ -34,33 +41,41 @@ class WritingMark:
         """Whether a process writes, or was killed while it did."""
         return bool(self._markers())
 
-    def set(self) -> None:
-        """Recover what a killed writer left, and mark the partition as written by this process.
+    def check_free(self) -> None:
+        """Raise `BlockingIOError` if another process writes now."""
+        if any(map(_is_held, self._others())):
+            raise BlockingIOError
 
-        Raises `BlockingIOError` while another process has it open, `OSError` if the disk is full.
+    def set(self) -> None:
+        """Recover the ids that a killed writer left, and mark the partition as written by this
+        process.
+
+        Raises `BlockingIOError` while another process has it open, `OSError` if the disk is full:
+        then nothing has changed.
         """
-        with _locked(self._path):
-            others = [marker for marker in self._markers() if marker != self._mine]
-            if any(map(_is_held, others)):
-                raise BlockingIOError
+        with locked(self._path):
+            self.check_free()
+            others = self._others()
             if self.found():
                 _restore_ids(self._path)
-            _keep_ids(self._path)
+            else:
+                _forget(self._path)
+            _keep(self._path)
             self._hold()
             for marker in others:
                 marker.unlink(missing_ok=True)
 
     def settle(self) -> None:
         """All is on disk so far, and more will be written."""
-        _forget_ids(self._path)
+        _forget(self._path)
 
     def remove(self) -> None:
         """All is on disk: there is nothing to recover."""
-        _forget_ids(self._path)
+        _forget(self._path)
         self.withdraw()
 
     def withdraw(self) -> None:
-        """Another process was faster, and keeps the copy of the index."""
+        """Another process was faster, and keeps the copy."""
         self._mine.unlink(missing_ok=True)
         self.leave()
 
@@ -70,6 +85,27 @@ class WritingMark:
             self._held.close()
             self._held = None
 
+    def set_back(self) -> bool:
+        """Undo what this process, or one that was killed, wrote since it opened or settled the
+        partition; False if there is no copy to set it back to. It takes no room on the disk.
+
+        What was upserted meanwhile is lost, and `losses` says so from then on.
+        """
+        with locked(self._path):
+            self.check_free()
+            copy = _oldest_copy(self._path)
+            if copy is None:
+                return False
+            _restore(self._path, copy)
+            before = losses(self._path)
+            first, *more = self._markers()
+            first.rename(self._path.with_name(f"{self._path.name}.lost-{uuid.uuid4().hex}"))
+            for marker in (*more, *(self._path.with_name(name) for name in before)):
+                marker.unlink(missing_ok=True)
+            _forget(self._path)
+        self.leave()
+        return True
+
     def _hold(self) -> None:
         if self._held is None:
             self._held = self._mine.open("wb")
@@ -78,12 +114,20 @@ class WritingMark:
     def _markers(self) -> list[Path]:
         return list(self._path.parent.glob(f"{self._path.name}.writing-*"))
 
+    def _others(self) -> list[Path]:
+        return [marker for marker in self._markers() if marker != self._mine]
+
+
+def losses(path: Path) -> list[str]:
+    """Names of notes beside a partition; others each time it was set back."""
+    return sorted(note.name for note in path.parent.glob(f"{path.name}.lost-*"))
+
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold zvec's own lock of a partition."""
-    with (path / "LOCK").open("rb+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def locked(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold zvec's own lock of a partition, alone or (`LOCK_SH`) with its readers."""
+    with (path / LOCK).open("rb+") as lock:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
         yield
 
 
@@ -100,27 +144,37 @@ def _is_held(marker: Path) -> bool:
 
 
 def _kept(path: Path, manifest: str) -> Path:
-    return path.with_name(f".{path.name}.ids-{manifest}")
+    return path.with_name(f".{path.name}.kept-{manifest}")
+
+
+def _number(manifest: Path) -> int:
+    return int(manifest.suffix[1:]) if manifest.suffix[1:].isdigit() else -1
 
 
 def _newest_manifest(path: Path) -> str | None:
     """The manifest in force; a killed writer may have left the one before beside it."""
-    numbers = [each.suffix[1:] for each in path.glob("manifest.*")]
-    newest = max((int(number) for number in numbers if number.isdigit()), default=None)
-    return None if newest is None else f"manifest.{newest}"
+    newest = max(path.glob("manifest.*"), key=_number, default=None)
+    return None if newest is None else f"manifest.{_number(newest)}"
 
 
-def _keep_ids(path: Path) -> None:
-    """Copy the index from ids to rows, unless there is a copy that belongs to the manifest."""
+def _oldest_copy(path: Path) -> Path | None:
+    """What the partition was when it was opened or settled."""
+    return min(path.parent.glob(f".{path.name}.kept-manifest.*"), key=_number, default=None)
+
+
+def _keep(path: Path) -> None:
+    """Copy the partition, unless there is a copy that belongs to the manifest."""
     manifest = _newest_manifest(path)
     if manifest is None or _kept(path, manifest).is_dir():
         return
-    _forget_ids(path)
     building = _kept(path, "new")
-    for index in path.glob("idmap.*"):
-        shutil.copytree(index, building / index.name, copy_function=_copy)
-    if building.is_dir():
-        building.rename(_kept(path, manifest))
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        _copy_all(path, building)
+    except OSError:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    building.rename(_kept(path, manifest))
 
 
 def _restore_ids(path: Path) -> None:
@@ -129,21 +183,66 @@ def _restore_ids(path: Path) -> None:
     manifest = _newest_manifest(path)
     if manifest is None:
         return
-    for index in _kept(path, manifest).glob("idmap.*"):
-        shutil.rmtree(path / index.name, ignore_errors=True)
-        shutil.copytree(index, path / index.name, copy_function=_copy)
+    # earlier versions kept the index alone
+    for copy in (_kept(path, manifest), path.with_name(f".{path.name}.ids-{manifest}")):
+        for index in copy.glob("idmap.*"):
+            shutil.rmtree(path / index.name, ignore_errors=True)
+            _copy_all(index, path / index.name)
 
 
-def _forget_ids(path: Path) -> None:
-    for copy in path.parent.glob(f".{path.name}.ids-*"):
-        shutil.rmtree(copy, ignore_errors=True)
+def _restore(path: Path, copy: Path) -> None:
+    """Make a partition what its copy is. Killed here, it is done again."""
+    kept = {file.relative_to(copy) for file in _files(copy)}
+    for file in _files(path):
+        if file.relative_to(path) not in kept and file != path / LOCK:
+            file.unlink()
+    for name in sorted(kept):
+        target = path / name
+        if name != Path(LOCK) and not (target.exists() and target.samefile(copy / name)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fresh = target.with_name(f".{target.name}.restored")
+            fresh.unlink(missing_ok=True)
+            _link(copy / name, fresh)
+            fresh.replace(target)
+    folders = {each.relative_to(copy) for each in copy.rglob("*") if each.is_dir()}
+    for folder in sorted((each for each in path.rglob("*") if each.is_dir()), reverse=True):
+        if folder.relative_to(path) not in folders:
+            folder.rmdir()
+    for name in folders:  # zvec misses an empty one as well
+        (path / name).mkdir(parents=True, exist_ok=True)
 
 
-def _copy(source: str, target: str) -> None:
-    """A second name for a table, which never changes, where the file system has that; a copy of
-    any other file."""
-    if source.endswith(".sst"):
-        with contextlib.suppress(OSError):
-            os.link(source, target)
-            return
-    shutil.copyfile(source, target)
+def _forget(path: Path) -> None:
+    """Delete all copies; each is none any more before its files go."""
+    names = f".{path.name}.kept-*", f".{path.name}.ids-*"
+    for copy in [found for name in names for found in path.parent.glob(name)]:
+        if copy.name.endswith(".kept-new"):
+            shutil.rmtree(copy, ignore_errors=True)
+        else:
+            copy.rename(path.with_name(f".{path.name}.old-{uuid.uuid4().hex}"))
+    for old in path.parent.glob(f".{path.name}.old-*"):
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [each for each in folder.rglob("*") if each.is_file()]
+
+
+def _copy_all(folder: Path, target: Path) -> None:
+    """A copy of a folder, with second names of files that never change."""
+    target.mkdir(parents=True)
+    for each in sorted(folder.iterdir()):
+        if each.is_dir():
+            _copy_all(each, target / each.name)
+        elif each.suffix in UNCHANGING:
+            _link(each, target / each.name)
+        else:
+            shutil.copyfile(each, target / each.name)
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name of a file; a copy where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

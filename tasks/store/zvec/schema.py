@@ -14,6 +14,7 @@ import zvec
 
 from tasks.errors import StoreError
 from tasks.records import CollectionSpec, Document, FieldType, FieldValue
+from tasks.seal import sealed, unsealed
 from tasks.store.checks import dense_of, sparse_of
 
 # Not plain schema.json: the root may be a folder where people keep other things.
@@ -52,7 +53,7 @@ def zvec_schema(spec: CollectionSpec) -> zvec.CollectionSchema:
 
 def write_schema(folder: Path, spec: CollectionSpec) -> None:
     """Write the schema file in one step: it is whole or it is not there."""
-    content = {"version": 1, "dimension": spec.dimension, "fields": dict(spec.fields)}
+    content = sealed({"version": 1, "dimension": spec.dimension, "fields": dict(spec.fields)})
     temporary = folder / f"{SCHEMA_FILE}.tmp"
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(content, file, ensure_ascii=False, indent=1)
@@ -65,7 +66,7 @@ def read_schema(folder: Path) -> CollectionSpec | None:
     """The schema of the collection in `folder`, or None if there is no collection."""
     path = folder / SCHEMA_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = unsealed(json.loads(path.read_text(encoding="utf-8")))
         fields = {str(name): _field_type(kind) for name, kind in content["fields"].items()}
         return CollectionSpec(folder.name, int(content["dimension"]), fields)
     except (FileNotFoundError, NotADirectoryError):

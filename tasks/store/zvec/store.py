@@ -34,6 +34,7 @@ from tasks.store.zvec.groups import best_groups
 from tasks.store.zvec.hits import alike, filter_of, hits_of, hits_of_each
 from tasks.store.zvec.partition import Partition
 from tasks.store.zvec.query import best_documents
+from tasks.store.zvec.recovery import losses
 from tasks.store.zvec.schema import (
     DENSE,
     SCHEMA_FILE,
@@ -218,6 +219,20 @@ class ZvecStore:
                 )
                 for group in chosen
             ]
+
+    def losses(self, name: str) -> str:
+        """A text that is another one each time that a failed writer's documents were lost."""
+        self._spec(name)
+        names = self._partition_names(name)
+        return " ".join(note for each in names for note in losses(self._path(name, each)))
+
+    def check(self, name: str) -> int:
+        """Read every file of the collection and compare it with its checksum; how many bytes.
+
+        0 if it was made by a version without checksums. Raises `StoreDamagedError` naming a file.
+        """
+        self._spec(name)
+        return sum(self._shared(name, each).check() for each in self._partition_names(name))
 
     def finish(self, name: str) -> None:
         """Merge what was written, build an HNSW graph where it pays, and let other processes in."""

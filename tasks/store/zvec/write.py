@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 import zvec
 
-from tasks.errors import StoreError, reason_of
+from tasks.errors import reason_of
 from tasks.records import CollectionSpec, Document, Reject, UpsertResult
 from tasks.store.checks import find_defect
-from tasks.store.zvec.partition import ZVEC_ERRORS, Partition
+from tasks.store.zvec.partition import ZVEC_ERRORS, Partition, check_free, is_full
 from tasks.store.zvec.schema import to_zvec
 
 BATCH_DOCUMENTS = 500
@@ -23,7 +23,7 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
     size = 0
     for document in documents:
         batch.append(document)
-        size += sum(len(value) for value in document.fields.values() if isinstance(value, str))
+        size += _text_bytes(document)
         if len(batch) == BATCH_DOCUMENTS or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -38,11 +38,26 @@ def write_stream(
     upserted = 0
     rejects: list[Reject] = []
     for batch in _batches(documents):
+        _check_room(target, batch)
         fit, refused = _sorted_out(batch, spec)
         refused += write_batch(target, fit)
         upserted += len(batch) - len(refused)
         rejects += refused
     return UpsertResult(upserted, tuple(rejects))
+
+
+def _check_room(target: Partition, batch: list[Document]) -> None:
+    """Raise `StoreFullError` if the batch may not fit: its vectors and texts, the log of it, and
+    what its files are rounded up by."""
+    size = sum(4 * len(d.vector) + 8 * len(d.sparse) + _text_bytes(d) for d in batch)
+    try:
+        check_free(target.path, 3 * size)
+    except OSError as error:
+        raise target.set_back("write to", error) from error
+
+
+def _text_bytes(document: Document) -> int:
+    return sum(len(value) for value in document.fields.values() if isinstance(value, str))
 
 
 def _sorted_out(batch: list[Document], spec: CollectionSpec) -> tuple[list[zvec.Doc], list[Reject]]:
@@ -64,19 +79,20 @@ def write_batch(target: Partition, documents: list[zvec.Doc]) -> list[Reject]:
         statuses = target.upsert(documents)
     except ZVEC_ERRORS as error:
         # zvec refuses a whole call for one document: find out which
-        if len(documents) > 1:
+        if len(documents) > 1 and not is_full(target.path):
             return list(
                 itertools.chain.from_iterable(write_batch(target, [each]) for each in documents)
             )
         if isinstance(error, RuntimeError | OSError):
-            raise StoreError(f"zvec cannot write to {target.path}: {reason_of(error)}") from error
+            raise target.set_back("write to", error) from error
         return [_reject(documents[0], reason_of(error))]
     rejects = []
     for document, status in zip(documents, statuses, strict=True):
         if status.code() in (zvec.StatusCode.INVALID_ARGUMENT, zvec.StatusCode.NOT_SUPPORTED):
             rejects.append(_reject(document, status.message()))
         elif not status.ok():
-            raise StoreError(f"zvec cannot write {document.id!r}: {status.message()}")
+            failure = RuntimeError(status.message())
+            raise target.set_back(f"write {document.id!r} to", failure)
     return rejects
 
 

@@ -1,0 +1,37 @@
+"""Fingerprints of JSON values, and small JSON files that say when they were altered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+SEAL = "seal"
+
+
+def fingerprint(**made_of: Any) -> str:
+    """16 hex digits that change when anything an output was made of changes.
+
+    Values must be JSON; keys are sorted, so that order does not matter.
+    """
+    text = json.dumps(made_of, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def sealed(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be kept as JSON, with a seal over it."""
+    return {**said, SEAL: fingerprint(**json.loads(json.dumps(said)))}
+
+
+def unsealed(kept: Any) -> Any:
+    """What was sealed; as it is where there is no seal, as earlier versions wrote it.
+
+    Raises `ValueError` if it is not what was sealed.
+    """
+    if not isinstance(kept, dict) or SEAL not in kept:
+        return kept
+    said = {name: value for name, value in kept.items() if name != SEAL}
+    if kept[SEAL] != fingerprint(**said):
+        raise ValueError("its checksum differs: it was altered or damaged")
+    return said

@@ -1,0 +1,248 @@
+"""Checksums of a partition's files, written when a writer closes it and checked when it is opened.
+
+They lie in the partition's own folder, not in the work folder: they are of the store's files, are
+written by whoever writes those, move with them, and are there for readers that have the store only.
+The check at opening reads sizes, times, small files and samples of large ones; a file whose time
+is another one is read in full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from pydantic import TypeAdapter
+
+from tasks.errors import StoreDamagedError
+from tasks.seal import SEAL, sealed, unsealed
+
+FILE = "muge-checksums.json"
+READ_AT_OPEN = 16 << 20
+"""Bytes of whole files, the smallest first, that are read at opening: 12 ms."""
+SAMPLES, SAMPLE_BYTES = 16, 4096
+_CHUNK = 1 << 20
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSum:
+    """One file: size in bytes, time of its last change in ns, SHA-256 (128 bits, hex) of all of it
+    and of samples. `changing` are ranges (start, end) that zvec writes to even as a reader."""
+
+    size: int
+    changed: int
+    whole: str
+    samples: str
+    changing: tuple[Range, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionSums:
+    """The files of a partition by their names in it. `finished` is from how many documents on a
+    graph was to be built when all was merged; None if it was written to since."""
+
+    files: dict[str, FileSum]
+    finished: int | None = None
+
+
+_FORM = TypeAdapter(PartitionSums)
+
+
+def read_sums(path: Path) -> PartitionSums | None:
+    """The checksums of the partition at `path`; None if it was made by a version without them.
+
+    Raises `StoreDamagedError` if they are damaged themselves.
+    """
+    try:
+        kept = json.loads((path / FILE).read_bytes())
+        if SEAL not in kept:
+            raise ValueError("it has no seal")
+        return _FORM.validate_python(unsealed(kept))
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        raise damaged(path, FILE, "is damaged itself") from error
+
+
+def write_sums(path: Path, finished: int | None) -> None:
+    """Write the checksums of a partition that zvec has closed; raises `OSError`.
+
+    Files that never change keep the checksum that they had: one that was damaged meanwhile differs.
+    """
+    try:
+        before = read_sums(path)
+    except StoreDamagedError:
+        before = None
+    known = {} if before is None else before.files
+    files = {name: _sum_of(path / name, known.get(name)) for name in _names(path)}
+    content = json.dumps(sealed(asdict(PartitionSums(files, finished))), indent=1)
+    fresh = path / f".{FILE}.new"
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path / FILE)
+
+
+def check_quickly(path: Path, sums: PartitionSums) -> None:
+    """Raise `StoreDamagedError` naming a file whose size, time or read part is not the written one.
+
+    A file that is the same in spite of its time gets the time back: readers of zvec change it.
+    """
+    _check_names(path, sums)
+    left = READ_AT_OPEN
+    for name, known in sorted(sums.files.items(), key=lambda item: item[1].size):
+        file = path / name
+        said = file.stat()
+        _check_size(path, name, known, said.st_size)
+        left -= known.size
+        if said.st_mtime_ns != known.changed:
+            _check_whole(path, name, known)
+            put_time_back(file, known)
+        elif left >= 0:
+            _check_whole(path, name, known)
+        elif _sampled(file, known.size, known.changing) != known.samples:
+            raise damaged(path, name, "is not what was written")
+
+
+def check_fully(path: Path, sums: PartitionSums) -> int:
+    """Read every file; the number of bytes. Raises `StoreDamagedError` naming one that differs."""
+    _check_names(path, sums)
+    for name, known in sums.files.items():
+        _check_size(path, name, known, (path / name).stat().st_size)
+        _check_whole(path, name, known)
+    return sum(known.size for known in sums.files.values())
+
+
+def put_times_back(path: Path, sums: PartitionSums) -> None:
+    """After reading: zvec has written the time of it into its vectors' files."""
+    for name, known in sums.files.items():
+        if known.changing:
+            put_time_back(path / name, known)
+
+
+def put_time_back(file: Path, known: FileSum) -> None:
+    """Give a file that is what was written the time that it was written at."""
+    with contextlib.suppress(OSError):  # somebody else's file: it is read in full each time
+        os.utime(file, ns=(file.stat().st_atime_ns, known.changed))
+
+
+def damaged(path: Path, name: str, how: str) -> StoreDamagedError:
+    """The error that says so, and what to do."""
+    collection = path.parent.name
+    return StoreDamagedError(
+        f"zvec cannot open {path}: {name} {how}; `muge repair {collection}` builds "
+        f"the collection anew from the work folder"
+    )
+
+
+def _names(path: Path) -> list[str]:
+    return sorted(
+        str(file.relative_to(path))
+        for file in path.rglob("*")
+        if file.is_file() and file.name not in ("LOCK", FILE) and not file.name.startswith(".")
+    )
+
+
+def _check_names(path: Path, sums: PartitionSums) -> None:
+    there = set(_names(path))
+    for name in sorted(sums.files.keys() ^ there):
+        raise damaged(path, name, "was not written here" if name in there else "is missing")
+
+
+def _check_size(path: Path, name: str, known: FileSum, size: int) -> None:
+    if size != known.size:
+        raise damaged(path, name, f"has {size} bytes, expected {known.size}")
+
+
+def _check_whole(path: Path, name: str, known: FileSum) -> None:
+    if _digest(path / name, known.changing) != known.whole:
+        raise damaged(path, name, "is not what was written")
+
+
+def _sum_of(file: Path, before: FileSum | None) -> FileSum:
+    said = file.stat()
+    if before is not None and before.size == said.st_size and file.suffix in (".ipc", ".sst"):
+        return FileSum(said.st_size, said.st_mtime_ns, before.whole, before.samples)
+    changing = tuple(_changing(file)) if file.suffix == ".proxima" else ()
+    whole = _digest(file, changing)
+    return FileSum(
+        said.st_size, said.st_mtime_ns, whole, _sampled(file, said.st_size, changing), changing
+    )
+
+
+def _digest(file: Path, changing: Sequence[Range]) -> str:
+    """SHA-256 of a file with zeros where it may change."""
+    digest, start = hashlib.sha256(), 0
+    with file.open("rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            digest.update(_masked(chunk, start, changing))
+            start += len(chunk)
+    return digest.hexdigest()[:32]
+
+
+def _sampled(file: Path, size: int, changing: Sequence[Range]) -> str:
+    """SHA-256 of the first and last block of a file and of others evenly between."""
+    digest, last = hashlib.sha256(), max(0, size - SAMPLE_BYTES)
+    with file.open("rb") as handle:
+        for number in range(SAMPLES):
+            start = last * number // (SAMPLES - 1)
+            handle.seek(start)
+            digest.update(_masked(handle.read(SAMPLE_BYTES), start, changing))
+    return digest.hexdigest()[:32]
+
+
+def _masked(chunk: bytes, start: int, changing: Sequence[Range]) -> bytes:
+    for first, end in changing:
+        low, high = max(first - start, 0), min(end - start, len(chunk))
+        if low < high:
+            chunk = chunk[:low] + bytes(high - low) + chunk[high:]
+    return chunk
+
+
+def _changing(file: Path) -> Iterator[Range]:
+    """Where zvec writes the time into a file of vectors when it closes it, after reading as well:
+    in its footer, under a checksum of its own, and at the start of a segment with what is known of
+    the vectors."""
+    size = file.stat().st_size
+    with file.open("rb") as handle:
+        footer, content = _HEADER.unpack(_at(handle, 0, _HEADER.size))
+        if not 0 < footer <= size - _FOOTER.size:
+            return
+        segments, table_bytes, when = _FOOTER.unpack(_at(handle, footer, _FOOTER.size))
+        yield footer, footer + 4
+        yield footer + _TIME_AT, footer + _FOOTER.size
+        for number in range(min(segments, table_bytes // _SEGMENT.size)):
+            entry = footer - table_bytes + number * _SEGMENT.size
+            place, length = _SEGMENT.unpack(_at(handle, entry, _SEGMENT.size))
+            if length > _LARGEST_META:
+                continue
+            words = _at(handle, content + place, min(length, _META_HEAD) // 8 * 8)
+            for index, word in enumerate(memoryview(words).cast("Q")):
+                if abs(word - when) <= _SECONDS_APART:
+                    start = content + place + 8 * index
+                    yield start, start + 8
+
+
+def _at(handle: IO[bytes], start: int, size: int) -> bytes:
+    handle.seek(start)
+    return handle.read(size)
+
+
+_HEADER = struct.Struct("<20xiI")
+"""Offsets of footer and content."""
+_TIME_AT = 48
+_FOOTER = struct.Struct(f"<12xII{_TIME_AT - 20}xQ")
+"""Number of segments, bytes of their table (which ends at the footer), time in seconds."""
+_SEGMENT = struct.Struct("<8xQQ8x")
+"""Offset in the content, and size."""
+_LARGEST_META, _META_HEAD = 1 << 16, 256
+_SECONDS_APART = 3600

@@ -1,0 +1,82 @@
+"""What zvec may take the process down with is tried in a process of its own first:
+`python -m tasks.store.zvec.child recover|look PATH`.
+
+A partition that its writer left behind is recovered there, and one that has no checksums is opened
+there. Whatever has checksums that are right needs no such thing.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tasks.errors import MugeError, StoreDamagedError, StoreError
+from tasks.store.zvec.recovery import WritingMark
+
+BUSY = 75
+PATIENCE_S = 600.0
+"""More than any recovery takes: at most 25,000 documents are read from zvec's log."""
+
+
+def recover(path: Path, mark: WritingMark) -> None:
+    """Bring the partition to what its killed writer had written, or else to what it was before.
+
+    Raises `BlockingIOError` while another process has it, `StoreDamagedError` if neither works.
+    """
+    why = _tried("recover", path)
+    if why is not None and not mark.set_back():
+        raise StoreDamagedError(
+            f"zvec cannot open {path}: {why}; run the `muge index` again that filled it, or `muge "
+            f"repair {path.parent.name}`"
+        )
+
+
+def look_first(path: Path) -> None:
+    """Raise `StoreDamagedError` if zvec cannot open a partition and search it."""
+    why = _tried("look", path)
+    if why is not None:
+        raise StoreDamagedError(
+            f"zvec cannot open {path}: {why}; `muge repair {path.parent.name}` builds "
+            f"the collection anew from the work folder"
+        )
+
+
+def _tried(what: str, path: Path) -> str | None:
+    """Why it does not work, None if it does."""
+    command = [sys.executable, "-m", __name__, what, str(path)]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StoreError(f"cannot {what} {path} in a process of its own: {error}") from error
+    if done.returncode == BUSY:
+        raise BlockingIOError
+    if done.returncode == -signal.SIGKILL:
+        raise StoreError(f"the process that was to {what} {path} was killed; try again")
+    if done.returncode < 0:
+        return f"it ends with {signal.Signals(-done.returncode).name}"
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        return said[-1][-300:]
+    return None
+
+
+def main() -> None:
+    """Do it, and say in one line why it does not work."""
+    from tasks.store.zvec.partition import ZVEC_ERRORS, Partition, is_locked
+
+    what, path = sys.argv[1:]
+    partition = Partition(Path(path))
+    try:
+        (partition.recover if what == "recover" else partition.look)()
+    except (MugeError, *ZVEC_ERRORS) as error:
+        if is_locked(error.__cause__ or error):
+            sys.exit(BUSY)
+        sys.exit(" ".join(str(error).split()) or type(error).__name__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""A store whose files are not what was written says so, and never answers wrong for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import StoreDamagedError
+from tasks.records import DEFAULT_PARTITION
+from tasks.store.zvec import checksums, shared
+from tasks.store.zvec import partition as zvec_partition
+from tasks.store.zvec.schema import SCHEMA_FILE
+from tasks.store.zvec.store import ZvecStore
+from tests.store.conftest import SPEC
+from tests.store.samples import random_documents, random_query
+from tests.store.zvec.flips import Outcomes, flip_all, flipped
+from tests.store.zvec.test_zvec import run
+
+NAME = SPEC.name
+DOCUMENTS = random_documents(120)
+IDS = [document.id for document in DOCUMENTS]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ZvecStore]:
+    """Of two blocks: finished, and then written to."""
+    made = ZvecStore(tmp_path / "store")
+    made.create(SPEC)
+    made.upsert(NAME, DOCUMENTS[:100])
+    made.finish(NAME)
+    made.upsert(NAME, DOCUMENTS[90:])
+    made.close()
+    yield made
+    made.close()
+
+
+def files_of(store: ZvecStore) -> list[Path]:
+    return sorted(file for file in (store.root / NAME).rglob("*") if file.stat().st_size)
+
+
+def partition_of(store: ZvecStore) -> Path:
+    return store.root / NAME / DEFAULT_PARTITION
+
+
+def answers(store: ZvecStore) -> Any:
+    """What searches and readers are told, from a store that was opened for it."""
+    opened = ZvecStore(store.root)
+    try:
+        hits = [opened.query(NAME, random_query(seed, topk=20)) for seed in range(2)]
+        found = opened.fetch(NAME, IDS)
+        documents = {
+            i: (d.vector.tobytes(), dict(d.sparse), dict(d.fields)) for i, d in found.items()
+        }
+        return hits, documents, opened.count(NAME)
+    finally:
+        opened.close()
+
+
+def no_flip_is_wrong(outcomes: Outcomes, least: int) -> None:
+    assert outcomes.wrong == []
+    assert outcomes.total("detected") + outcomes.total("harmless") >= least
+    assert outcomes.total("detected") > 0.9 * outcomes.total("harmless")
+
+
+@pytest.mark.parametrize("keep_time", [False, True])
+def test_a_flipped_byte_is_detected_or_harmless(store: ZvecStore, keep_time: bool) -> None:
+    files = [file for file in files_of(store) if file.is_file()]
+    outcomes = flip_all(files, lambda: answers(store), 3, seed=5, keep_time=keep_time)
+    no_flip_is_wrong(outcomes, 40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("keep_time", [False, True])
+def test_many_flipped_bytes(store: ZvecStore, seed: int, keep_time: bool) -> None:
+    files = [file for file in files_of(store) if file.is_file()]
+    outcomes = flip_all(files, lambda: answers(store), 20, seed, keep_time)
+    print(sorted(outcomes.counts.items()))
+    no_flip_is_wrong(outcomes, 250)
+
+
+def test_the_file_is_named_with_what_to_do(store: ZvecStore) -> None:
+    (scalars,) = partition_of(store).glob("0/scalar.0.ipc")
+    with (
+        flipped(scalars, 3000, 1, keep_time=False),
+        pytest.raises(StoreDamagedError, match=r"scalar\.0\.ipc is not what was") as caught,
+    ):
+        answers(store)
+    assert "muge repair muge" in str(caught.value)
+    assert answers(store)[2] == 120
+
+
+@pytest.mark.parametrize("change", ["missing", "more", "longer"])
+def test_other_files_than_were_written(store: ZvecStore, change: str) -> None:
+    (manifest,) = partition_of(store).glob("manifest.*")
+    if change == "missing":
+        manifest.unlink()
+    elif change == "more":
+        shutil.copy(manifest, manifest.with_name("manifest.99"))
+    else:
+        manifest.write_bytes(manifest.read_bytes() + b"\0")
+    with pytest.raises(StoreDamagedError, match="manifest"):
+        answers(store)
+
+
+def test_a_large_file_is_sampled_and_read_in_full_when_asked(
+    store: ZvecStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checksums, "READ_AT_OPEN", 0)
+    right = answers(store)
+    (scalars,) = partition_of(store).glob("0/_sparse.*.proxima")
+    with flipped(scalars, 2_000_001, 1, keep_time=True):
+        assert answers(store) == right  # in what no document uses, and between the samples
+        with pytest.raises(StoreDamagedError, match="proxima"):
+            store.check(NAME)
+    with flipped(scalars, 5, 1, keep_time=True), pytest.raises(StoreDamagedError):
+        answers(store)
+    assert store.check(NAME) > 30_000_000
+
+
+def test_reading_does_not_look_like_damage(store: ZvecStore) -> None:
+    for _ in range(2):
+        answers(store)
+        os.utime(next(partition_of(store).glob("0/scalar.0.ipc")))  # somebody touched it
+    assert store.check(NAME) > 0
+
+
+def test_a_store_without_checksums_is_read_and_has_some_after_the_next_write(
+    store: ZvecStore,
+) -> None:
+    right = answers(store)
+    sums = partition_of(store) / checksums.FILE
+    sums.unlink()
+    schema = store.root / NAME / SCHEMA_FILE
+    schema.write_text(schema.read_text().replace("seal", "sale"), "utf-8")
+    assert answers(store) == right
+    assert store.check(NAME) == 0
+    store.finish(NAME)
+    assert sums.exists()
+    assert store.check(NAME) > 0
+
+
+def test_what_ends_zvec_ends_no_process_of_ours(store: ZvecStore) -> None:
+    """Where there are no checksums."""
+    place = partition_of(store)
+    (place / checksums.FILE).unlink()
+    (manifest,) = place.glob("manifest.*")
+    manifest.write_bytes(b"")  # zvec 0.8 aborts
+    with pytest.raises(StoreDamagedError, match="zvec cannot open"):
+        answers(store)
+
+
+def test_a_kill_before_the_checksums_is_no_damage(store: ZvecStore) -> None:
+    store.drop(NAME)
+    assert run("finish-and-die", store.root, 100).returncode == -signal.SIGKILL
+    assert store.count(NAME) == 105
+    store.close()
+    assert store.check(NAME) > 0
+
+
+def test_a_kill_between_files_and_checksums_is_no_damage(
+    store: ZvecStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    store.upsert(NAME, random_documents(130)[120:])
+    monkeypatch.setattr(zvec_partition, "write_sums", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.finish(NAME)
+    monkeypatch.undo()
+    # as if this process had ended: what it holds is let go of, and its files stay
+    for partition in shared._open_partitions.values():
+        partition._mark.leave()
+    shared._open_partitions.clear()
+    assert store.count(NAME) == 130
+    assert store.check(NAME) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keep_time", [False, True])
+def test_many_flipped_bytes_of_a_graph(tmp_path: Path, keep_time: bool) -> None:
+    store = ZvecStore(tmp_path / "graph", graph_from=100)
+    store.create(SPEC)
+    store.upsert(NAME, DOCUMENTS)
+    store.finish(NAME)
+    files = [file for file in files_of(store) if file.is_file()]
+    outcomes = flip_all(files, lambda: answers(store), 40, 1, keep_time)
+    print(sorted(outcomes.counts.items()))
+    no_flip_is_wrong(outcomes, 250)
