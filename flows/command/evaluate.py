@@ -7,12 +7,13 @@ from flows.command.output import explained
 from flows.command.running import running_flows
 from flows.signatures import Given
 from tasks.options import flags_of
-from tasks.settings import Encoding, EvaluateChoices, Place, Searching
+from tasks.settings import Content, Encoding, EvaluateChoices, Place, Searching
 
 
 @options(
     flags_of(Searching, "alpha"),
     flags_of(EvaluateChoices),
+    flags_of(Content, "links"),
     flags_of(Place),
     flags_of(Encoding),
 )
@@ -29,13 +30,13 @@ def evaluate(
     """
     with explained():
         from flows.orchestration.context import caller_context
-        from tasks.dataset.readers import open_reader
+        from tasks.dataset.readers import bounds_of, open_reader
         from tasks.evaluate.gate import read_baseline
         from tasks.work.collections import require_record
         from tasks.work.folder import Folder
 
         settings, choices = given.settings, given.read(EvaluateChoices)
-        open_reader(dataset)
+        open_reader(dataset, bounds_of(settings))
         with caller_context(settings) as context:
             live = context.aliases(settings).meant()
         require_record(Folder(settings.work_url), settings.store_uri, live)

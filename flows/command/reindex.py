@@ -32,14 +32,14 @@ def reindex(
     Exit code 1: the new collection did not pass its checks, the live one stays. 3: with rejects.
     """
     with explained():
-        from tasks.dataset.readers import open_reader
+        from tasks.dataset.readers import bounds_of, open_reader
         from tasks.index.request import check_gate, check_request
 
         choices = given.read(ReindexChoices)
         check_request(dataset, given.settings)
         check_gate(choices, given.values["max_drop"])
         if choices.gate_queries is not None:
-            open_reader(choices.gate_queries)
+            open_reader(choices.gate_queries, bounds_of(given.settings))
     run_reindex(dataset, given.parameters(), as_json, verbose)
 
 
@@ -67,6 +67,10 @@ def run_reindex(dataset: str, parameters: Mapping[str, Any], as_json: bool, verb
             print(line)
         if not report.changed:
             print("Nothing to do: nothing changed since the last run.")
+    if report.links_outside:
+        from tasks.report.inspection import outside
+
+        print(outside(report.links_outside), file=sys.stderr)
     if report.rejects:
         print(f"{report.rejects} rejects: muge rejects list", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

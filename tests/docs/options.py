@@ -44,6 +44,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_THUMBNAIL_PIXELS": "JPEG 图片字段的长边，像素。",
     "MUGE_MAX_IMAGE_PIXELS": "更大的图片不解码就拒收，像素。",
     "MUGE_MAX_IMAGE_BYTES": "更大的图片文件不读取就拒收，字节。",
+    "MUGE_LINKS": "跟随磁盘上的链接，不论指向磁盘何处。",
     "MUGE_SHARD_IMAGES": "每个分片的图片数。",
     "MUGE_BATCH_IMAGES": "模型一次处理的图片数；0：batch_memory_mb 放得下多少就多少。",
     "MUGE_BATCH_MEMORY_MB": "处理一个批次用的显存，MiB。",
@@ -211,11 +212,14 @@ def _setting(
 ) -> str:
     field, called = group.model_fields[name], variable(group, name)
     flag = f"--{name.replace('_', '-')}"
-    has_flag = any((flag, field.description) == (each.name, each.help) for each in written)
+    spellings = {flag, f"{flag}/--no-{flag[2:]}"}
+    flag = next(
+        (f.name for f in written if f.name in spellings and f.help == field.description), ""
+    )
     default = MACHINE_DEFAULTS.get(called, {}).get(language) or _code(_shown(field.default))
     meaning = CHINESE[called] if language == "zh" else field.description or ""
     values = ", ".join(_values(field, WORDS[language]))
-    return _row([_code(flag if has_flag else ""), _code(called), default, values, meaning])
+    return _row([_code(flag), _code(called), default, values, meaning])
 
 
 def _of_command(flag: Flag, language: Language) -> Sequence[str]:
