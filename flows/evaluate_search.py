@@ -15,12 +15,16 @@ from tasks.evaluate.gate import check_quality, read_baseline
 from tasks.evaluate.operation import evaluate
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.options import flags_of
-from tasks.settings import Encoding, EvaluateChoices, Place, Searching
+from tasks.settings import Content, Encoding, EvaluateChoices, Place, Searching
 
 
 @flow(name="evaluate_search", flow_run_name="evaluate {dataset}", persist_result=False)
 @parameters(
-    flags_of(Searching, "alpha"), flags_of(EvaluateChoices), flags_of(Place), flags_of(Encoding)
+    flags_of(Searching, "alpha"),
+    flags_of(EvaluateChoices),
+    flags_of(Content, "links"),
+    flags_of(Place),
+    flags_of(Encoding),
 )
 def evaluate_search(dataset: Dataset, given: Given) -> Evaluation:
     """Measure recall, nDCG and MRR of a collection with a data set's queries.

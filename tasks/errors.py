@@ -39,6 +39,16 @@ class DatasetError(UsageError):
     """A data set is missing, empty or not in the form its name promises."""
 
 
+class InputFileError(UsageError, OSError):
+    """A file that was given is no regular file, is too large, or is a link where links are refused;
+    `code` is a short machine-readable reason. An `OSError` as well: it cannot be read."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.strerror = message
+
+
 class ModelError(UsageError):
     """A model folder is missing, incomplete or not of the Chinese-CLIP family."""
 

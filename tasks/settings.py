@@ -62,6 +62,7 @@ class Content(Group):
     max_image_bytes: int = plain(
         64 * 1024 * 1024, ge=1, description="Larger image files are rejected unread, bytes."
     )
+    links: bool = flag(True, "Follow links on the disk, wherever in it they lead.")
     user_dictionary: str | None = plain(
         None, description="File of words that BM25 never cuts apart, one a line."
     )
@@ -91,6 +92,9 @@ class Encoding(Group):
     )
     decoders: int = plain(
         0, ge=0, le=256, description="Threads that decode pictures; 0: one a core."
+    )
+    decode_seconds: float = plain(
+        30.0, gt=0, description="Large pictures that take longer to decode are rejected, seconds."
     )
     batch_images: int = plain(
         0, ge=0, le=4096, description="Images a model call; 0: as many as fit batch_memory_mb."
@@ -243,6 +247,15 @@ class WebSettings(BaseSettings):
     picture_bytes: int = plain(10 * 2**20, ge=1, description="Larger pictures are refused, bytes.")
     picture_pixels: int = plain(
         40_000_000, ge=1, description="Larger pictures are refused undecoded, pixels."
+    )
+    decoders: int = plain(
+        2, ge=1, le=64, description="Processes that decode pictures; one client has all but one."
+    )
+    decode_seconds: float = plain(
+        5.0, gt=0, le=60, description="Pictures that take longer to decode are refused, seconds."
+    )
+    decode_memory_mb: int = plain(
+        1024, ge=64, description="Pictures that take more memory to decode are refused, MiB."
     )
     kept_bytes: int = plain(
         64 * 2**20, ge=1, description="Uploaded pictures kept in memory for links, bytes."

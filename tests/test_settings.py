@@ -51,6 +51,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     ),
     "evaluate": (
         *flags_of(Searching, "alpha"),
+        *flags_of(Content, "links"),
         *(flag for group in (EvaluateChoices, Place, Encoding) for flag in flags_of(group)),
     ),
     "search": (
@@ -120,7 +121,8 @@ def test_a_command_offers_what_its_groups_say(command: str) -> None:
         assert option.opts == [f"--{name.replace('_', '-')}"], name
         assert option.help == flag.meaning, name
         assert option.default == flag.default, name
-        switch = [f"--no-{name.replace('_', '-')}"] if flag.default is True else []
+        both = flag.default is True or flag.annotation == bool | None
+        switch = [f"--no-{name.replace('_', '-')}"] if both else []
         assert option.secondary_opts == switch, name
         assert option.envvar is None, name  # the groups read the environment
         if choices := allowed(flag.annotation):

@@ -40,6 +40,8 @@ def toy_picture(number: int, size: tuple[int, int] = (12, 8)) -> bytes:
 class ToyReader:
     """`toy:COUNT`: so many pictures with a query each, "<colour> <number>"."""
 
+    links_outside = 0
+
     def __init__(self, name: DatasetName) -> None:
         if not name.path.isdigit():
             raise DatasetError(f"toy:{name.path} names no number of pictures, expected toy:COUNT")

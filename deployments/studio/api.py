@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from deployments.studio import problems
 from deployments.studio.asking import Asking
+from deployments.studio.guard import client_of
 from deployments.studio.problems import ProblemError
 from deployments.studio.service import Service, picture_kind, picture_of
 from tasks.errors import QueryError
@@ -85,9 +86,9 @@ def api_routes(service: Service) -> APIRouter:
     api = APIRouter(tags=["search"])
 
     @api.get("/api/search", responses=errors(410, 422), response_model=SearchAnswer)
-    async def search(asking: Annotated[Asking, Query()]) -> Response:
+    async def search(request: Request, asking: Annotated[Asking, Query()]) -> Response:
         """Pictures by words, by a picture, or by both (picture = meaning, words = keywords)."""
-        answer = await service.search(asking)
+        answer = await service.search(asking, client_of(request))
         # the model above documents it; validating 100 hits again would double the time
         return JSONResponse(as_json(answer))
 
@@ -109,7 +110,9 @@ def api_routes(service: Service) -> APIRouter:
     async def upload(request: Request) -> PictureAnswer:
         """Send a picture's bytes as the body; search with the name that comes back."""
         content = await receive(request, service.web.picture_bytes)
-        return PictureAnswer(picture=await service.keep(content), bytes=len(content))
+        return PictureAnswer(
+            picture=await service.keep(content, client_of(request)), bytes=len(content)
+        )
 
     @api.get(
         "/api/documents/{id}/picture",
@@ -119,10 +122,10 @@ def api_routes(service: Service) -> APIRouter:
         },
         response_class=Response,
     )
-    async def picture(id: Annotated[str, Path(max_length=64)]) -> Response:
+    async def picture(request: Request, id: Annotated[str, Path(max_length=64)]) -> Response:
         """The picture of a hit, as it was stored."""
         try:
-            content = picture_of(await service.document(id))
+            content = picture_of(await service.document(id, client_of(request)))
         except QueryError:
             raise ProblemError(problems.NOT_FOUND) from None
         return Response(content, media_type=picture_kind(content))

@@ -13,6 +13,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from deployments.studio import problems
+from deployments.studio.limits import client_key
 from deployments.studio.page import Language, render_problem, render_token
 from deployments.studio.problems import Problem, problem_of, too_many
 from deployments.studio.service import Service
@@ -69,8 +70,7 @@ class Guard:
         if self._hosts and host_name(request.headers.get("host", "")) not in self._hosts:
             return problems.WRONG_HOST
         if not path.startswith(UNCOUNTED):
-            client = request.client.host if request.client else "unknown"
-            seconds = self._service.limiter.seconds_to_wait(client)
+            seconds = self._service.limiter.seconds_to_wait(client_of(request))
             if seconds:
                 return too_many(seconds)
         if not path.startswith(OPEN_PATHS) and not self._may_enter(request):
@@ -84,6 +84,11 @@ class Guard:
         if scheme.lower() == "bearer" and self.is_token(given.strip().encode("latin-1")):
             return True
         return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self.cookie().encode())
+
+
+def client_of(request: Request) -> str:
+    """Who asks, as rates and queues know them."""
+    return client_key(request.client.host) if request.client else "unknown"
 
 
 def host_name(host: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from deployments.studio import problems
 from deployments.studio.asking import Asking
-from deployments.studio.guard import COOKIE, Guard, language_of, logged_problem
+from deployments.studio.guard import COOKIE, Guard, client_of, language_of, logged_problem
 from deployments.studio.page import Shown, asset, render_search, render_token
 from deployments.studio.problems import Problem, ProblemError
 from deployments.studio.service import Service
@@ -29,7 +29,7 @@ def page_routes(service: Service, guard: Guard) -> APIRouter:
         asking, answer, problem = Asking(), None, None
         try:
             asking = Asking.model_validate(dict(request.query_params))
-            answer = None if asking.is_empty else await service.search(asking)
+            answer = None if asking.is_empty else await service.search(asking, client_of(request))
         except ValidationError as error:
             problem = logged_problem(error)
         except Exception as error:

@@ -15,9 +15,11 @@ from deployments.studio.live import LiveCollection
 from deployments.studio.metrics import Metrics
 from deployments.studio.problems import ProblemError
 from tasks.context import Context
-from tasks.encode.model.pixels import decode_image
+from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding
+from tasks.encode.model.pixels import DecodedPicture
 from tasks.errors import ImageError, QueryError
 from tasks.records import Document
+from tasks.report.pictures import QUERY_PIXELS
 from tasks.search.questions import Question
 from tasks.search.searcher import Answer, stored_picture
 from tasks.settings import Settings, WebSettings
@@ -41,45 +43,47 @@ class Service:
         self.limiter = RateLimiter(web.rate)
         self.shelf = Shelf(web.kept_bytes)
         self._gate = Gate(web.workers, web.queue, web.wait_seconds)
+        self._decoding = Gate(web.decoders, web.queue, web.wait_seconds)
+        self._decoders = Decoders(
+            DecodeLimits(web.decode_seconds, web.decode_memory_mb << 20), web.decoders
+        )
         self._fetching = Gate(FETCHES, WAITING_FETCHES, web.fetch_seconds)
         self.examples: list[str] = []
         self.metrics = Metrics(lambda: self._gate.inside)
 
-    async def search(self, asking: Asking) -> Answer:
-        """The answer; raises what `problem_of` knows."""
+    async def search(self, asking: Asking, client: str) -> Answer:
+        """The answer for a client; raises what `problem_of` knows."""
         if len(asking.pictures) > 1:
             raise ProblemError(problems.ONE_PICTURE)
         if asking.filter and nesting(asking.filter) > MAX_NESTING:
             raise ProblemError(problems.DEEP_FILTER)
-        picture = await self._picture(asking)
+        picture = await self._picture(asking, client)
         question = asking.question(self.settings.alpha, self.settings.topk, self.web.topk)
+        decoded: DecodedPicture | None = None
+        if picture is not None:
+            asked = await self._gate.run(self.live.searcher, client)
+            decoded = await self._decode(picture, asked.decoding(QUERY_PIXELS), client)
 
         def answer() -> Answer:
-            searcher = self.live.searcher()
-            return searcher.answer([searcher.prepare(question, picture)])[0]
+            searcher = asked if decoded is not None else self.live.searcher()
+            return searcher.answer([searcher.prepare(question, decoded=decoded)])[0]
 
-        answered = await self._gate.run(answer)
+        answered = await self._gate.run(answer, client)
         self.metrics.searched(answered.took_ms)
         return answered
 
-    async def keep(self, picture: bytes) -> str:
+    async def keep(self, picture: bytes, client: str) -> str:
         """Check an uploaded picture and keep it; its name."""
-
-        def check() -> None:
-            try:
-                decode_image(picture, 1, self.web.picture_pixels)
-            except ImageError as error:
-                raise QueryError(f"picture cannot be used: {error}") from None
-
-        await self._gate.run(check)
+        await self._decode(picture, Decoding(1, self.web.picture_pixels), client)
         return self.shelf.keep(picture)
 
-    async def document(self, id: str) -> Document:
+    async def document(self, id: str, client: str) -> Document:
         """A document of the collection; raises `QueryError` if there is none."""
-        return await self._gate.run(lambda: self.live.searcher().document(id))
+        return await self._gate.run(lambda: self.live.searcher().document(id), client)
 
     async def warm(self) -> None:
         """Open the collection, load its model and find texts that a person may try."""
+        await self.quietly(self._decoders.warm)
         await self._gate.run(lambda: use_threads(self.web.threads, self.web.workers))
         if self.web.examples:
             given = [text.strip() for text in self.web.examples.split("|")]
@@ -94,11 +98,22 @@ class Service:
 
     def close(self) -> None:
         """End what runs and let go of the store."""
+        self._decoders.close()
         self._gate.close()
+        self._decoding.close()
         self._fetching.close()
         self.live.close()
 
-    async def _picture(self, asking: Asking) -> bytes | None:
+    async def _decode(self, picture: bytes, decoding: Decoding, client: str) -> DecodedPicture:
+        """A stranger's picture, decoded in a process that can be killed."""
+        try:
+            return await self._decoding.run(
+                lambda: self._decoders.decode(picture, decoding), client
+            )
+        except ImageError as error:
+            raise QueryError(f"picture cannot be used: {error}") from None
+
+    async def _picture(self, asking: Asking, client: str) -> bytes | None:
         if asking.picture is not None:
             kept = self.shelf.find(asking.picture)
             if kept is None:
@@ -107,7 +122,7 @@ class Service:
         if asking.image is None:
             return None
         url = asking.image
-        return await self._fetching.run(lambda: fetch_picture(url, self.web))
+        return await self._fetching.run(lambda: fetch_picture(url, self.web), client)
 
     def _texts_of_some(self) -> list[str]:
         """First texts of documents that have little in common: each the best for another word."""

@@ -11,7 +11,7 @@ from flows.command.output import explained
 from flows.command.running import How, run
 from flows.signatures import Given
 from tasks.options import flags_of
-from tasks.settings import Encoding, EvaluateChoices, Place, Searching
+from tasks.settings import Content, Encoding, EvaluateChoices, Place, Searching
 
 if TYPE_CHECKING:
     from tasks.evaluate.result import Evaluation
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @options(
     flags_of(Searching, "alpha"),
     flags_of(EvaluateChoices),
+    flags_of(Content, "links"),
     flags_of(Place),
     flags_of(Encoding),
 )
@@ -38,13 +39,13 @@ def evaluate(
     """
     with explained():
         from flows.orchestration.context import caller_context
-        from tasks.dataset.readers import open_reader
+        from tasks.dataset.readers import bounds_of, open_reader
         from tasks.evaluate.gate import check_comparable, read_baseline
         from tasks.work.collections import require_record
         from tasks.work.folder import Folder
 
         settings, choices = given.settings, given.read(EvaluateChoices)
-        open_reader(dataset)
+        open_reader(dataset, bounds_of(settings))
         with caller_context(settings) as context:
             live = context.aliases(settings).meant()
         require_record(Folder(settings.work_url), settings.store_uri, live)

@@ -67,6 +67,10 @@ def index(
         show(index_summary(index_view(report)))
         if not (report.encoded_images or report.upserted):
             print("Nothing to do: every shard was encoded and upserted before.")
+    if report.links_outside:
+        from tasks.report.inspection import outside
+
+        print(outside(report.links_outside), file=sys.stderr)
     if report.rejects:
         print(f"{report.rejects} rejects: {report.run_dir}/rejects", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

@@ -41,14 +41,14 @@ def reindex(
     Exit code 1: the new collection did not pass its checks, the live one stays. 3: with rejects.
     """
     with explained():
-        from tasks.dataset.readers import open_reader
+        from tasks.dataset.readers import bounds_of, open_reader
         from tasks.index.request import check_gate, check_request
 
         settings, choices = given.settings, given.read(ReindexChoices)
         check_request(dataset, settings)
         check_gate(choices, given.values["max_drop"])
         if choices.gate_queries is not None:
-            open_reader(choices.gate_queries)
+            open_reader(choices.gate_queries, bounds_of(settings))
     how = How(orchestrator, verbose, may_be_done=True)
     run_reindex(dataset, settings, choices, given.parameters(), how, as_json)
 
@@ -92,6 +92,10 @@ def run_reindex(
             print(line)
         if not report.changed:
             print("Nothing to do: nothing changed since the last run.")
+    if report.links_outside:
+        from tasks.report.inspection import outside
+
+        print(outside(report.links_outside), file=sys.stderr)
     if report.rejects:
         print(f"{report.rejects} rejects: muge rejects list", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

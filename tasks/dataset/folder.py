@@ -9,14 +9,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from tasks.dataset.listing import list_files
 from tasks.dataset.reader import DatasetName, integer_id, stable_id
-from tasks.errors import DatasetError
+from tasks.errors import DatasetError, InputFileError
+from tasks.opening import open_stored, read_stored, text_lines
 from tasks.records import Row, Span
 from tasks.work.filesystems import open_filesystem, storage_errors
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 QUERY_FILES = ("queries.jsonl", "queries.csv")
 FILES_A_SPAN = 256
+LONGEST_LINE = 4 << 20  # characters
+TOO_LONG = f"the line has more than {LONGEST_LINE:,} characters"
 
 
 class FolderReader:
@@ -29,6 +33,7 @@ class FolderReader:
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug
         self._url = name.path
+        self._bounds = name.bounds
         try:
             self._filesystem, root = open_filesystem(name.path)
             self._root = root.rstrip("/")
@@ -37,12 +42,16 @@ class FolderReader:
                     raise DatasetError(
                         f"data set folder {name.path!r} is not there, or not a folder"
                     )
-                found = sorted(self._filesystem.find(self._root))
+                found = list_files(self._filesystem, self._root, name.bounds)
         except (OSError, ImportError, ValueError) as error:
             raise DatasetError(f"data set folder {name.path!r}: {error}") from None
-        inside = [path[len(self._root) + 1 :] for path in found]
-        self._pictures = [path for path in inside if path.lower().endswith(PICTURES)]
-        self._query_file = next((f for f in QUERY_FILES if f in inside), None)
+        self._refused = found.refused
+        files = sorted({*found.files, *found.refused})
+        # a folder that could not be entered is one reject, in the place of its pictures
+        self._pictures = [path for path in files if path.lower().endswith((*PICTURES, "/"))]
+        self._query_file = next((f for f in QUERY_FILES if f in files), None)
+        wanted = {*self._pictures, self._query_file}
+        self.links_outside = len(found.outside & wanted)
         if not self._pictures and self._query_file is None:
             raise DatasetError(
                 f"data set folder {name.path!r} holds no picture ({' '.join(PICTURES)}) "
@@ -65,14 +74,24 @@ class FolderReader:
         ids = self._picture_ids()
         for path in self._pictures[span.start : span.stop]:
             image_id = ids.get(path, stable_id(path))
+            if path in self._refused:
+                yield Row(path, image_id, defect=self._refused[path])
+                continue
             try:
-                with storage_errors(f"cannot read {self._url}/{path}"):
-                    image = self._filesystem.cat_file(f"{self._root}/{path}")
+                image = self._read_picture(path)
+            except InputFileError as error:
+                yield Row(path, image_id, defect=(error.code, str(error)))
+                continue
             except OSError as error:
                 yield Row(path, image_id, defect=("unreadable_file", str(error)))
                 continue
             text = None if self._query_file else _text_of(path)
             yield Row(path, image_id, image, query=text)
+
+    def _read_picture(self, path: str) -> bytes:
+        with storage_errors(f"cannot read {self._url}/{path}"):
+            place = f"{self._root}/{path}"
+            return read_stored(self._filesystem, place, self._bounds.picture_bytes)
 
     def read_queries(self, span: Span) -> Iterator[Row]:
         """The lines of the query file; without one the pictures' names, no file opened."""
@@ -80,17 +99,22 @@ class FolderReader:
             yield from self._read_queries(span.source)
         elif not self._query_file:
             for path in self._pictures[span.start : span.stop]:
-                yield Row(path, stable_id(path), query=_text_of(path))
+                if path not in self._refused:
+                    yield Row(path, stable_id(path), query=_text_of(path))
 
     def _picture_ids(self) -> dict[str, int]:
         """Ids that the query file gives to pictures; the first line that names a picture wins."""
         if self._ids is None:
             ids: dict[str, int] = {}
+            known = set(self._pictures)
             for _, line in self._lines():
                 if not isinstance(line, dict) or line.get("image_id") is None:
                     continue
+                picture = line.get("image")
+                if not isinstance(picture, str) or picture not in known:
+                    continue
                 try:
-                    ids.setdefault(str(line.get("image")), integer_id(line["image_id"]))
+                    ids.setdefault(picture, integer_id(line["image_id"]))
                 except ValueError:
                     continue  # reported by _read_queries, with its line
             self._ids = ids  # whole at once: shards are read by several threads
@@ -111,9 +135,11 @@ class FolderReader:
             return
         lines = _csv_lines if self._query_file.endswith(".csv") else _json_lines
         try:
+            if self._query_file in self._refused:
+                raise InputFileError(*self._refused[self._query_file])
             with (
                 storage_errors(f"cannot read {self._url}/{self._query_file}"),
-                self._filesystem.open(f"{self._root}/{self._query_file}", "rb") as raw,
+                open_stored(self._filesystem, f"{self._root}/{self._query_file}") as raw,
                 # bytes that are no UTF-8 become lone surrogates, which the catalog rejects
                 io.TextIOWrapper(raw, "utf-8-sig", "surrogateescape", newline="") as text,
             ):
@@ -124,8 +150,26 @@ class FolderReader:
             ) from None
 
 
+class _Lines:
+    """A file's lines for the csv module, which goes on behind an error; `number` is the last's."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._lines = text_lines(text, LONGEST_LINE)
+        self.number = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        self.number, line = next(self._lines)
+        if line is None:
+            raise csv.Error(TOO_LONG)
+        return line
+
+
 def _csv_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    reader = csv.DictReader(text)
+    lines = _Lines(text)
+    reader = csv.DictReader(lines)
     try:
         columns = reader.fieldnames or ["query"]
     except csv.Error as error:
@@ -138,15 +182,17 @@ def _csv_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | s
         except StopIteration:
             return
         except csv.Error as error:
-            # the line that failed is not counted yet
-            yield reader.line_num + 1, f"not CSV: {error}"
+            yield lines.number, f"not CSV: {error}"
             continue
         # an empty cell is a value that was not given, but an empty query is a query
-        yield reader.line_num, {k: v for k, v in line.items() if v or k == "query"}
+        yield lines.number, {k: v for k, v in line.items() if v or k == "query"}
 
 
 def _json_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    for number, line in enumerate(text, 1):
+    for number, line in text_lines(text, LONGEST_LINE):
+        if line is None:
+            yield number, TOO_LONG
+            continue
         if not line.strip():
             continue
         try:

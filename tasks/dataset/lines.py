@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.work.filesystems import AHEAD_BYTES, storage_errors
+from tasks.opening import open_stored
+from tasks.work.filesystems import storage_errors
 
 PIECE_BYTES = 1 << 20
 
@@ -33,8 +34,8 @@ def open_lines(filesystem: Any, path: str) -> Iterator[io.BufferedIOBase]:
     `StorageError`."""
     with (
         storage_errors(f"cannot read {path}"),
-        filesystem.open(path, "rb", block_size=AHEAD_BYTES) as raw,
-        io.BufferedReader(raw, PIECE_BYTES) as handle,
+        open_stored(filesystem, path) as raw,
+        io.BufferedReader(raw, PIECE_BYTES) as handle,  # type: ignore[type-var]
     ):
         if path.endswith(".gz"):
             if not handle.peek(1):

@@ -21,11 +21,13 @@ from tasks.dataset.parquet import ParquetReader
 from tasks.dataset.reader import DatasetName, Reader
 from tasks.download.hub import download_snapshot, find_snapshot, list_snapshot
 from tasks.errors import DatasetError, HubError
+from tasks.opening import read_regular
 from tasks.records import Row, Span
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _OPTION = re.compile(r"[\w./-]*", re.ASCII)
 _FORMS = ("*{}*.parquet", "*{}_imgs.tsv*", "*{}_queries.jsonl*", "*{}_texts.jsonl*")
+MOST_RECEIPT_BYTES = 16 << 20
 
 _lock = threading.Lock()
 _opened: dict[tuple[str, ...], Path] = {}
@@ -48,6 +50,11 @@ class ModelscopeReader:
                 raise DatasetError(f"data set modelscope:{name.path}: {option!r} is not allowed")
         folder = _fetch_once(name.path, revision, split)
         self._files = _open_files(folder, name, split)
+
+    @property
+    def links_outside(self) -> int:
+        """Of the client's cache, which may be made of links."""
+        return self._files.links_outside
 
     def spans(self) -> Iterator[Span]:
         """The spans of the Parquet or MUGE files."""
@@ -108,7 +115,7 @@ def _matching(folder: Path, patterns: list[str]) -> list[str]:
 def _is_complete(folder: Path, receipt: str) -> bool:
     """Whether every file of an earlier download is still there, in its size."""
     try:
-        sizes = json.loads((folder / receipt).read_text(encoding="utf-8"))
+        sizes = json.loads(read_regular(folder / receipt, MOST_RECEIPT_BYTES))
         return all((folder / file).stat().st_size == size for file, size in sizes.items())
     except (OSError, ValueError, AttributeError):
         return False
@@ -128,6 +135,7 @@ def _open_files(folder: Path, name: DatasetName, split: str) -> Reader:
     """The reader of what was downloaded: Parquet if there is any, else MUGE's files."""
     options = {"split": split} if split else {}
     if _matching(folder, [_FORMS[0].format(split)]):
-        return ParquetReader(DatasetName("parquet", str(folder), options))
+        return ParquetReader(DatasetName("parquet", str(folder), options, name.bounds))
     places = sorted({file.parent for file in folder.rglob("*") if PICTURES.fullmatch(file.name)})
-    return MugeReader(DatasetName("muge", str(places[0] if places else folder), options))
+    place = str(places[0] if places else folder)
+    return MugeReader(DatasetName("muge", place, options, name.bounds))

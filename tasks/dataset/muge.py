@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.dataset.lines import Line, open_lines, read_lines
+from tasks.dataset.listing import list_files
 from tasks.dataset.reader import DatasetName, integer_id
-from tasks.errors import DatasetError
+from tasks.errors import DatasetError, InputFileError
+from tasks.opening import size_of
 from tasks.records import Row, Span
 from tasks.work.filesystems import open_filesystem, storage_errors
 
 SPAN_BYTES = 8 << 20
 LONGEST_PICTURE_LINE = 96 << 20  # bytes; base64 of 64 MiB, the default --max-image-bytes, fits
-LONGEST_QUERY_LINE = 16 << 20  # bytes
+LONGEST_QUERY_LINE = 4 << 20  # bytes
+MOST_IMAGES_A_QUERY = 10_000
 PICTURES = re.compile(r"(?P<official>MR_)?(?P<split>.+)_imgs\.tsv(\.gz)?")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _MARK = "\ufeff".encode()  # some editors put it first
@@ -45,10 +48,13 @@ class MugeReader:
                     raise DatasetError(
                         f"data set folder {name.path!r} is not there, or not a folder"
                     )
-                entries = self._filesystem.ls(root, detail=True)
-            files = {e["name"].rsplit("/", 1)[-1]: e for e in entries if e["type"] == "file"}
-            self._files = _choose(name, set(files))
-            self._sizes = {file: _size(files[file]) for file in self._files}
+                found = list_files(self._filesystem, root, name.bounds, deep=False)
+                self._files = _choose(name, {*found.files, *found.refused})
+                self._sizes = {
+                    file: _size(self._filesystem, f"{root}/{file}", found.refused.get(file))
+                    for file in self._files
+                }
+            self.links_outside = len(found.outside.intersection(self._files))
         except (OSError, ImportError, ValueError) as error:
             raise DatasetError(f"data set folder {name.path!r}: {error}") from None
         self._root = root
@@ -121,10 +127,17 @@ def _choose(name: DatasetName, files: set[str]) -> tuple[str, str]:
     raise DatasetError(f"data set {name.path!r}: the files {wanted} are not there")
 
 
-def _size(entry: dict[str, Any]) -> int | None:
-    """Bytes of a file that can be cut into ranges, else None."""
-    size = entry.get("size")
-    return size if isinstance(size, int) and not entry["name"].endswith(".gz") else None
+def _size(filesystem: Any, path: str, refused: tuple[str, str] | None) -> int | None:
+    """Bytes of a file that can be cut into ranges, else None; raises `InputFileError` if it is no
+    regular file, or a link where links are refused."""
+    file = path.rsplit("/", 1)[-1]
+    try:
+        if refused is not None and refused[0] == "link":
+            raise InputFileError(*refused)
+        size = size_of(filesystem, path)
+    except InputFileError as error:
+        raise InputFileError(error.code, f"{file}: {error}") from None
+    return None if file.endswith(".gz") else size
 
 
 def _rows(position: str, line: Line, is_picture: bool) -> Iterator[Row]:
@@ -198,6 +211,9 @@ def _query_rows(position: str, content: bytes) -> Iterator[Row]:
     elif not isinstance(images, list | None):
         said = f"item_ids is {str(images)[:80]!r}, expected a list"
         yield Row(position, defect=("bad_id", said))
+    elif images is not None and len(images) > MOST_IMAGES_A_QUERY:
+        said = f"the query names {len(images):,} images, at most {MOST_IMAGES_A_QUERY:,} are taken"
+        yield Row(position, defect=("too_many_ids", said))
     else:
         yield from _pairs(position, _either(value, "query_id", "text_id"), text, images)
 

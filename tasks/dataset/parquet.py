@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
+from tasks.dataset.listing import LINKS_REFUSED, check_link, list_files
+from tasks.dataset.pages import rows_at_once
 from tasks.dataset.reader import DatasetName, integer_id
-from tasks.errors import DatasetError, reason_of
+from tasks.errors import DatasetError, InputFileError, reason_of
+from tasks.opening import is_local, leads_beneath, open_stored, read_stored
 from tasks.records import Row, Span
-from tasks.work.filesystems import AHEAD_BYTES, open_filesystem, storage_errors
+from tasks.work.filesystems import open_filesystem, storage_errors
 
 ROWS_A_SPAN = 512
 ROWS_AT_ONCE = 64
@@ -31,6 +34,8 @@ class ParquetReader:
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug
         self._sizes: dict[str, list[int]] = {}
+        self._bounds = name.bounds
+        self._outside: set[str] = set()
         try:
             self._filesystem, root = open_filesystem(name.path)
             with storage_errors(f"cannot read data set {name.path}"):
@@ -40,21 +45,42 @@ class ParquetReader:
         if not self._paths:
             raise DatasetError(f"data set {name.path!r}: no .parquet file is there")
 
+    @property
+    def links_outside(self) -> int:
+        """Parquet files and pictures beside them, as far as they were read."""
+        return len(self._outside)
+
     def _find(self, root: str, split: str) -> list[str]:
         if self._filesystem.isdir(root):
-            paths = self._filesystem.find(root)
-            named = {path: path[len(root) :] for path in paths}
-        else:
-            paths = self._filesystem.glob(root) if "*" in root else [root]
-            named = {p: p.rsplit("/", 1)[-1] for p in paths if self._filesystem.exists(p)}
-        return sorted(p for p in named if p.endswith(".parquet") and split in named[p])
+            return self._find_in(root.rstrip("/"), split)
+        paths = self._filesystem.glob(root) if "*" in root else [root]
+        named = {p: p.rsplit("/", 1)[-1] for p in paths if self._filesystem.exists(p)}
+        found = sorted(p for p in named if p.endswith(".parquet") and split in named[p])
+        if "*" in root:
+            self._check_links(found, root.partition("*")[0].rpartition("/")[0])
+        return found
+
+    def _find_in(self, root: str, split: str) -> list[str]:
+        found = list_files(self._filesystem, root, self._bounds)
+        for path, defect in found.refused.items():
+            if defect == LINKS_REFUSED and path.endswith((".parquet", "/")):
+                raise InputFileError(defect[0], f"{path}: {defect[1]}")
+        files = {*found.files, *(path for path in found.refused if not path.endswith("/"))}
+        wanted = [path for path in files if path.endswith(".parquet") and split in f"/{path}"]
+        self._outside.update(f"{root}/{path}" for path in found.outside.intersection(wanted))
+        return sorted(f"{root}/{path}" for path in wanted)
+
+    def _check_links(self, paths: list[str], root: str) -> None:
+        for path in paths:
+            if check_link(self._filesystem, path, root, self._bounds):
+                self._outside.add(path)
 
     def spans(self) -> Iterator[Span]:
         """Whole row groups, as many as have `ROWS_A_SPAN` rows together or one that has more:
         a part of a row group can only be reached by reading all that is before it."""
         for path in self._paths:
             if path not in self._sizes:
-                with self._open(path) as file:
+                with self._open(path) as (file, _):
                     groups = range(file.num_row_groups)
                     self._sizes[path] = [file.metadata.row_group(n).num_rows for n in groups]
             sizes = self._sizes[path]
@@ -82,13 +108,16 @@ class ParquetReader:
         """Position and wanted columns of each row, and whether images are paths there."""
         short = span.source.rsplit("/", 1)[-1]
         groups = range(span.start, span.stop)
-        with self._open(span.source) as file:
+        with self._open(span.source) as (file, handle):
             if span.stop > file.num_row_groups:
                 return  # cut short since; who wanted its rows will miss them
             number = sum(file.metadata.row_group(n).num_rows for n in range(span.start))
             columns = [name for name in wanted if name in file.schema_arrow.names]
             paths = "image" in columns and _is_text(_plain(file.schema_arrow.field("image").type))
-            for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns):
+            rows = rows_at_once(
+                file.metadata, groups, columns, self._pages_of(handle), ROWS_AT_ONCE
+            )
+            for batch in file.iter_batches(rows, row_groups=groups, columns=columns):
                 for line in _raw_text(batch).to_pylist():
                     yield f"{short}:{number}", line, paths
                     number += 1
@@ -111,39 +140,49 @@ class ParquetReader:
 
     def _beside(self, source: str, path: str) -> bytes:
         """A file in the Parquet file's folder or below it: data must not name any other."""
-        if path.startswith("/") or "\\" in path or ":" in path or ".." in path.split("/"):
+        if not leads_beneath(path):
             raise ValueError("only files beside the Parquet file are read")
         folder = source.rsplit("/", 1)[0]
+        place = f"{folder}/{path}"
         try:
-            with storage_errors(f"cannot read {folder}/{path}"):
-                content: bytes = self._filesystem.cat_file(f"{folder}/{path}")
+            with storage_errors(f"cannot read {place}"):
+                leaves = check_link(self._filesystem, place, folder, self._bounds)
+                content = read_stored(self._filesystem, place, self._bounds.picture_bytes)
         except FileNotFoundError:
             raise ValueError("it is not there, and its bytes are not in the row") from None
+        if leaves:
+            self._outside.add(place)
         return content
 
+    def _pages_of(self, handle: BinaryIO) -> BinaryIO | None:
+        """Where headers of pages are read: object storage would send the whole file twice."""
+        return handle if is_local(self._filesystem) else None
+
     @contextmanager
-    def _open(self, path: str) -> Iterator[pq.ParquetFile]:
-        """The file, read page by page and not a row group's whole column at a time; whatever is
-        wrong with it is a `DatasetError`."""
+    def _open(self, path: str) -> Iterator[tuple[pq.ParquetFile, BinaryIO]]:
+        """The file, read page by page and not a row group's whole column at a time, and its bytes;
+        whatever is wrong with it is a `DatasetError`."""
         try:
             with (
                 storage_errors(f"cannot read {path}"),
-                self._filesystem.open(path, "rb", block_size=AHEAD_BYTES) as handle,
+                open_stored(self._filesystem, path) as handle,
             ):
                 file = pq.ParquetFile(handle, buffer_size=BUFFER_BYTES, pre_buffer=False)
-                _check_columns(path, file.schema_arrow)
-                yield file
-        except (pa.ArrowException, OSError) as error:
+                _check_columns(file.schema_arrow)
+                yield file, handle
+        except DatasetError as error:
+            raise DatasetError(f"{path}: {error}") from None
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DatasetError(
                 f"{path} is not a readable Parquet file: {reason_of(error)}"
             ) from None
 
 
-def _check_columns(path: str, schema: pa.Schema) -> None:
+def _check_columns(schema: pa.Schema) -> None:
     names = set(schema.names)
     if "image_id" not in names or not names & {"image", "query"}:
         raise DatasetError(
-            f"{path} has columns {sorted(names)}, expected image_id with image or query "
+            f"it has columns {sorted(names)}, expected image_id with image or query "
             f"(MUGE: {', '.join(WANTED)})"
         )
     for name in names.intersection(WANTED):
@@ -152,8 +191,7 @@ def _check_columns(path: str, schema: pa.Schema) -> None:
         if not (kinds.is_null(plain) or _fits(name, plain)):
             expected = {"query": "string", "image": "binary, struct<bytes, path> or path"}
             raise DatasetError(
-                f"{path}: column {name} is {plain}, expected "
-                f"{expected.get(name, 'integer or string')}"
+                f"column {name} is {plain}, expected {expected.get(name, 'integer or string')}"
             )
 
 

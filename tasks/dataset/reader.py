@@ -18,6 +18,10 @@ class Reader(Protocol):
 
     name: str
 
+    @property
+    def links_outside(self) -> int:
+        """How many of its files lie outside its folder, as far as is known: links lead there."""
+
     def spans(self) -> Iterator[Span]:
         """All spans, in order; a span is small enough to be read in one go."""
 
@@ -32,12 +36,23 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a reader may open: `links` says whether links on the disk are followed, and larger
+    picture files than `picture_bytes` are not read."""
+
+    links: bool = True
+    picture_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetName:
-    """A parsed data set name such as `parquet:data/*.parquet?split=valid`."""
+    """A parsed data set name such as `parquet:data/*.parquet?split=valid`, and what its reader may
+    open."""
 
     scheme: str
     path: str
     options: dict[str, str]
+    bounds: Bounds = Bounds()
 
     @property
     def slug(self) -> str:

@@ -6,12 +6,13 @@ A new reader is one class that does what `Reader` says and one line in `READERS`
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 from urllib.parse import parse_qsl
 
-from tasks.dataset.reader import DatasetName, Reader
+from tasks.dataset.reader import Bounds, DatasetName, Reader
 from tasks.errors import DatasetError
+from tasks.settings import Content
 
 Opens = Callable[[DatasetName], Reader]
 
@@ -78,7 +79,12 @@ def parse_name(name: str) -> DatasetName:
     return DatasetName(scheme, path, options)
 
 
-def open_reader(name: str) -> Reader:
+def open_reader(name: str, bounds: Bounds = Bounds()) -> Reader:
     """The reader of a data set; raises `DatasetError` if it is not there."""
-    parsed = parse_name(name)
+    parsed = replace(parse_name(name), bounds=bounds)
     return READERS[parsed.scheme].open(parsed)
+
+
+def bounds_of(options: Content) -> Bounds:
+    """What readers may open, as the options say."""
+    return Bounds(options.links, options.max_image_bytes)

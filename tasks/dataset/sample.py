@@ -18,6 +18,8 @@ class SampleReader:
     """`sample:` gives pictures and the queries that are indexed with them;
     `sample:?split=held_out` the queries that are kept for evaluation, without pictures."""
 
+    links_outside = 0
+
     def __init__(self, name: DatasetName) -> None:
         self.split = name.options.get("split", "indexed")
         if self.split not in SPLITS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -39,7 +39,8 @@ CHECKED_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A data set cut into shards, in `folder` (relative to the work folder)."""
+    """A data set cut into shards, in `folder` (relative to the work folder); `links_outside` of its
+    files lie elsewhere now."""
 
     dataset: str
     folder: str
@@ -48,6 +49,7 @@ class Plan:
     query_parts: int
     counts: CatalogCounts
     rejects: int
+    links_outside: int = 0
 
 
 def plan_shards(
@@ -80,7 +82,7 @@ def plan_shards(
         where = f"{reader.name}/{full}"
         known = find_plan(work.sub(where), name)
         if known is not None:
-            return known
+            return replace(known, links_outside=reader.links_outside)
         plan = _write_parts(catalog, work.sub(where), shard_images)
     folder = work.sub(where)
     write_rejects(folder, "dataset", rejects)
@@ -93,7 +95,7 @@ def plan_shards(
     }
     folder.write_json("shards.json", said)
     mark_complete(folder, "shards.json", shards=len(said["shards"]))
-    return _as_plan(said, name)
+    return replace(_as_plan(said, name), links_outside=reader.links_outside)
 
 
 def _nothing_left(name: str, rejects: Sequence[Reject]) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tasks.errors import QualityDropError, UsageError, reason_of
 from tasks.evaluate.metrics import METRICS
+from tasks.opening import read_regular
 
 SAME = ("protocol", "queries", "queries_fingerprint", "alpha", "filter")
 """What must be equal for two evaluations to be comparable (where both say it)."""
 
 WHERE = ("metrics", "through_store")
 MAX_DROP = 0.005
+MOST_BASELINE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class Change:
 def read_baseline(path: str) -> dict[str, Any]:
     """An evaluation that `muge evaluate --json` printed; raises `UsageError` if it is none."""
     try:
-        baseline = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        baseline = json.loads(read_regular(path, MOST_BASELINE_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"the baseline {path} cannot be read: {reason_of(error)}") from None
     if not isinstance(baseline, dict) or not _is_table(baseline.get("metrics")):
         raise UsageError(f"{path} is not what `muge evaluate --json` prints: it has no metrics")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tasks.context import Context
-from tasks.dataset.readers import open_reader
+from tasks.dataset.readers import bounds_of, open_reader
 from tasks.errors import DatasetError, UsageError
 from tasks.evaluate.asked import JudgedQueries, Ranked, by_mode, encode_queries, filled, modes_of
 from tasks.evaluate.breakdown import Group, by_frequency, by_length
@@ -55,7 +55,8 @@ def evaluate(
     """
     clock = _Clock()
     gallery = open_gallery(context, settings, options.filter)
-    judgements = read_judgements(open_reader(dataset), dataset, unanswered=True)
+    reader = open_reader(dataset, bounds_of(settings))
+    judgements = read_judgements(reader, dataset, unanswered=True)
     protocol = choose_protocol(judgements, gallery.texts(), options.protocol)
     _check(dataset, judgements, protocol, options)
     with context.stage("search_exact"):

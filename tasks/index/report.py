@@ -17,7 +17,8 @@ class IndexReport:
     """What an index run did; its fields are the stable JSON of `muge index --json`.
 
     `rows` counts lines of the data set, `images` those embedded, `rejects` what was refused in any
-    stage. A stage's `per_second` counts what this run made; what was there already is left out.
+    stage, `links_outside` files of the data set that lie outside its folder: links lead there. A
+    stage's `per_second` counts what this run made; what was there already is left out.
     """
 
     collection: str
@@ -38,6 +39,7 @@ class IndexReport:
     work_dir: str
     run_dir: str
     peak_rss_mb: int
+    links_outside: int
 
 
 def report_of(
@@ -68,6 +70,7 @@ def report_of(
         work_dir=settings.work_url,
         run_dir=run.folder.url,
         peak_rss_mb=peak_rss_mb(),
+        links_outside=run.plan.links_outside,
     )
 
 

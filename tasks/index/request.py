@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from tasks.dataset.readers import open_reader
+from tasks.dataset.readers import bounds_of, open_reader
 from tasks.encode.model.describe import describe_model
 from tasks.errors import UsageError
 from tasks.names import check_name
@@ -21,7 +21,7 @@ def check_request(dataset: str, settings: Settings) -> ModelInfo:
 
     Raises `UsageError` (a child) or `WorkFolderError`; returns the model's description.
     """
-    open_reader(dataset)
+    open_reader(dataset, bounds_of(settings))
     check_name(settings.collection)
     check_name(settings.partition, "partition")
     check_address(settings.store_uri)

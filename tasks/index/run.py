@@ -65,6 +65,7 @@ class IndexRun:
             memory=options.batch_memory_mb << 20,
             draft=options.jpeg_draft,
             checkpoint=options.checkpoint_seconds,
+            decode_seconds=options.decode_seconds,
         )
 
     @property

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from tasks.context import Context
 from tasks.dataset.catalog import CatalogEntry
-from tasks.dataset.reader import Reader
-from tasks.dataset.readers import open_reader
+from tasks.dataset.reader import Bounds, Reader
+from tasks.dataset.readers import bounds_of, open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries, read_images, read_queries
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.load import encoder_for
@@ -50,7 +50,7 @@ def plan(context: Context, dataset: str, settings: Settings) -> Plan:
         return made
     return plan_shards(
         dataset,
-        open_reader(dataset),
+        open_reader(dataset, bounds_of(settings)),
         Folder(settings.work_url),
         settings.shard_images,
         settings.max_image_bytes,
@@ -113,7 +113,8 @@ class _ShardPictures:
 
     def read(self, entries: Sequence[CatalogEntry]) -> Iterable[tuple[CatalogEntry, bytes]]:
         plan = self.run.plan
-        return read_images(_reader(plan.dataset, plan.folder), entries)
+        reader = _reader(plan.dataset, plan.folder, bounds_of(self.run.settings))
+        return read_images(reader, entries)
 
     def known(self) -> Mapping[str, KnownImage]:
         run = self.run
@@ -151,9 +152,9 @@ class _PartQueries:
 
 
 @lru_cache(maxsize=1)
-def _reader(dataset: str, planned: str) -> Reader:
+def _reader(dataset: str, planned: str, bounds: Bounds) -> Reader:
     """The reader of a data set as it was planned: files are listed once a process, not a shard."""
-    return open_reader(dataset)
+    return open_reader(dataset, bounds)
 
 
 def _encoder(run: IndexRun, part: int) -> Encoder:

@@ -11,7 +11,7 @@ import numpy as np
 from tasks.context import Context
 from tasks.dataset.catalog import Catalog
 from tasks.dataset.reader import Reader
-from tasks.dataset.readers import open_reader
+from tasks.dataset.readers import bounds_of, open_reader
 from tasks.encode.model.describe import describe_model
 from tasks.inspect.cost import Estimate, Workload, estimate_cost
 from tasks.inspect.pictures import EXAMPLES, KEPT, PictureProfile, check_pictures
@@ -26,7 +26,8 @@ class DatasetProfile:
 
     `rejects` counts lines by the code they would be refused with, `missing_images` those of them
     that are pairs whose picture is not there. `query_characters` has mean, p50, p99 and max.
-    `estimate` is None if it was not wanted, or no picture can be read.
+    `links_outside` of its files lie outside its folder: links lead there. `estimate` is None if it
+    was not wanted, or no picture can be read.
     """
 
     dataset: str
@@ -44,6 +45,7 @@ class DatasetProfile:
     pictures: PictureProfile
     estimate: Estimate | None
     read_seconds: float
+    links_outside: int
 
 
 def inspect_dataset(
@@ -53,7 +55,7 @@ def inspect_dataset(
 
     Raises `DatasetError` if it is not there, `ModelError` if the model is not.
     """
-    reader, model = open_reader(dataset), describe_model(settings.model)
+    reader, model = open_reader(dataset, bounds_of(settings)), describe_model(settings.model)
     began = time.perf_counter()
     with Catalog(settings.max_image_bytes) as catalog:
         rejects, examples = _fill(context, catalog, reader)
@@ -80,6 +82,7 @@ def inspect_dataset(
         pictures=checked.profile(),
         estimate=estimate_cost(settings, model, checked, texts, work) if estimate else None,
         read_seconds=round(seconds, 3),
+        links_outside=reader.links_outside,
     )
 
 

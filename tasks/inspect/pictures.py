@@ -12,7 +12,8 @@ from tasks.context import Context
 from tasks.dataset.catalog import Catalog, CatalogEntry
 from tasks.dataset.reader import Reader
 from tasks.dataset.shards import read_images
-from tasks.encode.model.pixels import decode_picture
+from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
+from tasks.encode.model.pixels import squash
 from tasks.errors import ImageError
 from tasks.records import Uint8
 from tasks.settings import Settings
@@ -87,24 +88,28 @@ def check_pictures(
 ) -> CheckedPictures:
     """Decode `sample` pictures evenly over the data set (0: all) as indexing would."""
     images, checked = catalog.counts().images, CheckedPictures()
-    with context.stage("check_pictures", min(images, sample) if sample else images) as advance:
+    thumbnail = settings.thumbnail_pixels if settings.picture == "jpeg" else None
+    decoding = Decoding(resolution, settings.max_image_pixels, thumbnail)
+    with (
+        context.stage("check_pictures", min(images, sample) if sample else images) as advance,
+        Decoders(DecodeLimits(settings.decode_seconds)) as heavy,
+    ):
         for entries in _sampled(catalog, images, sample):
             for entry, data in read_images(reader, entries):
-                _check(checked, entry, data, settings, resolution)
+                _check(checked, entry, data, decoding, heavy)
             advance(len(entries))
     return checked
 
 
 def _check(
-    found: CheckedPictures, entry: CatalogEntry, data: bytes, settings: Settings, resolution: int
+    found: CheckedPictures, entry: CatalogEntry, data: bytes, decoding: Decoding, heavy: Decoders
 ) -> None:
     found.count += 1
     found.bytes += len(data)
     found.largest = max(found.largest, len(data))
-    thumbnail = settings.thumbnail_pixels if settings.picture == "jpeg" else None
     began = time.perf_counter()
     try:
-        picture = decode_picture(data, resolution, settings.max_image_pixels, thumbnail)
+        picture = decode_bounded(data, decoding, squash, heavy)
     except ImageError as error:
         found.unreadable[error.code] += 1
         if len(found.examples) < EXAMPLES:

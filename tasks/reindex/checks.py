@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 
 from tasks.context import Context
-from tasks.dataset.readers import open_reader
+from tasks.dataset.readers import bounds_of, open_reader
 from tasks.dataset.shards import read_entries, read_queries, read_shards
 from tasks.errors import SwitchRefusedError, VerificationError
 from tasks.evaluate.gallery import images_of
@@ -149,7 +149,7 @@ def _check_recall(
     max_drop = settings.max_drop
     new = _Collection(filling.record, work.sub(filling.record.run))
     old = _Collection(live, work.sub(live.run))
-    judgements = _given(gate_queries) if gate_queries else _drawn(filling.run)
+    judgements = _given(gate_queries, settings) if gate_queries else _drawn(filling.run)
     asked = _answerable(judgements, (new, old))
     if not asked:
         sentence = "R@10: no query has all its images in both collections, so nothing was compared"
@@ -182,8 +182,8 @@ class _Collection:
                 yield from entry.queries
 
 
-def _given(gate_queries: str) -> list[Judgement]:
-    return read_judgements(open_reader(gate_queries), gate_queries)
+def _given(gate_queries: str, settings: Settings) -> list[Judgement]:
+    return read_judgements(open_reader(gate_queries, bounds_of(settings)), gate_queries)
 
 
 def _drawn(run: IndexRun) -> list[Judgement]:

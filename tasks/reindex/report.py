@@ -47,6 +47,7 @@ class ReindexReport:
     work_dir: str
     run_dir: str
     advice: list[str] = field(default_factory=list)
+    links_outside: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def report_of(
         stages=times.stages,
         work_dir=settings.work_url,
         run_dir=run.folder.url,
+        links_outside=run.plan.links_outside,
         advice=_advice(settings, done, alias),
     )
 

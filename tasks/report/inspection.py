@@ -36,10 +36,16 @@ def profile_tables(profile: DatasetProfile) -> RenderableType:
         "queries without image": f"{profile.queries_without_images:,}",
         "missing images": f"{profile.missing_images:,} pairs name a picture that is not there",
         "rejects": _counted(profile.rejects),
+        **({"links": outside(profile.links_outside)} if profile.links_outside else {}),
         **_picture_facts(profile.pictures, profile.images),
         **(_cost_facts(profile.estimate) if profile.estimate else {}),
     }
     return Group(_grid(facts), *_examples((*profile.examples, *profile.pictures.examples)))
+
+
+def outside(count: int) -> str:
+    """What to say of files that links lead to."""
+    return f"{count:,} files lie outside the data set's folder, links lead there; --no-links: none"
 
 
 def card_tables(card: ModelCard) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -15,12 +16,15 @@ from typing import Any
 from tasks.context import Context
 from tasks.errors import QueryError, UsageError, WorkFolderError
 from tasks.index.documents import FIELDS
+from tasks.opening import leads_beneath, open_regular, text_lines
 from tasks.search.answers import Answer, as_json
 from tasks.search.questions import Question, checked
 from tasks.search.searcher import EncodedQuestion, PreparedQuestion, Searcher, open_searcher
 from tasks.settings import Settings
 
 BATCH = 512
+LONGEST_LINE = 1 << 20  # characters
+ADDRESSES = ("http://", "https://")
 FIELDS_KEPT = tuple(name for name in FIELDS if name != "picture")
 """Pictures stay out: a million hits would carry gigabytes of them; ids lead to them."""
 TEXT_KEYS = ("text", "query", "query_text")
@@ -56,11 +60,16 @@ def read_lines(path: Path, defaults: Question) -> Iterator[Line]:
     Raises `UsageError` with the number of a line that is no question.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, text in enumerate(file, 1):
+        with io.TextIOWrapper(open_regular(path), "utf-8-sig") as file:
+            for number, text in text_lines(file, LONGEST_LINE):
+                if text is None:
+                    raise UsageError(
+                        f"{path} line {number}: it has more than {LONGEST_LINE:,} characters; "
+                        f"nothing was searched"
+                    )
                 if text.strip():
                     yield _line(path, number, text, defaults)
-    except OSError as error:
+    except OSError as error:  # an `InputFileError` too
         raise UsageError(f"queries {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"queries {path} are not UTF-8: {error.reason}") from None
@@ -73,7 +82,12 @@ def _line(path: Path, number: int, text: str, defaults: Question) -> Line:
             raise ValueError("not an object")
         words = next((given[key] for key in TEXT_KEYS if given.get(key) is not None), None)
         image = _text(given, "image")
-        if image is not None and "://" not in image:
+        if image is not None and not image.lower().startswith(ADDRESSES):
+            if not leads_beneath(image):
+                raise ValueError(
+                    f"image {image[:80]!r} is neither a file beside {path.name} nor an http(s) "
+                    f"address"
+                )
             image = str(path.parent / image)
         question = Question(
             text=None if words is None else _text({"text": words}, "text"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.download.fetch import FetchLimits, fetch
-from tasks.errors import FetchError, QueryError
+from tasks.errors import FetchError, InputFileError, QueryError
+from tasks.opening import read_regular
 
 TIMEOUT_SECONDS = 15.0
 
@@ -14,14 +15,10 @@ def read_picture(place: str, max_bytes: int) -> bytes:
     """The bytes of a picture file or URL; raises `QueryError` if they cannot be had."""
     if place.lower().startswith(("http://", "https://")):
         return _fetch(place, max_bytes)
-    path = Path(place)
     try:
-        size = path.stat().st_size
-        if not path.is_file():  # a device or pipe may never end
-            raise QueryError(f"picture {place!r} is not a file")
-        if size > max_bytes:
-            raise QueryError(f"picture {place!r} has {size} bytes, the limit is {max_bytes}")
-        return path.read_bytes()
+        return read_regular(Path(place), max_bytes)
+    except InputFileError as error:
+        raise QueryError(f"picture {place!r} cannot be used: {error}") from None
     except OSError as error:
         raise QueryError(f"picture {place!r} cannot be read: {error.strerror}") from None
     except ValueError as error:

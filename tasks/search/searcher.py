@@ -11,10 +11,11 @@ import numpy as np
 
 from tasks.context import Context
 from tasks.encode.model.contract import Encoder
+from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
 from tasks.encode.model.describe import describe_model, square_of
 from tasks.encode.model.load import encoder_for
 from tasks.encode.model.locate import full_name
-from tasks.encode.model.pixels import Square, decode_image
+from tasks.encode.model.pixels import DecodedPicture, Square
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
 from tasks.index.agreement import check_model, identity, load_statistics
 from tasks.ranges import MAX_TOPK
@@ -81,21 +82,37 @@ class Searcher:
         """The best hits; raises `QueryError` for what cannot be asked."""
         return self.answer([self.prepare(question)])[0]
 
-    def prepare(self, question: Question, picture: bytes | None = None) -> PreparedQuestion:
+    def prepare(
+        self,
+        question: Question,
+        picture: bytes | None = None,
+        decoded: DecodedPicture | None = None,
+    ) -> PreparedQuestion:
         """Check a question and decode its picture: `picture`, or what `question.image` names.
 
+        `decoded` is a picture that was decoded as `decoding` says; its thumbnail stands for it.
         Raises `QueryError` for what cannot be asked.
         """
         question = checked(question)
-        if question.image is not None and picture is None:
+        if decoded is not None:
+            picture = decoded.thumbnail
+        elif question.image is not None and picture is None:
             picture = read_picture(question.image, self._settings.max_image_bytes)
         bm25 = self._bm25 if question.needs_words else None
         if question.image is not None:
             _ = self._square  # found now, so that times are the search's alone
         start = time.perf_counter()
-        pixels = None if question.image is None else self._decoded(question.image, picture or b"")
+        pixels = None if decoded is None else decoded.pixels
+        if question.image is not None and pixels is None:
+            pixels = self._decoded(question.image, picture or b"")
         words = None if bm25 is None else _words(question, bm25)
         return PreparedQuestion(question, words, picture, pixels, time.perf_counter() - start)
+
+    def decoding(self, thumbnail: int | None = None) -> Decoding:
+        """How a picture is decoded for this collection's model, with a thumbnail of at most so many
+        pixels for people."""
+        model, limit = self.record.model, self._settings.max_image_pixels
+        return Decoding(model.resolution, limit, thumbnail, model=full_name(model))
 
     def answer(
         self, batch: Sequence[PreparedQuestion], fields: tuple[str, ...] | None = None
@@ -146,9 +163,9 @@ class Searcher:
         return self._documents([id])[id]
 
     def _decoded(self, name: str, picture: bytes) -> Uint8:
-        resolution, limit = self.record.model.resolution, self._settings.max_image_pixels
         try:
-            return decode_image(picture, resolution, limit, self._square)
+            with Decoders(DecodeLimits(self._settings.decode_seconds)) as heavy:
+                return decode_bounded(picture, self.decoding(), self._square, heavy).pixels
         except ImageError as error:
             raise QueryError(f"picture {name!r} cannot be used: {error}") from None
 

@@ -6,10 +6,11 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from tasks.errors import UsageError
+from tasks.opening import read_regular
 
+MOST_BYTES = 64 << 20
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -96,7 +97,7 @@ def read_lexicon(user_dictionary: str | None, stop_words: str | None) -> Lexicon
 
 def _read(path: str, what: str) -> frozenset[str]:
     try:
-        text = Path(path).read_text("utf-8-sig")
+        text = read_regular(path, MOST_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"the {what} {path} cannot be read: {reason}") from None

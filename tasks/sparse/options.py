@@ -6,12 +6,12 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.download.fetch import FetchLimits, fetch
 from tasks.errors import FetchError, UsageError, reason_of
+from tasks.opening import read_regular
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25
 from tasks.sparse.lexicon import DEFAULT, Lexicon, read_lexicon
@@ -111,10 +111,11 @@ def _content(place: str) -> bytes:
 
 def _read(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
+        return read_regular(path, LIMITS.max_bytes)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"the BM25 statistics {path} cannot be read: {error.strerror}; give a file, an https "
+            f"the BM25 statistics {path} cannot be read: {reason}; give a file, an https "
             f"address, or {CORPUS}"
         ) from None
 

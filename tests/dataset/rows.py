@@ -23,6 +23,7 @@ class RowsReader:
     """A data set of rows in memory, `a_span` of them a span."""
 
     name = "rows"
+    links_outside = 0
 
     def __init__(self, rows: Sequence[Row], a_span: int = 3) -> None:
         self.rows = rows

@@ -72,7 +72,7 @@ def server_process(place: Path, **environment: str) -> Iterator[str]:
 
 def wait_until_ready(address: str) -> None:
     end = time.monotonic() + PATIENCE
-    while httpx.get(f"{address}/api/ready").status_code != 200:
+    while httpx.get(f"{address}/api/ready", timeout=PATIENCE).status_code != 200:
         assert time.monotonic() < end, "the server did not become ready"
         time.sleep(0.1)
 

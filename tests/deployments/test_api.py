@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ from PIL import Image
 
 from tasks.settings import load_settings
 from tests.deployments.conftest import Serve
+from tests.encode.model.costly import WIDE_WEBP
 
 
 def get(server: str, path: str, **params: object) -> httpx.Response:
@@ -54,6 +56,27 @@ def test_an_uploaded_picture_finds_itself_and_words_join_it(server: str, place: 
     assert (alone["query"]["alpha"], alone["hits"][0]["id"]) == (1.0, id)
     both = get(server, "/api/search", picture=name, text="香蕉", alpha=0.1, topk=1).json()
     assert "香蕉" in both["hits"][0]["fields"]["query"]
+
+
+def test_a_picture_that_takes_too_long_is_refused_and_costs_nobody_else(
+    serve_here: Serve, place: Path
+) -> None:
+    address = serve_here(decode_seconds=0.4)
+    other = httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"), timeout=30)
+    with other, ThreadPoolExecutor(6) as threads:
+        uploads = [threads.submit(upload, address, WIDE_WEBP, "image/webp") for _ in range(6)]
+        answers = [
+            other.get(f"{address}/api/search", params={"text": text, "topk": 1})
+            for text in ("熊猫", "猫", "香蕉")
+        ]
+        refusals = [future.result() for future in uploads]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert {answer.status_code for answer in refusals} <= {422, 503}
+    said = [answer.json()["error"]["message"] for answer in refusals]
+    assert any("longer than 0.4 seconds" in message for message in said)
+    id, content = panda(place)
+    name = upload(address, content, "image/webp").json()["picture"]
+    assert get(address, "/api/search", picture=name, topk=1).json()["hits"][0]["id"] == id
 
 
 def test_more_like_this_encodes_nothing_and_leaves_itself_out(server: str, place: Path) -> None:

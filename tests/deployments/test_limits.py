@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 
 from deployments.studio.limits import (
     CLIENTS,
+    SPENT_HALF_SECONDS,
     BusyError,
     Gate,
     RateLimiter,
     Shelf,
+    Spent,
     client_key,
 )
 
@@ -75,6 +78,71 @@ def test_the_gate_refuses_what_waits_too_long_but_never_what_began() -> None:
         gate.close()
 
     asyncio.run(play())
+
+
+def test_many_calls_of_one_client_do_not_hold_up_another() -> None:
+    async def play() -> None:
+        gate, order = Gate(workers=1, queue=20, wait_seconds=5), []
+
+        def work(name: str) -> None:
+            time.sleep(0.01)
+            order.append(name)
+
+        many = [asyncio.create_task(gate.run(lambda: work("many"), "many")) for _ in range(10)]
+        await asyncio.sleep(0.025)
+        await gate.run(lambda: work("one"), "one")
+        assert order.count("many") < 6
+        await asyncio.gather(*many)
+        assert gate.inside == 0
+        gate.close()
+
+    asyncio.run(play())
+
+
+def test_one_client_has_half_of_the_places_and_leaves_a_worker_free() -> None:
+    async def play() -> None:
+        gate, go_on = Gate(workers=2, queue=6, wait_seconds=5), threading.Event()
+        many = [asyncio.create_task(gate.run(lambda: go_on.wait(5), "many")) for _ in range(4)]
+        await asyncio.sleep(0.02)
+        with pytest.raises(BusyError):
+            await gate.run(lambda: 1, "many")
+        assert await gate.run(lambda: 2, "one") == 2
+        go_on.set()
+        assert await asyncio.gather(*many) == [True] * 4
+        assert await gate.run(lambda: 3, "many") == 3
+        gate.close()
+
+    asyncio.run(play())
+
+
+def test_a_caller_that_goes_away_frees_its_place_when_its_call_is_done() -> None:
+    async def play() -> None:
+        gate, go_on = Gate(workers=1, queue=2, wait_seconds=5), threading.Event()
+        running = asyncio.create_task(gate.run(lambda: go_on.wait(5), "a"))
+        waiting = asyncio.create_task(gate.run(lambda: 1, "b"))
+        await asyncio.sleep(0.02)
+        for task in (running, waiting):
+            task.cancel()
+        await asyncio.gather(running, waiting, return_exceptions=True)
+        assert gate.inside == 1
+        go_on.set()
+        assert await gate.run(lambda: 2, "b") == 2
+        assert gate.inside == 0
+        gate.close()
+
+    asyncio.run(play())
+
+
+def test_work_is_forgotten_in_time() -> None:
+    now = [0.0]
+    spent = Spent(lambda: now[0])
+    spent.add("a", 8.0)
+    now[0] = SPENT_HALF_SECONDS
+    assert spent.of("a") == pytest.approx(4.0)
+    assert (spent.of("b"), spent.of("")) == (0.0, 0.0)
+    for number in range(CLIENTS + 10):
+        spent.add(str(number), 1.0)
+    assert len(spent._seconds) == CLIENTS
 
 
 def test_the_shelf_holds_what_fits() -> None:

@@ -44,6 +44,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_THUMBNAIL_PIXELS": "JPEG 图片字段的长边，像素。",
     "MUGE_MAX_IMAGE_PIXELS": "更大的图片不解码就拒收，像素。",
     "MUGE_MAX_IMAGE_BYTES": "更大的图片文件不读取就拒收，字节。",
+    "MUGE_LINKS": "跟随磁盘上的链接，不论指向磁盘何处。",
     "MUGE_SHARD_IMAGES": "每个分片的图片数。",
     "MUGE_BATCH_IMAGES": "模型一次处理的图片数；0：batch_memory_mb 放得下多少就多少。",
     "MUGE_BATCH_MEMORY_MB": "处理一个批次用的显存，MiB。",
@@ -51,6 +52,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_KERNELS": "图像塔照原样、编译，或录成 CUDA graph。",
     "MUGE_JPEG_DRAFT": "大 JPEG 按比例快速解码：更快，但不完全相同。",
     "MUGE_DECODERS": "解码图片的线程数；0：每核一个。",
+    "MUGE_DECODE_SECONDS": "解码用时更长的大图片会被拒收，秒。",
     "MUGE_CHECKPOINT_SECONDS": "运行被杀时，一个分片最多损失这么久的编码，秒。",
     "MUGE_WORKERS": "同时处理的分片数。",
     "MUGE_RUNNER": "在本进程的线程里编码，或在 Ray 集群上。",
@@ -81,6 +83,9 @@ CHINESE: Mapping[str, str] = {
     "MUGE_WEB_FETCH_SECONDS": "取一个图片网址的时间，秒。",
     "MUGE_WEB_PICTURE_BYTES": "更大的图片拒收，字节。",
     "MUGE_WEB_PICTURE_PIXELS": "更大的图片不解码就拒收，像素。",
+    "MUGE_WEB_DECODERS": "解码图片的进程数；一个客户端最多占用除一个之外的全部。",
+    "MUGE_WEB_DECODE_SECONDS": "解码用时更长的图片拒收，秒。",
+    "MUGE_WEB_DECODE_MEMORY_MB": "解码用内存更多的图片拒收，MiB。",
     "MUGE_WEB_KEPT_BYTES": "上传的图片为链接在内存里留多少，字节。",
     "MUGE_WEB_WORKERS": "同时进行的搜索数。",
     "MUGE_WEB_THREADS": "一次搜索的 CPU 线程数；0：核数的一半，由 workers 平分。",
@@ -219,11 +224,14 @@ def _setting(
 ) -> str:
     field, called = group.model_fields[name], variable(group, name)
     flag = f"--{name.replace('_', '-')}"
-    has_flag = any((flag, field.description) == (each.name, each.help) for each in written)
+    spellings = {flag, f"{flag}/--no-{flag[2:]}"}
+    flag = next(
+        (f.name for f in written if f.name in spellings and f.help == field.description), ""
+    )
     default = MACHINE_DEFAULTS.get(called, {}).get(language) or _code(_shown(field.default))
     meaning = CHINESE[called] if language == "zh" else field.description or ""
     values = ", ".join(_values(field, WORDS[language]))
-    return _row([_code(flag if has_flag else ""), _code(called), default, values, meaning])
+    return _row([_code(flag), _code(called), default, values, meaning])
 
 
 def _of_command(flag: Flag, language: Language) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,29 @@ def test_a_wrong_line_is_refused_before_anything_is_searched(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "image", ["/etc/passwd", "../a.jpg", "in/../../a.jpg", "file:///etc/passwd", "s3://b/a.jpg"]
+)
+def test_a_file_names_pictures_beside_it_and_addresses_alone(tmp_path: Path, image: str) -> None:
+    questions = written(tmp_path, {"image": image})
+    with pytest.raises(UsageError, match=r"line 1: .*neither a file beside questions\.jsonl"):
+        list(read_lines(questions, DEFAULTS))
+    for taken in ("in/a.jpg", "http://127.0.0.1/a.jpg", "HTTPS://127.0.0.1/a.jpg"):
+        list(read_lines(written(tmp_path, {"image": taken}), DEFAULTS))
+
+
+def test_a_line_without_end_is_not_held(tmp_path: Path) -> None:
+    with (tmp_path / "questions.jsonl").open("wb") as file:
+        file.truncate(256 << 20)
+    with pytest.raises(UsageError, match=r"line 1: it has more than 1,048,576 characters"):
+        list(read_lines(tmp_path / "questions.jsonl", DEFAULTS))
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(UsageError, match="cannot be read: it is not a file but a"):
+            list(read_lines(odd, DEFAULTS))
     with pytest.raises(UsageError, match="cannot be read"):
         list(read_lines(tmp_path / "none", DEFAULTS))
     (tmp_path / "gbk").write_bytes("熊猫".encode("gbk"))

@@ -18,6 +18,13 @@ def describe_model(model: str) -> ModelInfo:
     return family_of(folder.path).describe(folder)
 
 
+def family_reference(model: str) -> str:
+    """The family of a model as "module:Class", which another process finds it by; errors as
+    `square_of`."""
+    family = type(family_of(locate_model(model).path))
+    return f"{family.__module__}:{family.__qualname__}"
+
+
 def square_of(model: str) -> Square:
     """How a model sees pictures, for `decode_picture`; errors as `locate_model` and `family_of`."""
     return family_of(locate_model(model).path).square

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from tasks.errors import ModelError
+from tasks.opening import open_regular
 
 _hashes: dict[tuple[str, int, int], str] = {}
 
@@ -19,7 +20,7 @@ def hash_file(file: Path) -> str:
         state = file.stat()
         key = (str(file), state.st_size, state.st_mtime_ns)
         if key not in _hashes:
-            with file.open("rb") as content:
+            with open_regular(file) as content:
                 _hashes[key] = hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"{file} cannot be read: {error.strerror or error}") from None

@@ -27,6 +27,16 @@ PIXELS_VERSION = "squash-bicubic-1"
 # Decoders that run other programs (EPS) or fetch things (WMF) stay out.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 _JPEG_QUALITY = 80
+
+REDUCED_FROM = 25_000_000
+"""JPEGs of more pixels are decoded at a half to an eighth of their size: what is made of them is
+far smaller. A camera's 24 million pixels (6000 x 4000) are decoded as they are."""
+LIGHT_WORK = 250_000_000
+"""Pixels times scans of a JPEG; what is more is decoded in a process that can be killed."""
+MOST_SCANS = 100
+"""A progressive JPEG has about 10; each costs as much as a picture."""
+_FEW_SCANS = 16
+_BEHIND_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -82,11 +92,41 @@ def decode_picture(
 
     `square` is how the model's family sees pictures: Chinese-CLIP's way unless another is given.
     `draft` decodes a JPEG at a half, quarter or eighth of its size where that is still as large as
-    what is made of it: faster for large ones, and not the same pixels.
+    what is made of it: faster for large ones, and not the same pixels. Above `REDUCED_FROM` pixels
+    that is always done, at twice that size.
 
     The size in the header is checked against `max_pixels` (width x height) before anything is
-    decoded. Raises `ImageError` with code empty, not_an_image, too_large, truncated or unreadable.
+    decoded, and the scans of a JPEG against `MOST_SCANS`. Raises `ImageError` with code empty,
+    not_an_image, too_large, too_many_scans, too_much_memory, truncated or unreadable.
     """
+    found = _decode(data, resolution, max_pixels, thumbnail, draft, square, light_only=False)
+    assert found is not None
+    return found
+
+
+def decode_light(
+    data: bytes,
+    resolution: int,
+    max_pixels: int,
+    thumbnail: int | None = None,
+    draft: bool = False,
+    square: Square = squash,
+) -> DecodedPicture | None:
+    """As `decode_picture`, but None, and nothing is decoded, if that may take seconds or much
+    memory: a picture of more than `REDUCED_FROM` pixels that no shortcut makes smaller, or a JPEG
+    of more than `LIGHT_WORK`."""
+    return _decode(data, resolution, max_pixels, thumbnail, draft, square, light_only=True)
+
+
+def _decode(
+    data: bytes,
+    resolution: int,
+    max_pixels: int,
+    thumbnail: int | None,
+    draft: bool,
+    square: Square,
+    light_only: bool,
+) -> DecodedPicture | None:
     if not data:
         raise ImageError("empty", "the picture has no bytes")
     _silence_pillow()
@@ -94,9 +134,14 @@ def decode_picture(
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_size(image, max_pixels)
             width, height = image.size
+            scans = _checked_scans(data, width * height)
+            if light_only and _is_heavy(width * height, scans):
+                return None
+            side = max(resolution, thumbnail or 0)
             if draft:
-                side = max(resolution, thumbnail or 0)
                 image.draft(None, (side, side))
+            elif width * height > REDUCED_FROM:
+                image.draft(None, (2 * side, 2 * side))
             image.load()
             return DecodedPicture(
                 pixels=np.array(square(image, resolution)),
@@ -107,6 +152,8 @@ def decode_picture(
             )
     except ImageError:
         raise
+    except MemoryError:
+        raise ImageError("too_much_memory", "the picture takes too much memory to decode") from None
     except Image.DecompressionBombError as error:
         raise ImageError("too_large", f"the picture is too large to decode: {error}") from None
     except Exception as error:  # decoders meet hostile bytes: they raise of every kind
@@ -137,6 +184,47 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
         )
 
 
+def _checked_scans(data: bytes, pixels: int) -> int:
+    """Scans of a JPEG, 0 of anything else; where they cost little, perhaps those of a thumbnail in
+    it too."""
+    if not data.startswith(b"\xff\xd8"):
+        return 0
+    scans = data.count(b"\xff\xda")
+    if scans > _FEW_SCANS or pixels > REDUCED_FROM:
+        scans = _count_scans(data)
+    if scans > MOST_SCANS:
+        raise ImageError(
+            "too_many_scans", f"the JPEG has {scans:,} scans, more than the {MOST_SCANS} allowed"
+        )
+    return scans
+
+
+def _count_scans(data: bytes) -> int:
+    """Scans up to the end of the first picture, from segment to segment."""
+    at, scans, end = 2, 0, len(data)
+    while at + 4 <= end:
+        if data[at] != 0xFF:
+            at += 1  # decoders look for the next marker too
+            continue
+        kind = data[at + 1]
+        if kind == 0xD9:
+            break
+        if kind in (0x00, 0x01, 0xFF) or 0xD0 <= kind <= 0xD8:
+            at += 1 if kind == 0xFF else 2
+            continue
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if kind == 0xDA:
+            scans += 1
+            behind = _BEHIND_SCAN.search(data, at)
+            at = end if behind is None else behind.start()
+    return scans
+
+
+def _is_heavy(pixels: int, scans: int) -> bool:
+    is_reduced = scans == 1  # row by row, at a fraction of the size
+    return (pixels > REDUCED_FROM and not is_reduced) or pixels * scans > LIGHT_WORK
+
+
 def _jpeg_for_people(image: Image.Image, longest: int) -> bytes:
     picture = _displayable(image)
     scale = min(1.0, longest / max(picture.size))
@@ -162,8 +250,8 @@ def _displayable(image: Image.Image) -> Image.Image:
         grey = np.asarray(image).astype(np.int64)
         return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        return image.convert("RGBA")
-    return image.convert("RGB")
+        return image if image.mode == "RGBA" else image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:

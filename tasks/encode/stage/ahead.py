@@ -8,18 +8,19 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 from typing import TypeVar
 
 from tasks.dataset.catalog import CatalogEntry
 from tasks.encode.model.contract import Encoder
-from tasks.encode.model.pixels import DecodedPicture, decode_picture, picture_png
+from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
+from tasks.encode.model.locate import full_name
+from tasks.encode.model.pixels import DecodedPicture
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.plan import ImageStage
 
 T = TypeVar("T")
-Decoding = tuple[CatalogEntry, "Future[DecodedPicture]"]
+Begun = tuple[CatalogEntry, "Future[DecodedPicture]"]
 
 _END = object()
 
@@ -31,7 +32,7 @@ def decoded_ahead(
     stage: ImageStage,
     room: int,
     clock: Clock,
-) -> Iterator[Iterator[Decoding]]:
+) -> Iterator[Iterator[Begun]]:
     """Pictures in order with their decoding for `encoder` begun; at most `room` are ahead of who
     takes them.
 
@@ -39,16 +40,16 @@ def decoded_ahead(
     """
     pool = _decoders(stage.decoders)
 
-    def begun() -> Iterator[Decoding]:
+    def begun() -> Iterator[Begun]:
         stream = iter(pictures)
         while True:
             with clock.timing("read_busy"):
                 item = next(stream, None)
             if item is None:
                 return
-            yield item[0], pool.submit(_decode, item[1], encoder, stage, clock)
+            yield item[0], pool.submit(_decode, item[1], encoder, stage, clock, heavy)
 
-    with ahead(begun(), room) as items:
+    with Decoders(DecodeLimits(stage.decode_seconds)) as heavy, ahead(begun(), room) as items:
         yield items
 
 
@@ -58,20 +59,20 @@ def _decoders(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
 
-def _decode(data: bytes, encoder: Encoder, stage: ImageStage, clock: Clock) -> DecodedPicture:
+def _decode(
+    data: bytes, encoder: Encoder, stage: ImageStage, clock: Clock, heavy: Decoders
+) -> DecodedPicture:
+    decoding = Decoding(
+        encoder.info.resolution,
+        stage.max_pixels,
+        stage.longest,
+        stage.draft,
+        stage.picture == "png",
+        full_name(encoder.info),
+    )
     began = time.thread_time()
     try:
-        picture = decode_picture(
-            data,
-            encoder.info.resolution,
-            stage.max_pixels,
-            stage.longest,
-            stage.draft,
-            encoder.square,
-        )
-        if stage.picture == "png":
-            picture = replace(picture, thumbnail=picture_png(data, stage.max_pixels))
-        return picture
+        return decode_bounded(data, decoding, encoder.square, heavy)
     finally:
         clock.add("decode_busy", time.thread_time() - began)
 

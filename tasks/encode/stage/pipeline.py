@@ -19,7 +19,7 @@ import torch
 from tasks.dataset.catalog import CatalogEntry
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.pending import PendingVectors, PixelBuffers
-from tasks.encode.stage.ahead import Decoding
+from tasks.encode.stage.ahead import Begun
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.pieces import Rows
@@ -105,7 +105,7 @@ def fill_batches(
     entries: Sequence[CatalogEntry],
     first: int,
     known: Mapping[str, KnownImage],
-    decoded: Iterator[Decoding],
+    decoded: Iterator[Begun],
     buffers: PixelBuffers,
     size: int,
     clock: Clock,
@@ -129,7 +129,7 @@ def fill_batches(
         yield batch
 
 
-def _add_decoded(batch: Batch, decoding: Decoding) -> None:
+def _add_decoded(batch: Batch, decoding: Begun) -> None:
     entry, future = decoding
     try:
         picture = future.result()

@@ -15,7 +15,8 @@ class ImageStage:
     `picture` is the kind of picture kept for people (None for none), `longest` its longest side in
     pixels (None for the original size). `batch` pictures go through the model at once (0: as many
     as `memory` bytes of a GPU allow), `draft` is JPEG's shortcut, `decoders` threads decode, and
-    every `checkpoint` seconds what was made is put in safety.
+    every `checkpoint` seconds what was made is put in safety. Large pictures are rejected that take
+    longer to decode than `decode_seconds`.
     """
 
     images: str
@@ -28,6 +29,7 @@ class ImageStage:
     memory: int = 4 << 30
     draft: bool = False
     checkpoint: float = 10.0
+    decode_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

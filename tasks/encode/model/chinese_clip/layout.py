@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import ModelError
+from tasks.opening import read_regular
 
 KIND_FILE = "configuration.json"
 VISION_FILE = "vision_model_config.json"
@@ -24,6 +25,7 @@ MODEL_FILES = (KIND_FILE, VISION_FILE, TEXT_FILE, VOCABULARY_FILE, WEIGHTS_FILE)
 MODEL_KIND = "clip-multi-modal-embedding"
 HEAD_WIDTH = 64  # unless vision_head_width says otherwise, as it does for ViT-H
 RESNET_REDUCTION = 32  # the sides shrink, and the width grows, by this much in a ResNet
+MOST_TEXT_BYTES = 16 << 20
 LONGEST_TEXT = 52  # tokens, [CLS] and [SEP] included
 
 
@@ -129,7 +131,7 @@ def _layers(config: _Config) -> int | tuple[int, ...]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise config.error("vision_layers", value, "a number or a list of 4") from None
     numbers = value if isinstance(value, list) and len(value) == 4 else [value]
     if not all(type(number) is int and number > 0 for number in numbers):
@@ -174,7 +176,7 @@ def _check_kind(file: Path) -> None:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(_read_text(file))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a ValueError: a number of 5,000 digits
         raise ModelError(f"{file} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise ModelError(f"{file} holds a {type(values).__name__}, expected an object")
@@ -183,10 +185,11 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def _read_text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return read_regular(file, MOST_TEXT_BYTES).decode("utf-8")
     except FileNotFoundError:
         raise ModelError(
             f"{file} is missing: a model folder holds {', '.join(MODEL_FILES)}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{file} cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{file} cannot be read: {reason}") from None

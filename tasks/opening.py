@@ -1,0 +1,130 @@
+"""How files that somebody else wrote are opened: regular ones only, looked at before they are read.
+
+A named pipe never answers, a device never ends, and a sparse file takes no room until it is read.
+Links are followed: what counts is what they lead to.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from fsspec.implementations.local import LocalFileSystem
+
+from tasks.errors import InputFileError
+from tasks.work.filesystems import AHEAD_BYTES
+
+PIECE_CHARACTERS = 1 << 20
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def is_local(filesystem: Any) -> bool:
+    """Whether an fsspec file system is this machine's own."""
+    return isinstance(filesystem, LocalFileSystem)
+
+
+def open_regular(path: str | os.PathLike[str], most: int | None = None) -> io.BufferedReader:
+    """A file of this machine, open for reading bytes, of at most `most` bytes (None: any size).
+
+    Raises `InputFileError` before anything is read of what is no regular file or has more bytes,
+    `OSError` if it cannot be opened, `ValueError` if it is no path.
+    """
+    _check(os.stat(path), most)  # a device may do things when it is opened
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _check(os.fstat(handle), most)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
+    """The content of a file of this machine; errors as `open_regular`."""
+    with open_regular(path, most) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(size, most) + 1)
+        if len(content) > size:  # it grew, or is one of those that tell no size
+            content += file.read(max(0, most + 1 - len(content)))
+    return _checked_length(content, most)
+
+
+def open_stored(filesystem: Any, path: str, most: int | None = None) -> BinaryIO:
+    """As `open_regular`, for a file of an fsspec file system."""
+    if is_local(filesystem):
+        return open_regular(path, most)
+    if most is not None:
+        _check_size(int(filesystem.info(path).get("size") or 0), most)
+    opened: BinaryIO = filesystem.open(path, "rb", block_size=AHEAD_BYTES)
+    return opened
+
+
+def size_of(filesystem: Any, path: str) -> int | None:
+    """Bytes of a file of an fsspec file system, None if it does not tell; raises `InputFileError`
+    if it is no regular file."""
+    if is_local(filesystem):
+        found = os.stat(path)
+        _check(found, None)
+        return found.st_size
+    size = filesystem.info(path).get("size")
+    return size if isinstance(size, int) else None
+
+
+def read_stored(filesystem: Any, path: str, most: int) -> bytes:
+    """As `read_regular`, for a file of an fsspec file system. What object storage holds was listed
+    with its size: it is not asked for it again."""
+    if is_local(filesystem):
+        return read_regular(path, most)
+    content: bytes = filesystem.cat_file(path)
+    return _checked_length(content, most)
+
+
+def text_lines(text: io.TextIOBase, longest: int) -> Iterator[tuple[int, str | None]]:
+    """Lines with their numbers from 1; None for one of more than `longest` characters, which is
+    never held."""
+    number = 0
+    while line := text.readline(longest + 1):
+        number += 1
+        if len(line) <= longest or line.endswith(("\n", "\r")):
+            yield number, line
+            continue
+        while (piece := text.readline(PIECE_CHARACTERS)) and not piece.endswith(("\n", "\r")):
+            pass
+        yield number, None
+
+
+def leads_beneath(path: str) -> bool:
+    """Whether a path that is written in data names a file beside or below the data: it is not
+    absolute, does not climb, and has no scheme or drive."""
+    parts = path.split("/")
+    return bool(path) and not (
+        path.startswith("/") or set(path) & {"\\", ":", "\0"} or ".." in parts
+    )
+
+
+def _check(found: os.stat_result, most: int | None) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((kind for test, kind in _KINDS if test(found.st_mode)), "something else")
+        raise InputFileError("not_regular", f"it is not a file but {kind}")
+    if most is not None:
+        _check_size(found.st_size, most)
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise InputFileError("too_many_bytes", f"it has {size} bytes, the limit is {most}")
+
+
+def _checked_length(content: bytes, most: int) -> bytes:
+    _check_size(len(content), most)
+    return content
