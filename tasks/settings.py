@@ -110,6 +110,10 @@ class Running(Group):
     workers: int = flag(2, "Shards worked on at the same time.", ge=1, le=256)
     runner: RunnerName = flag("threads", "Encode in threads of this process, or on a Ray cluster.")
     wait: float = flag(0.0, "Wait for another run on the work folder to end, seconds.", ge=0.0)
+    only_writer: bool = plain(
+        False,
+        description="Nobody else writes to the work folder: its storage need not hold a lock.",
+    )
     ray_cpus: float = plain(1.0, gt=0, description="CPUs of a Ray node that one shard uses.")
     ray_gpus: float | None = plain(
         None, ge=0, description="GPUs that one shard takes. Default: 1 if the Ray cluster has any."

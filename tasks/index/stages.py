@@ -49,7 +49,7 @@ def plan(context: Context, dataset: str, settings: Settings) -> Plan:
     return plan_shards(
         dataset,
         open_reader(dataset),
-        Folder(settings.work_url),
+        context.work(settings),
         settings.shard_images,
         settings.max_image_bytes,
         context.advancing("plan"),
@@ -207,6 +207,7 @@ def open_collection(context: Context, run: IndexRun, anew: bool) -> CollectionRe
     store = context.store(run.settings.store_uri)
     record = find_record(run.work, options.store_uri, options.collection)
     if anew and (record is None or record.made_of != run.made_of):
+        context.check_held()
         store.drop(options.collection)
         remove_record(run.work, options.store_uri, options.collection)
         record = None
@@ -216,6 +217,7 @@ def open_collection(context: Context, run: IndexRun, anew: bool) -> CollectionRe
         known = run.new_record()
         save_record(run.work, known)
     largest = run.plan.counts.largest_id
+    context.check_held()
     store.create(collection_spec(options.collection, run.model.dimension, largest, there))
     return known
 

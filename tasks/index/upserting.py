@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tasks.context import Context
 from tasks.errors import WorkFolderError
@@ -37,6 +37,7 @@ def upsert(context: Context, filling: Filling, shard: Shard) -> Upserted:
     collection, partition = filling.record.collection, filling.record.partition
     store = context.store(run.settings.store_uri)
     if gone := held.keys() - digests.keys():
+        context.check_held()
         store.delete(collection, sorted(gone), partition)
     # a refused document's older version is still found, and is not what the row says now
     older = dict.fromkeys(store.fetch(collection, sorted(refused), partition), "")
@@ -59,7 +60,7 @@ def _embeddings(run: IndexRun, shard: Shard) -> str:
 def _send(context: Context, filling: Filling, shard: Shard, wanted: set[str]) -> UpsertResult:
     run, record = filling.run, filling.record
     documents = (d for d in read_documents(run.folder, shard, run.parts) if d.id in wanted)
-    counted = _counted(documents, context.advancing("upsert"))
+    counted = _counted(documents, context)
     store = context.store(run.settings.store_uri)
     return store.upsert(record.collection, counted, record.partition)
 
@@ -68,12 +69,15 @@ def delete_removed(context: Context, filling: Filling) -> int:
     """Delete the documents that are gone from the data; returns how many were asked for."""
     store, asked = context.store(filling.run.settings.store_uri), 0
     for ids in read_deleted(filling.run.folder, filling.changes):
+        context.check_held()
         store.delete(filling.record.collection, ids, filling.record.partition)
         asked += len(ids)
     return asked
 
 
-def _counted(documents: Iterator[Document], progress: Callable[[int], None]) -> Iterator[Document]:
+def _counted(documents: Iterator[Document], context: Context) -> Iterator[Document]:
+    progress = context.advancing("upsert")
     for document in documents:
+        context.check_held()
         progress(1)
         yield document

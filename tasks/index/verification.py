@@ -31,6 +31,7 @@ def verify_filled(context: Context, filling: Filling, documents: int) -> None:
     Raises `VerificationError`.
     """
     record, store = filling.record, context.store(filling.run.settings.store_uri)
+    context.check_held()  # another's documents would be waited for
     store.finish(record.collection)
     give_back()
     verify_count(store, record.collection, documents, record.partition)

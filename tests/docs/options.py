@@ -64,6 +64,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_ALPHA": "1 = 只看语义（稠密），0 = 只看关键词（稀疏）。",
     "MUGE_TOPK": "结果条数。",
     "MUGE_VERIFY_SAMPLES": "索引之后抽样重读的文档数。",
+    "MUGE_ONLY_WRITER": "没有别的任务写这个工作目录：它的存储不必能上锁。",
     "MUGE_WAIT": "等待工作目录上的另一个运行结束，秒。",
     "MUGE_MAX_DROP": "新集合的 R@10 最多可以比在线集合低多少。",
     "MUGE_MAX_REMOVED": "重新索引最多可以删掉在线文档的多大一份。",
