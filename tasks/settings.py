@@ -218,6 +218,10 @@ class DashVectorSettings(BaseSettings):
 
     api_key: SecretStr | None = plain(None, description="API key.")
     endpoint: SecretStr | None = plain(None, description="Cluster endpoint, without a scheme.")
+    api_key_file: str | None = plain(None, description="File that holds the API key.")
+    api_key_command: str | None = plain(None, description="Command that prints the API key.")
+    endpoint_file: str | None = plain(None, description="File that holds the endpoint.")
+    endpoint_command: str | None = plain(None, description="Command that prints the endpoint.")
     requests_per_second: float = plain(
         100.0,
         gt=0,
