@@ -38,12 +38,16 @@ def deploy(given: Given, as_json: AsJson = False) -> None:
         address = require_server(given.settings.home)
         definitions = _definitions(given)
         from deployments.production.deploy import deploy as set_up
+        from deployments.production.doubts import server_doubts
 
-        changes = set_up(definitions)
+        changes, doubts = set_up(definitions), server_doubts(address)
+        for doubt in doubts:
+            print(f"muge: warning: {doubt}", file=sys.stderr)
         if as_json:
             from dataclasses import asdict
 
-            print_json({"server": address, "changes": [asdict(change) for change in changes]})
+            said = {"changes": [asdict(change) for change in changes], "warnings": doubts}
+            print_json({"server": address, **said})
             return
         print(f"Prefect server {address}")
         for change in changes:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
-from tasks.settings import Place
+from tasks.errors import MugeError, WorkFolderError
+from tasks.settings import Place, Settings
 from tasks.sparse.pool import HERE, SparsePool, TextWorkers, processes_for
 from tasks.store.contract import VectorStore
 from tasks.store.stores import StoreAccess, open_store, parse_address
 from tasks.work.alias_book import AliasBook, file_book
 from tasks.work.aliases import Aliases
+from tasks.work.folder import Fence, Folder
+from tasks.work.lock import run_lock
 from tasks.work.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -43,6 +47,7 @@ class Context:
         self.progress = progress
         self.planned = dict(planned)
         self.texts: TextWorkers = HERE
+        self.fence: Fence | None = None
         self._access = access
         self._shared_aliases = shared_aliases
         self._stores: dict[str, VectorStore] = {}
@@ -66,15 +71,47 @@ class Context:
         """
         with self._opening:
             if uri not in self._stores:
-                self._stores[uri] = open_store(uri, self._access)
+                access = replace(self._access, write_slot=self._write_slot)
+                self._stores[uri] = open_store(uri, access)
             return self._stores[uri]
+
+    @contextmanager
+    def _write_slot(self) -> Iterator[None]:
+        """What each request that writes to a service is inside."""
+        with self._access.write_slot():
+            self.check_held()
+            yield
+
+    @contextmanager
+    def holding(self, settings: Settings, what: str) -> Iterator[None]:
+        """Hold the settings' work folder alone while the block runs, as `run_lock` does: what is
+        changed through this context meanwhile is changed by the holder, or not at all."""
+        work, alone = Folder(settings.work_url), settings.only_writer
+        with run_lock(work, what, settings.wait, alone) as self.fence:
+            try:
+                yield
+            except MugeError:  # may be what another's changes look like
+                with suppress(WorkFolderError):
+                    self.check_held()
+                raise
+            finally:
+                self.fence = None
+
+    def check_held(self) -> None:
+        """Raise `LockLostError` if a run holds a work folder by this context and has lost it."""
+        if self.fence is not None:
+            self.fence.check()
+
+    def work(self, place: Place) -> Folder:
+        """The work folder, fenced if it is held by this context."""
+        return Folder(place.work_url, self.fence)
 
     def aliases(self, place: Place) -> Aliases:
         """The aliases of a store and work folder."""
         local = parse_address(place.store_uri).kind.local
         if local or self._shared_aliases is None:
-            return Aliases(place, file_book(place))
-        return Aliases(place, self._shared_aliases())
+            return Aliases(place, file_book(place, self.fence), self.fence)
+        return Aliases(place, self._shared_aliases(), self.fence)
 
     def advancing(self, stage: str) -> Callable[[int], None]:
         """A function that reports items of a stage as done."""

@@ -98,6 +98,12 @@ class WorkFolderError(MugeError):
         self.may_pass = may_pass
 
 
+class LockLostError(MugeError):
+    """Another run has taken over the work folder, so that this one may change nothing more."""
+
+    may_pass = False
+
+
 class FileMissingError(WorkFolderError):
     """A file that should be in the work folder is not there."""
 

@@ -114,6 +114,10 @@ class Running(Group):
     workers: int = flag(2, "Shards worked on at the same time.", ge=1, le=256)
     runner: RunnerName = flag("threads", "Encode in threads of this process, or on a Ray cluster.")
     wait: float = flag(0.0, "Wait for another run on the work folder to end, seconds.", ge=0.0)
+    only_writer: bool = plain(
+        False,
+        description="Nobody else writes to the work folder: its storage need not hold a lock.",
+    )
     ray_cpus: float = plain(1.0, gt=0, description="CPUs of a Ray node that one shard uses.")
     ray_gpus: float | None = plain(
         None, ge=0, description="GPUs that one shard takes. Default: 1 if the Ray cluster has any."
@@ -218,6 +222,10 @@ class DashVectorSettings(BaseSettings):
 
     api_key: SecretStr | None = plain(None, description="API key.")
     endpoint: SecretStr | None = plain(None, description="Cluster endpoint, without a scheme.")
+    api_key_file: str | None = plain(None, description="File that holds the API key.")
+    api_key_command: str | None = plain(None, description="Command that prints the API key.")
+    endpoint_file: str | None = plain(None, description="File that holds the endpoint.")
+    endpoint_command: str | None = plain(None, description="Command that prints the endpoint.")
     requests_per_second: float = plain(
         100.0,
         gt=0,

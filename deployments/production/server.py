@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 from flows.orchestration.environment import prepare
 from flows.orchestration.server_database import lay_out
 from tasks.errors import UsageError, WorkFolderError
+
+LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
+LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
 
 ANSWER_SECONDS = 5.0
 STARTING_SECONDS = 120.0
@@ -72,6 +76,8 @@ def server_on(home: str, port: int) -> Iterator[str]:
             stderr=output,
             # an interrupt is for this process, which stops the server when it is done with it
             start_new_session=True,
+            # places of runs outlive a restart
+            env={LEASES: LEASES_ON_DISK, **os.environ},
         )
     try:
         _wait(process, address, log)

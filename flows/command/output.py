@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
 
@@ -43,6 +43,34 @@ def explained() -> Iterator[None]:
         raise
     except Exception as error:
         fail(f"unexpected {type(error).__name__}: {reason_of(error)}; {keep_traceback()}", 1)
+
+
+@contextmanager
+def answers_apart() -> Iterator[None]:
+    """Keep standard output for what is printed after the block.
+
+    What Python prints inside it, and what native code and children write to file descriptor 1 from
+    here to the end of the process, goes to standard error: the C library may write it that late.
+    """
+    answers = sys.stdout
+    if _is_descriptor(answers, 1):
+        answers.flush()
+        answers = open(  # noqa: SIM115
+            os.dup(1), "w", encoding=answers.encoding, errors=answers.errors
+        )
+        os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = answers
+
+
+def _is_descriptor(stream: TextIO, number: int) -> bool:
+    try:
+        return stream.fileno() == number
+    except (OSError, ValueError):  # a stream of a test, without one
+        return False
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from flows.command.interrupts import ending_soon
-from flows.command.output import explained
+from flows.command.output import answers_apart, explained
 from tasks.errors import MugeError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def run(
     Where no Prefect server is configured, a temporary one is started for the flow, unless
     everything is done already.
     """
-    with explained():
+    with explained(), answers_apart():
         from flows.command.bars import Bars
         from flows.orchestration.environment import prepare
 

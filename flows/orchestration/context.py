@@ -45,6 +45,10 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
     asks_prefect = not address.kind.local and (address.place or server_is_configured())
     if asks_prefect and "prefect" not in sys.modules:
         prepare(place.home, verbose=False)
+    if "prefect" in sys.modules:
+        from flows.orchestration.patience import wait_for_server
+
+        wait_for_server()
     access = _access(place.store_uri, address, writes)
     progress, planned = _told.get()
     with Context(progress, access, server_aliases(address), planned) as context:

@@ -31,6 +31,7 @@ from prefect.utilities.callables import get_call_parameters
 from prefect_ray.task_runners import PrefectRayFuture, RayTaskRunner
 
 from flows.orchestration.artifacts import progress_artifact
+from flows.orchestration.patience import wait_for_server
 from tasks.context import Context
 from tasks.errors import MugeError, UsageError, reason_of
 from tasks.index.runner import Carried, Part, PartStage, Result, run_parts
@@ -128,6 +129,7 @@ def _run(
 ) -> State[Any] | None:
     """One shard in a worker process."""
     context, shared = references
+    wait_for_server()
     _enter(context)
     carried = {name: quote(value) for name, value in _fetched(shared).items()}
     own = next(iter(get_call_parameters(task.fn, (None, None, None), {})))
@@ -220,7 +222,8 @@ def _check_nodes(url: str) -> None:
     if others and _is_loopback(urlsplit(url).hostname or ""):
         raise UsageError(
             f"the Ray node {others[0]} cannot reach the Prefect server {url}; start one with "
-            f"`prefect server start --host 0.0.0.0` and set PREFECT_API_URL to its address"
+            f"`prefect server start --host ADDRESS` (with PREFECT_SERVER_API_AUTH_STRING set) and "
+            f"set PREFECT_API_URL to it"
         )
 
 

@@ -18,8 +18,6 @@ from tasks.index.times import StageTimes
 from tasks.records import ModelInfo, QueryPart
 from tasks.settings import Settings
 from tasks.work.collections import CollectionRecord
-from tasks.work.folder import Folder
-from tasks.work.lock import run_lock
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
     if alias is not None:
         settings = settings.model_copy(update={"collection": alias.live})
     model = check_request(dataset, settings)
-    with run_lock(Folder(settings.work_url), f"muge index {dataset}", settings.wait):
+    with runner.context.holding(settings, f"muge index {dataset}"):
         times = StageTimes(runner.context.progress)
         run = as_recorded(plan(dataset, settings, model, runner, times))
         check_room(run)
@@ -65,7 +63,7 @@ def plan(
     with times.stage(stages.PLAN.name) as count:
         planned = runner.once(stages.PLAN, dataset, settings)
         count(planned.counts.rows)
-    return IndexRun(settings, planned, model)
+    return IndexRun(settings, planned, model, fence=runner.context.fence)
 
 
 def find_encoded(

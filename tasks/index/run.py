@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
 from tasks.sparse.options import SparseOptions, sparse_options
 from tasks.work.collections import CollectionRecord, Outputs
-from tasks.work.folder import Folder
+from tasks.work.folder import Fence, Folder
 from tasks.work.markers import fingerprint
 
 
@@ -27,7 +27,8 @@ class IndexRun:
 
     `kept` is the hash of BM25 statistics to go on with, "" to count them over this data. `reuse` is
     the folder that says where pictures and queries were encoded before, "" if nowhere;
-    `retry_rejects`: pictures that could not be decoded before are tried again.
+    `retry_rejects`: pictures that could not be decoded before are tried again. `fence`: by what the
+    run holds the work folder.
     """
 
     settings: Settings
@@ -36,11 +37,12 @@ class IndexRun:
     kept: str = ""
     reuse: str = ""
     retry_rejects: bool = False
+    fence: Fence | None = field(default=None, compare=False, repr=False)
 
     @property
     def work(self) -> Folder:
         """The work folder."""
-        return Folder(self.settings.work_url)
+        return Folder(self.settings.work_url, self.fence)
 
     @property
     def folder(self) -> Folder:

@@ -51,7 +51,7 @@ def plan(context: Context, dataset: str, settings: Settings) -> Plan:
     return plan_shards(
         dataset,
         open_reader(dataset, bounds_of(settings)),
-        Folder(settings.work_url),
+        context.work(settings),
         settings.shard_images,
         settings.max_image_bytes,
         context.advancing("plan"),
@@ -239,6 +239,7 @@ def open_collection(context: Context, run: IndexRun, anew: bool) -> CollectionRe
     store = context.store(run.settings.store_uri)
     record = find_record(run.work, options.store_uri, options.collection)
     if anew and (record is None or record.made_of != run.made_of):
+        context.check_held()
         store.drop(options.collection)
         remove_record(run.work, options.store_uri, options.collection)
         record = None
@@ -248,6 +249,7 @@ def open_collection(context: Context, run: IndexRun, anew: bool) -> CollectionRe
         known = run.new_record()
         save_record(run.work, known)
     largest = run.plan.counts.largest_id
+    context.check_held()
     store.create(collection_spec(options.collection, run.model.dimension, largest, there))
     return after_losses(store, run.work, known)
 
@@ -259,7 +261,10 @@ def opened_collection(context: Context, run: IndexRun, anew: bool) -> Collection
     record = find_record(run.work, options.store_uri, options.collection)
     if record is None or record.status != "ready" or (anew and record.made_of != run.made_of):
         return None
-    return agree(run, record, context.store(options.store_uri).describe(options.collection))
+    store = context.store(options.store_uri)
+    if store.losses(options.collection) != record.losses:
+        return None
+    return agree(run, record, store.describe(options.collection))
 
 
 PLAN = Stage("plan", plan, plan_if_ready)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tasks.context import Context
 from tasks.errors import WorkFolderError
@@ -49,11 +49,12 @@ def send(
     if changes and done is None:
         wanted &= read_sent(folder, changes, shard.part)
     documents = (d for d in read_documents(folder, shard, source.parts) if d.id in wanted)
-    counted = _counted(documents, context.advancing("upsert"))
+    counted = _counted(documents, context)
     collection, partition = record.collection, record.partition
     result = store.upsert(collection, counted, partition) if wanted else UpsertResult(0)
     refused = {reject.id for reject in result.rejects}
     if gone := held.keys() - digests.keys():
+        context.check_held()
         store.delete(collection, sorted(gone), partition)
     # a refused document's older version is still found, and is not what the row says now
     older = dict.fromkeys(store.fetch(collection, sorted(refused), partition), "")
@@ -78,12 +79,15 @@ def delete_removed(context: Context, filling: Filling) -> int:
     """Delete the documents that are gone from the data; returns how many were asked for."""
     store, asked = context.store(filling.run.settings.store_uri), 0
     for ids in read_deleted(filling.run.folder, filling.changes):
+        context.check_held()
         store.delete(filling.record.collection, ids, filling.record.partition)
         asked += len(ids)
     return asked
 
 
-def _counted(documents: Iterator[Document], progress: Callable[[int], None]) -> Iterator[Document]:
+def _counted(documents: Iterator[Document], context: Context) -> Iterator[Document]:
+    progress = context.advancing("upsert")
     for document in documents:
+        context.check_held()
         progress(1)
         yield document

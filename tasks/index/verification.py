@@ -33,6 +33,7 @@ def verify_filled(context: Context, filling: Filling, documents: int) -> int:
     Raises `VerificationError`.
     """
     record, store = filling.record, context.store(filling.record.store)
+    context.check_held()  # another's documents would be waited for
     store.finish(record.collection)
     check_no_losses(store, record)
     give_back()

@@ -22,8 +22,6 @@ from tasks.work.collections import (
     forget_runs,
     remove_record,
 )
-from tasks.work.folder import Folder
-from tasks.work.lock import run_lock
 
 
 def live_record(context: Context, settings: Settings) -> CollectionRecord | None:
@@ -31,7 +29,7 @@ def live_record(context: Context, settings: Settings) -> CollectionRecord | None
     alias = context.aliases(settings).surely_live()
     if alias is None:
         return None
-    return find_record(Folder(settings.work_url), settings.store_uri, alias.live)
+    return find_record(context.work(settings), settings.store_uri, alias.live)
 
 
 def holds(context: Context, live: CollectionRecord, run: IndexRun) -> bool:
@@ -120,7 +118,7 @@ def forget(context: Context, settings: Settings, collection: str, kept_run: str 
     never was while there is no alias that says which one is; `AliasDoubtError` if book and copy of
     the alias contradict each other.
     """
-    work = Folder(settings.work_url)
+    work = context.work(settings)
     record = find_record(work, settings.store_uri, collection)
     alias = context.aliases(settings).agreed()
     if alias is None:
@@ -129,6 +127,7 @@ def forget(context: Context, settings: Settings, collection: str, kept_run: str 
         live = alias.live == collection
     if live:
         raise CollectionRecordError(f"collection {collection!r} is or may be live: not dropped")
+    context.check_held()
     context.store(settings.store_uri).drop(collection)
     remove_record(work, settings.store_uri, collection)
     if record is not None:
@@ -141,7 +140,7 @@ def move_alias(context: Context, settings: Settings, collection: str | None) -> 
     Raises `CollectionRecordError` if that one is not complete or not in the store, `UsageError` if
     there is none before.
     """
-    with run_lock(Folder(settings.work_url), "muge alias", settings.wait):
+    with context.holding(settings, "muge alias"):
         aliases = context.aliases(settings)
         target = check_name(collection or aliases.previous())
         _check_there(context, settings, target)
@@ -154,7 +153,7 @@ def adopt(context: Context, settings: Settings, collection: str) -> Alias:
 
     Raises `CollectionRecordError` if that one is not complete or not in the store.
     """
-    with run_lock(Folder(settings.work_url), "muge alias", settings.wait):
+    with context.holding(settings, "muge alias"):
         target = check_name(collection)
         _check_there(context, settings, target)
         return context.aliases(settings).adopt(target)

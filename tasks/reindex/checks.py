@@ -59,6 +59,7 @@ def check_switch(
 
     Raises `SwitchRefusedError` naming those that failed and by how much.
     """
+    context.check_held()
     checks = [
         _check_content(context, filling, documents),
         _check_size(filling, documents, live),

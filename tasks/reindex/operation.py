@@ -20,8 +20,6 @@ from tasks.reindex.update import begin_update, check_removals, continuing, find_
 from tasks.settings import ReindexChoices, Settings
 from tasks.sparse.bm25 import load_bm25
 from tasks.work.collections import CollectionRecord, find_record, forget_runs
-from tasks.work.folder import Folder
-from tasks.work.lock import run_lock
 
 
 def reindex(
@@ -37,7 +35,7 @@ def reindex(
     """
     check_gate(choices)
     model = check_request(dataset, settings)
-    with run_lock(Folder(settings.work_url), f"muge reindex {dataset}", settings.wait):
+    with runner.context.holding(settings, f"muge reindex {dataset}"):
         times = StageTimes(runner.context.progress)
         run = plan(dataset, settings, model, runner, times)
         run = replace(run, retry_rejects=choices.retry_rejects)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tasks.seal import sealed, unsealed
 from tasks.settings import Place
 from tasks.store.stores import parse_address
-from tasks.work.folder import Folder
+from tasks.work.folder import Fence, Folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,9 @@ class Copy:
     kept_in: str
 
 
-def file_book(place: Place) -> FileBook:
+def file_book(place: Place, fence: Fence | None = None) -> FileBook:
     """Where aliases are kept without a server: beside a local store, else in the work folder."""
     address = parse_address(place.store_uri)
     if address.kind.local:
-        return FileBook(Folder(str(Path(address.place).expanduser() / ".aliases")))
-    return FileBook(Folder(place.work_url).sub("aliases"))
+        return FileBook(Folder(str(Path(address.place).expanduser() / ".aliases"), fence))
+    return FileBook(Folder(place.work_url, fence).sub("aliases"))

@@ -17,7 +17,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,7 +34,7 @@ from tasks.work.collections import (
     save_record,
     store_slug,
 )
-from tasks.work.folder import Folder
+from tasks.work.folder import Fence, Folder
 from tasks.work.markers import fingerprint
 
 LONGEST = 26
@@ -49,11 +49,13 @@ _COPY = TypeAdapter(Copy)
 class Aliases:
     """The aliases of one store and one work folder, kept in a book that may hold others' too.
 
-    `place` says which name is asked about where a method is given none.
+    `place` says which name is asked about where a method is given none; a `fence` is asked before
+    anything is written.
     """
 
     place: Place
     book: AliasBook
+    fence: Fence | None = field(default=None, compare=False)
 
     def find(self, name: str | None = None) -> Alias | None:
         """The alias of a name (None: the settings' collection) as searches follow it, or None.
@@ -125,6 +127,7 @@ class Aliases:
         serial = max([each.serial for each in (kept, copy and copy.alias) if each] or [0]) + 1
         alias = replace(alias, serial=serial)
         self._write_copy(Copy(alias, kept, True, self.book.kind))
+        self._work.check_held()
         self.book.write(self._key(alias.name), asdict(alias))
         self._write_copy(Copy(alias, kept, False, self.book.kind))
         return alias
@@ -211,7 +214,7 @@ class Aliases:
     def numbered(self) -> Iterator[tuple[int, CollectionRecord]]:
         """(number, record) of the collections that were built for the settings' name."""
         form = re.compile(rf"{re.escape(self.place.collection)}-([0-9]{{1,9}})")
-        for record in records_of(Folder(self.place.work_url), self.place.store_uri):
+        for record in records_of(self._work, self.place.store_uri):
             if match := form.fullmatch(record.collection):
                 yield int(match[1]), record
 
@@ -232,7 +235,7 @@ class Aliases:
         place, name = self.place, self.place.collection
         if len(name) > LONGEST:
             raise UsageError(f"alias {name!r} has {len(name)} characters, {LONGEST} at most")
-        work = Folder(place.work_url)
+        work = self._work
         record = find_record(work, place.store_uri, collection)
         if record is None or record.status != "ready":
             defect = "has no record" if record is None else "is not complete"
@@ -245,7 +248,7 @@ class Aliases:
 
     def _itself(self) -> Alias | None:
         place = self.place
-        plain = find_record(Folder(place.work_url), place.store_uri, place.collection)
+        plain = find_record(self._work, place.store_uri, place.collection)
         if plain is None or plain.status != "ready":
             return None
         return Alias(place.collection, place.store_uri, place.collection)
@@ -291,7 +294,11 @@ class Aliases:
 
     @property
     def _copies(self) -> Folder:
-        return Folder(self.place.work_url).sub(COPIES)
+        return self._work.sub(COPIES)
+
+    @property
+    def _work(self) -> Folder:
+        return Folder(self.place.work_url, self.fence)
 
     def _doubt(self, why: str) -> AliasDoubtError:
         name = self.place.collection
@@ -306,12 +313,12 @@ class Aliases:
         address = parse_address(self.place.store_uri)
         if address.kind.local:
             return name
-        work = Folder(self.place.work_url).path("")
+        work = self._work.path("")
         return f"{address.scheme}-{fingerprint(store=self.place.store_uri, work=work)}-{name}"
 
     def _copy_key(self, name: str) -> str:
         """The same wherever work folder and store are moved together."""
-        return f"{store_slug(Folder(self.place.work_url), self.place.store_uri)}-{name}"
+        return f"{store_slug(self._work, self.place.store_uri)}-{name}"
 
 
 def _follows(alias: Alias, kept: Alias | None) -> bool:

@@ -9,19 +9,30 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from tasks.errors import FileMissingError, WorkFolderError, reason_of
 from tasks.work.filesystems import open_filesystem, storage_errors
 
 
+class Fence(Protocol):
+    """What stands between a run and every change that it makes."""
+
+    def check(self) -> None:
+        """Raise `LockLostError` if another run may have taken this one's place."""
+
+
 @dataclass(frozen=True)
 class Folder:
-    """A folder named by a path or fsspec URL; every failure is a `WorkFolderError`."""
+    """A folder named by a path or fsspec URL; every failure is a `WorkFolderError`.
+
+    A `fence` is asked right before each change; folders inside this one have the same.
+    """
 
     url: str
+    fence: Fence | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def _resolved(self) -> tuple[Any, str]:
@@ -45,7 +56,12 @@ class Folder:
 
     def sub(self, name: str) -> Folder:
         """A folder inside this one."""
-        return Folder(f"{self.url.rstrip('/')}/{name}")
+        return Folder(f"{self.url.rstrip('/')}/{name}", self.fence)
+
+    def check_held(self) -> None:
+        """Raise `LockLostError` if whoever has this folder may change nothing any more."""
+        if self.fence is not None:
+            self.fence.check()
 
     def check_writable(self) -> None:
         """Raise `WorkFolderError` now rather than after an hour of work."""
@@ -76,12 +92,14 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """Delete a file; nothing happens if it is not there."""
+        self.check_held()
         with explained(self.url, "delete from"):
             if self._resolved[0].exists(self.path(name)):
                 self._resolved[0].rm_file(self.path(name))
 
     def remove_folder(self, name: str) -> None:
         """Delete a folder with all that is in it; nothing happens if it is not there."""
+        self.check_held()
         with explained(self.url, "delete from"):
             if name and self._resolved[0].isdir(self.path(name)):
                 self._resolved[0].rm(self.path(name), recursive=True)
@@ -108,6 +126,7 @@ class Folder:
                 with tempfile.NamedTemporaryFile(prefix="muge-upload-") as handle:
                     yield handle
                     handle.flush()
+                    self.check_held()
                     self._resolved[0].put_file(handle.name, target)
                 return
             os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -117,6 +136,7 @@ class Folder:
                     yield handle
                     handle.flush()
                     os.fsync(handle.fileno())
+                self.check_held()
                 os.replace(partial, target)
                 _sync_folder(os.path.dirname(target))
             finally:
@@ -129,6 +149,7 @@ class Folder:
         Of several callers on any machines one gets True: locally by O_EXCL, on object storage by a
         conditional upload that the storage itself decides. A reader can meet a local file empty.
         """
+        self.check_held()
         try:
             with explained(f"{self.url}/{name}", "write"):
                 self._create(self.path(name), content)

@@ -59,9 +59,25 @@ class Machine:
     def __enter__(self) -> Machine:
         (self.folder / "prefect").mkdir(parents=True)
         lay_out(self.folder / "prefect")
-        self.start("server", "server", "start", "--port", str(self.port))
+        self.start_server()
         self.wait(self.healthy, "the server is healthy")
         return self
+
+    def start_server(self) -> None:
+        """Start the server, which answers some seconds later."""
+        self._server = self.start("server", "server", "start", "--port", str(self.port))
+
+    def kill_server(self) -> None:
+        """End the server at once, as a machine does that loses power."""
+        self._running.remove(self._server)
+        os.killpg(self._server.pid, signal.SIGKILL)
+        self._server.wait()
+
+    def restart_server(self) -> None:
+        """End the server at once, and wait until another one answers."""
+        self.kill_server()
+        self.start_server()
+        self.wait(self.healthy, "the server is back")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
@@ -124,9 +140,13 @@ class Machine:
             timeout=PATIENCE,
         )
 
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        """The server's API's answer to a POST."""
+        return httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+
     def ask(self, path: str, **body: Any) -> Any:
-        """What the server's API answers to a POST."""
-        answer = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+        """What the server's API answers to a POST, which must succeed."""
+        answer = self.post(path, **body)
         assert answer.is_success, answer.text
         return answer.json()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.servers.fixtures import dashvector_server
+from tests.servers.fixtures import dashvector_server, s3
 from tests.shop import model, pictures
 
-__all__ = ["dashvector_server", "model", "pictures"]
+__all__ = ["dashvector_server", "model", "pictures", "s3"]

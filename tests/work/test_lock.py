@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tasks.errors import WorkFolderError
+from tasks.errors import LockLostError, WorkFolderError
 from tasks.work import lock
 from tasks.work.folder import Folder
 from tasks.work.lock import run_lock
@@ -51,7 +55,7 @@ def test_the_second_waits_as_long_as_it_says(folder: Folder) -> None:
 
     holder = threading.Thread(target=hold)
     holder.start()
-    while not lock._content(folder):
+    while not any(map(folder.read_bytes, folder.find(""))):
         time.sleep(0.01)
     with (
         pytest.raises(WorkFolderError, match=r"held by first .* after 0.1 seconds"),
@@ -107,28 +111,43 @@ def test_a_killed_run_holds_nothing_and_leaves_no_partial_files(tmp_path: Path) 
         assert not left.exists()
 
 
+NUMBERED = ".run-locks/000000007"
+
+
+def held(folder: Folder) -> list[str]:
+    """What the lock objects say of who holds them."""
+    said = [json.loads(folder.read_bytes(name)) for name in folder.find(lock.NUMBERED)]
+    return [each["what"] for each in said if not each.get("released")]
+
+
+@pytest.mark.parametrize("name", [lock.NAME, NUMBERED], ids=["without numbers", "numbered"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"renewed": "soon"}'])
 def test_a_damaged_lock_object_is_recovered(
-    content: bytes, monkeypatch: pytest.MonkeyPatch
+    content: bytes, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "SETTLE_SECONDS", 0.01)
-    folder = Folder("memory://damaged-lock")
-    with folder.writing(lock.NAME) as handle:
+    folder = Folder(f"memory://damaged-lock-{uuid.uuid4().hex}")
+    with folder.writing(name) as handle:
         handle.write(content)
     with run_lock(folder, "next"):
-        assert json.loads(lock._content(folder) or b"")["what"] == "next"
-    assert not folder.exists(lock.NAME)
+        assert held(folder) == ["next"]
+    assert not folder.exists(name)
+    assert held(folder) == []
 
 
-def test_a_lock_object_that_is_not_renewed_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", [lock.NAME, NUMBERED], ids=["without numbers", "numbered"])
+def test_a_lock_object_that_is_not_renewed_is_taken_over(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lock, "SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(lock, "DEAD_SECONDS", 0.5)
     monkeypatch.setattr(lock, "RENEW_SECONDS", 0.05)
-    folder = Folder("memory://dead-lock")
+    folder = Folder(f"memory://dead-lock-{uuid.uuid4().hex}")
     holder = {"what": "dead", "host": "h", "process": 1, "since": 0.0, "token": "t"}
-    folder.write_json(lock.NAME, {**holder, "renewed": time.time()})
+    folder.write_json(name, {**holder, "renewed": time.time()})
+    said = r"held by dead .* if that run is dead, its lock can be taken over in \d seconds"
     with (
-        pytest.raises(WorkFolderError, match="held by dead"),
+        pytest.raises(WorkFolderError, match=said),
         run_lock(folder, "next"),
     ):
         raise AssertionError("it is not dead yet")
@@ -136,3 +155,59 @@ def test_a_lock_object_that_is_not_renewed_is_taken_over(monkeypatch: pytest.Mon
         time.sleep(0.8)  # renewed meanwhile, so that it does not look dead
         with pytest.raises(WorkFolderError, match="held by next"), run_lock(folder, "third"):
             raise AssertionError("it is alive")
+
+
+def test_a_run_that_lost_its_lock_changes_nothing(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if folder.is_local:
+        pytest.skip("the kernel's lock cannot be lost")
+    monkeypatch.setattr(lock, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(lock, "FRESH_SECONDS", 0.0)
+    with folder.writing("kept") as handle:
+        handle.write(b"before")
+    with run_lock(folder, "first") as fence:
+        first = Folder(folder.url, fence).sub("run")
+        first.write_json("one.json", 1)
+        with ExitStack() as second:
+            with monkeypatch.context() as patch:
+                patch.setattr(lock, "DEAD_SECONDS", -1.0)  # as if it had been stopped
+                second.enter_context(run_lock(folder, "second"))
+            before = {name: folder.read_bytes(name) for name in folder.find("")}
+            changes: list[Callable[[], object]] = [
+                lambda: first.write_json("one.json", 2),
+                lambda: first.write_json("two.json", 2),
+                lambda: first.remove("one.json"),
+                lambda: first.remove_folder(""),
+                lambda: Folder(folder.url, fence).remove_folder("run"),
+                lambda: first.create_exclusive("three", b""),
+                lambda: pickle.loads(pickle.dumps(first)).write_json("one.json", 3),
+            ]
+            for change in changes:
+                with pytest.raises(LockLostError, match="another run has taken over the work fold"):
+                    change()
+            assert {name: folder.read_bytes(name) for name in folder.find("")} == before
+            assert held(folder) == ["second"]
+    assert held(folder) == []
+    with run_lock(folder, "third"):
+        assert held(folder) == ["third"]
+
+
+def test_a_storage_that_holds_no_lock_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that takes the condition of a write and forgets it."""
+
+    def create(self: Folder, name: str, content: bytes) -> bool:
+        with self.writing(name) as handle:
+            handle.write(content)
+        return True
+
+    folder = Folder(f"memory://forgetful-{uuid.uuid4().hex}")
+    monkeypatch.setattr(Folder, "create_exclusive", create)
+    with (
+        pytest.raises(WorkFolderError, match=r"cannot hold a lock.*MUGE_ONLY_WRITER=1"),
+        run_lock(folder, "first"),
+    ):
+        raise AssertionError("nobody can hold it")
+    assert folder.find("") == []
+    with run_lock(folder, "first", alone=True):
+        assert held(folder) == ["first"]

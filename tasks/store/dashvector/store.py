@@ -78,8 +78,8 @@ class DashVectorStore:
         missing = [name for name, value in given.items() if not value.get_secret_value().strip()]
         if missing:
             raise UsageError(
-                f"the store dashvector: needs {' and '.join(missing)} in the environment; "
-                "the DashVector console shows both"
+                f"the store dashvector: needs {' and '.join(missing)} in the environment (or "
+                "..._FILE or ..._COMMAND that gives it); the DashVector console shows both"
             )
         odd = [name for name, value in given.items() if not _sendable(value)]
         if odd:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -47,6 +49,54 @@ def test_the_address_opens_the_store_of_the_environment(
     store.create(SPEC)
     assert store.collections() == [SPEC.name]
     store.close()
+
+
+@pytest.mark.parametrize("way", ["file", "command"])
+def test_credentials_of_a_secret_store(
+    way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dashvector_server: DashVectorServer
+) -> None:
+    values = {BOTH[0]: dashvector_server.api_key, BOTH[1]: dashvector_server.endpoint}
+    for name, value in values.items():
+        monkeypatch.delenv(name, raising=False)
+        if way == "file":
+            (tmp_path / name).write_text(f"{value}\n")
+            monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+        else:
+            command = f"{sys.executable} -c \"print('{value}')\""
+            monkeypatch.setenv(f"{name}_COMMAND", command)
+    store = open_store("dashvector:")
+    store.create(SPEC)
+    assert store.collections() == [SPEC.name]
+    store.close()
+
+
+WAYS = {
+    "no file": ({"_FILE": "/nowhere/key"}, r"DASHVECTOR_API_KEY_FILE /nowhere/key cannot be read"),
+    "an empty file": ({"_FILE": "/dev/null"}, r"DASHVECTOR_API_KEY_FILE /dev/null is empty"),
+    "no command": (
+        {"_COMMAND": "no-such-command a"},
+        r"DASHVECTOR_API_KEY_COMMAND .*no-such-comma",
+    ),
+    "a failure": ({"_COMMAND": "sh -c 'echo sk-do-not-show-me; exit 3'"}, r"COMMAND ended with 3;"),
+    "nothing said": ({"_COMMAND": "true"}, r"DASHVECTOR_API_KEY_COMMAND printed nothing"),
+    "no words": ({"_COMMAND": "echo 'a"}, r"DASHVECTOR_API_KEY_COMMAND is no command: "),
+    "two ways": ({"_COMMAND": "true", "_FILE": "/dev/null"}, r"one of .*_FILE and .*_COMMAND"),
+}
+
+
+@pytest.mark.parametrize("case", WAYS)
+def test_a_secret_store_that_gives_nothing_is_named(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DASHVECTOR_API_KEY", raising=False)
+    monkeypatch.setenv("DASHVECTOR_ENDPOINT", "somewhere")
+    given, said = WAYS[case]
+    for end, value in given.items():
+        monkeypatch.setenv(f"DASHVECTOR_API_KEY{end}", value)
+    with pytest.raises(UsageError, match=said) as caught:
+        open_store("dashvector:")
+    assert "\n" not in str(caught.value)
+    assert KEY not in str(caught.value)
 
 
 def test_credentials_of_elsewhere_will_do(dashvector_server: DashVectorServer) -> None:
