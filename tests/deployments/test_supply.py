@@ -58,7 +58,7 @@ def test_all_dependencies_are_there() -> None:
 def test_containers_install_by_hashes_before_the_code() -> None:
     for file in ("Dockerfile", "studio/Dockerfile"):
         text = (ROOT / "deployments" / file).read_text("utf-8")
-        assert text.index("--require-hashes -r .ci/hashes.txt") < text.index("COPY . .")
+        assert text.index("--no-deps --require-hashes -r .ci/hashes.txt") < text.index("COPY . .")
 
 
 def test_it_says_what_it_can_do() -> None:
@@ -74,10 +74,11 @@ def test_an_environment_is_made_by_hashes_and_listed(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     for arguments in (
         ["--no-deps", "torch==2.13.0"],
-        ["--require-hashes", "-r", str(CI / "hashes.txt")],
+        ["--no-deps", "--require-hashes", "-r", str(CI / "hashes.txt")],
         ["--no-deps", "--no-build-isolation", str(ROOT)],
     ):
         subprocess.run([python, "-m", "pip", "install", "-q", *arguments], check=True)
+    subprocess.run([python, "-m", "pip", "check"], check=True)
     helped = subprocess.run([python.with_name("muge"), "--help"], capture_output=True, text=True)
     assert "reindex" in helped.stdout
     subprocess.run(
