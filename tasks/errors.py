@@ -200,6 +200,12 @@ class SwitchRefusedError(MugeError):
     may_pass = False
 
 
+class NothingInCommonError(MugeError):
+    """An evaluation's queries and the collection have no picture in common."""
+
+    may_pass = False
+
+
 class QualityDropError(MugeError):
     """Search is worse than the baseline allows."""
 

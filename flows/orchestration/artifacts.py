@@ -12,10 +12,11 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
 
-from tasks.evaluate.metrics import METRICS
+from tasks.evaluate.metrics import LABELS, METRICS
 from tasks.evaluate.result import Evaluation
 from tasks.index.report import IndexReport
 from tasks.reindex.report import ReindexReport
+from tasks.report.evaluation_views import protocol_words
 from tasks.search.searcher import Answer
 
 SHOWN_QUESTIONS, SHOWN_HITS = 20, 5
@@ -58,7 +59,7 @@ def reindex_markdown(report: ReindexReport) -> str:
 def evaluation_markdown(measured: Evaluation) -> str:
     """The metrics and what they were measured on."""
     origin = measured.origin
-    head = ["mode", *METRICS]
+    head = ["mode", *(LABELS.get(name, name) for name in METRICS)]
     lines = [
         f"## {measured.dataset} on {measured.collection}",
         "",
@@ -83,10 +84,7 @@ def evaluation_markdown(measured: Evaluation) -> str:
     if measured.filter is not None:
         lines.append(f"\nThe gallery is what the filter `{measured.filter}` takes.")
     if not measured.protocol.honest_hybrid:
-        lines.append(
-            f"\n{measured.protocol.leaks} of the queries are in the documents' own text: sparse "
-            f"and hybrid search would be measured on the answers, so only dense is reported."
-        )
+        lines.append(f"\n{protocol_words(measured)[1]}.")
     return "\n".join(lines)
 
 

@@ -21,6 +21,12 @@ class Judgement:
     relevant: frozenset[str]
 
 
+TEXTS_THAT_SUFFICE = 2
+"""Different texts of a picture: one at least is not the query."""
+MOST_TEXTLESS = 0.2
+"""Above this share of queries, leaving the query out measures the data rather than the search."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluationProtocol:
     """How numbers were made.
@@ -29,16 +35,23 @@ class EvaluationProtocol:
     can be measured. `official`: only dense search is; the MUGE leaderboard's number. Where queries
     are in documents' texts (`leaks` says how many), anything else would be measured on the answers.
     `leave-query-out`: keyword scores as if each query had never been in any text, so that sparse
-    and hybrid search can be measured all the same.
+    and hybrid search can be measured all the same. For the share `textless` of the queries no right
+    picture keeps any text then: keywords could not find one however good they are.
     """
 
     name: str
     leaks: int
+    textless: float = 0.0
 
     @property
     def honest_hybrid(self) -> bool:
         """Whether sparse and hybrid numbers may be reported."""
         return self.name == "leave-query-out" or (self.name == "held-out" and self.leaks == 0)
+
+    @property
+    def ranks_hybrid(self) -> bool:
+        """Whether hybrid search may be called better or worse than search by meaning."""
+        return self.honest_hybrid and self.textless <= MOST_TEXTLESS
 
     @property
     def honest_store(self) -> bool:
@@ -104,6 +117,27 @@ def protocol_of(judgements: Sequence[Judgement], indexed: Iterator[str]) -> Eval
     asked = {compared(judgement.text) for judgement in judgements}
     leaking = {key for text in indexed if (key := compared(text)) in asked}
     return EvaluationProtocol("official" if leaking else "held-out", len(leaking))
+
+
+def textless_share(
+    judgements: Sequence[Judgement], documents: Iterator[tuple[str, Sequence[str]]]
+) -> float:
+    """The share of judged queries none of whose right pictures has a text besides the query;
+    `documents` are (image id, texts of a document) of the gallery."""
+    asked = {image for judgement in judgements for image in judgement.relevant}
+    texts: dict[str, set[str]] = {}
+    for image, of_document in documents:
+        if image in asked:
+            kept = texts.setdefault(image, set())
+            kept |= {compared(text) for text in of_document if len(kept) < TEXTS_THAT_SUFFICE}
+    judged = [
+        judgement for judgement in judgements if not texts.keys().isdisjoint(judgement.relevant)
+    ]
+    left = sum(
+        any(texts.get(image, set()) - {compared(judgement.text)} for image in judgement.relevant)
+        for judgement in judged
+    )
+    return 1 - left / len(judged) if judged else 0.0
 
 
 def compared(text: str) -> str:

@@ -11,6 +11,10 @@ import numpy.typing as npt
 Float64 = npt.NDArray[np.float64]
 
 METRICS = ("R@1", "R@5", "R@10", "MR", "nDCG@10", "MRR")
+DEPTH = 100
+"""Documents ranked a query; a first positive below that counts 0 in MRR."""
+LABELS = {"MRR": f"MRR@{DEPTH}"}
+"""What people are shown where a metric's name, which is the JSON's, says less."""
 
 
 def recall_at(ranking: Sequence[str], relevant: Collection[str], k: int) -> float:

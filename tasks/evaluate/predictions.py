@@ -1,4 +1,5 @@
-"""Rankings as the MUGE leaderboard wants them: one JSON line a query, ten different image ids."""
+"""Rankings as the MUGE leaderboard and Chinese-CLIP's evaluation script want them: one JSON line a
+query, with ten different image ids."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ TEN = 10
 def write_predictions(
     path: str, judgements: Sequence[Judgement], rankings: Sequence[Sequence[str]]
 ) -> int:
-    """Write `{"query_id", "query_text", "item_ids"}` for every query; returns their number.
+    """Write `{"query_id", "query_text", "item_ids"}`, the leaderboard's names, and the same as
+    `{"text_id", "image_ids"}`, the script's, for every query; returns their number.
 
     `rankings` are image ids, best first. Raises `DatasetError` if a query has fewer than ten,
     `WorkFolderError` if the file cannot be written.
@@ -36,9 +38,12 @@ def _lines(judgements: Sequence[Judgement], rankings: Sequence[Sequence[str]]) -
                 f"the leaderboard wants {TEN} different images a query, {judgement.text[:40]!r} "
                 f"found {len(ids)}: the gallery is too small"
             )
+        query, images = int(judgement.query_id), [int(image) for image in ids]
         line = {
-            "query_id": int(judgement.query_id),
+            "query_id": query,
             "query_text": judgement.text,
-            "item_ids": [int(image) for image in ids],
+            "item_ids": images,
+            "text_id": query,
+            "image_ids": images,
         }
         yield json.dumps(line, ensure_ascii=False)

@@ -75,6 +75,7 @@ def as_json(measured: Evaluation) -> dict[str, Any]:
     return {
         "protocol": measured.protocol.name,
         "leaks": measured.protocol.leaks,
+        "textless": measured.protocol.textless,
         "dataset": measured.dataset,
         "collection": measured.collection,
         "model": measured.model,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tasks.context import Context
 from tasks.dataset.readers import bounds_of, open_reader
-from tasks.errors import DatasetError, UsageError
+from tasks.errors import DatasetError, NothingInCommonError, UsageError
 from tasks.evaluate.asked import JudgedQueries, Ranked, by_mode, encode_queries, filled, modes_of
 from tasks.evaluate.breakdown import Group, by_frequency, by_length
 from tasks.evaluate.directions import Direction, picture_to_picture, picture_to_text
@@ -22,17 +23,18 @@ from tasks.evaluate.fusion import (
     rank_sweep,
     reciprocal_rank_fusion,
 )
-from tasks.evaluate.gallery import Gallery, images_of, open_gallery
+from tasks.evaluate.gallery import Gallery, image_of, images_of, open_gallery
 from tasks.evaluate.intervals import intervals_of
 from tasks.evaluate.judgements import (
     EvaluationProtocol,
     Judgement,
     choose_protocol,
     read_judgements,
+    textless_share,
 )
 from tasks.evaluate.keywords import keyword_scores
 from tasks.evaluate.live import ask_store
-from tasks.evaluate.metrics import METRICS, Float64, overlap_at, recall_curve
+from tasks.evaluate.metrics import DEPTH, METRICS, Float64, overlap_at, recall_curve
 from tasks.evaluate.origin import origin_of
 from tasks.evaluate.predictions import write_predictions
 from tasks.evaluate.result import Evaluation, Table, Worst
@@ -40,16 +42,14 @@ from tasks.evaluate.worst import worst_queries
 from tasks.index.runner import Stage
 from tasks.settings import EvaluateChoices, Settings
 
-DEPTH = 100
-"""Documents ranked a query; a first positive below that counts 0 in MRR."""
-
 
 def evaluate(
     context: Context, dataset: str, settings: Settings, options: EvaluateChoices
 ) -> Evaluation:
     """Measure a collection with the queries of a data set.
 
-    Raises `DatasetError` without a usable query, `UsageError` for a protocol or a sweep that would
+    Raises `DatasetError` without a usable query, `NothingInCommonError` if none of the queries'
+    pictures is in the gallery, `UsageError` for a protocol or a sweep that would
     measure hybrid search on its own answers, `QueryError` for a filter that cannot be used,
     `CollectionRecordError` as `open_searcher` does.
     """
@@ -57,7 +57,12 @@ def evaluate(
     gallery = open_gallery(context, settings, options.filter)
     reader = open_reader(dataset, bounds_of(settings))
     judgements = read_judgements(reader, dataset, unanswered=True)
+    known = gallery.image_ids()
+    _check_related(dataset, judgements, gallery, known)
     protocol = choose_protocol(judgements, gallery.texts(), options.protocol)
+    if protocol.name == "leave-query-out":
+        texts = ((image_of(document), said) for document, said in gallery.documents())
+        protocol = replace(protocol, textless=textless_share(judgements, texts))
     _check(dataset, judgements, protocol, options)
     with context.stage("search_exact"):
         asked = encode_queries(gallery, judgements, settings)
@@ -73,8 +78,9 @@ def evaluate(
     sweep = _sweep(gallery, asked, keywords, settings.alpha) if options.alpha_sweep else None
     clock.lap("sweep")
     origin = origin_of(dataset, settings, _as_arguments(options), gallery.record, judgements)
-    known, scores = gallery.image_ids(), exact.scores(asked)
-    intervals = intervals_of({**scores, **_differences(scores)}, METRICS)
+    scores = exact.scores(asked)
+    ranked = _differences(scores) if protocol.ranks_hybrid else {}
+    intervals = intervals_of({**scores, **ranked}, METRICS)
     return Evaluation(
         dataset=dataset,
         collection=gallery.record.collection,
@@ -128,12 +134,34 @@ def _check(
             f"data set {dataset!r} says of no query which images are right, so nothing can be "
             f"measured; --predictions FILE writes rankings for a leaderboard"
         )
+    if options.alpha_sweep and protocol.honest_hybrid and not protocol.ranks_hybrid:
+        raise UsageError(
+            f"a sweep of alpha cannot be judged here: for {protocol.textless:.0%} of the queries "
+            f"no right picture keeps any text without the query; use a split of queries that are "
+            f"not in the index, or index titles as well"
+        )
     if options.alpha_sweep and not protocol.honest_hybrid:
         raise UsageError(
             f"a sweep of alpha needs hybrid search that is not measured on its answers, but "
             f"protocol {protocol.name} with {protocol.leaks} queries in the documents' own text is "
             f"for search by meaning alone; add --protocol leave-query-out"
         )
+
+
+def _check_related(
+    dataset: str, judgements: Sequence[Judgement], gallery: Gallery, known: set[str]
+) -> None:
+    wanted = [judgement.relevant for judgement in judgements if judgement.relevant]
+    if not wanted or any(not known.isdisjoint(images) for images in wanted):
+        return
+    record = gallery.record
+    taken = f" that the filter {gallery.filter!r} takes" if gallery.filter else ""
+    raise NothingInCommonError(
+        f"none of the {len(wanted)} queries of {dataset!r} has a right picture among the "
+        f"{len(known)} of collection {record.collection!r}{taken}: every number would be 0. The "
+        f"collection was made of {record.dataset!r}; evaluate with queries about that, or name "
+        f"another --collection"
+    )
 
 
 def _exactly(

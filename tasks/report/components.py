@@ -5,9 +5,10 @@ All numbers are put into words here, so that templates hold no arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.evaluate.metrics import LABELS
 from tasks.records import FieldValue, Hit
 from tasks.report.pictures import data_uri, query_picture, web_link
 from tasks.report.texts import Piece, clip, mark, needles
@@ -164,6 +165,11 @@ def metric_names(*tables: Metrics | Mapping[float, Mapping[str, float]] | None) 
     """The columns of some tables of metrics, in the order they are first given."""
     rows = [row for table in tables if table for row in table.values()]
     return tuple(dict.fromkeys(name for row in rows for name in row))
+
+
+def metric_labels(names: Iterable[str]) -> tuple[str, ...]:
+    """What columns are called for people."""
+    return tuple(LABELS.get(name, name) for name in names)
 
 
 def metric_rows(

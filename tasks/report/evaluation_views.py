@@ -38,6 +38,16 @@ PROTOCOLS = {
 }
 
 
+TEXTLESS = (
+    "但去掉查询自己之后，{share} 的查询没有一张正确图片还留有文字，关键词再好也找不到："
+    "这里不能说混合检索比语义检索好或差。请用留出的查询来比，或把商品标题也入库",
+    "But without the query itself no right picture of {share} of the queries keeps any text, and "
+    "keywords could not find one however good they are: hybrid search cannot be called better or "
+    "worse than search by meaning here. Compare them with queries that are not in the index, or "
+    "index titles as well",
+)
+
+
 def protocol_words(measured: Evaluation) -> tuple[str, str]:
     """How the numbers were made, in Chinese and English, and what does not count in them."""
     chinese, english = PROTOCOLS[measured.protocol.name]
@@ -45,6 +55,10 @@ def protocol_words(measured: Evaluation) -> tuple[str, str]:
         chinese, english = "official：只报告语义检索", "official: search by meaning alone"
     leaks = f"{measured.protocol.leaks:,}"
     said = (chinese.format(leaks=leaks), english.format(leaks=leaks))
+    if measured.protocol.honest_hybrid and not measured.protocol.ranks_hybrid:
+        share = f"{measured.protocol.textless:.0%}"
+        chinese, english = (words.format(share=share) for words in TEXTLESS)
+        said = (f"{said[0]}。{chinese}", f"{said[1]}. {english}")
     if measured.filter is not None:
         said = (
             f"{said[0]}。图库只含过滤条件 {measured.filter} 选中的文档",

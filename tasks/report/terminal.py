@@ -14,6 +14,7 @@ from tasks.report.components import (
     advice,
     interval_text,
     marked_texts,
+    metric_labels,
     metric_names,
     metric_text,
     rate_text,
@@ -59,18 +60,18 @@ def metrics_table(
     if title:
         table.title, table.title_justify = Text(one_line(title), style="bold"), "left"
     table.add_column(_said("table.metrics_mode", language))
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+    for label in metric_labels(names):
+        table.add_column(label, justify="right", no_wrap=True)
     best = {name: max(row.get(name, 0.0) for row in metrics.values()) for name in names}
     for mode, row in metrics.items():
-        label = in_language(name_of("mode", mode, alpha=f"{alpha:g}"), language)
+        said_mode = in_language(name_of("mode", mode, alpha=f"{alpha:g}"), language)
         cells = [
             Text(metric_text(name, row[name]), style="bold" if row[name] == best[name] else "")
             if name in row
             else Text("—")
             for name in names
         ]
-        table.add_row(Text(one_line(label)), *cells)
+        table.add_row(Text(one_line(said_mode)), *cells)
         if intervals and (ends := intervals.get(mode)):
             said = (interval_text(name, ends[name]) if name in ends else "" for name in names)
             table.add_row("", *(Text(text, style="dim") for text in said))

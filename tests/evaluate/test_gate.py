@@ -75,6 +75,8 @@ def test_ten_different_images_a_query(tmp_path: Path) -> None:
         "query_id": 5,
         "query_text": "红色",
         "item_ids": [7, 0, 1, 2, 3, 4, 5, 6, 8, 9],
+        "text_id": 5,
+        "image_ids": [7, 0, 1, 2, 3, 4, 5, 6, 8, 9],
     }
     assert lines[1]["item_ids"] == list(range(10))
     assert "红色" in path.read_text("utf-8")

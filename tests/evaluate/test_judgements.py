@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tasks.errors import DatasetError
-from tasks.evaluate.judgements import EvaluationProtocol, Judgement, protocol_of, read_judgements
+from tasks.evaluate.judgements import (
+    EvaluationProtocol,
+    Judgement,
+    protocol_of,
+    read_judgements,
+    textless_share,
+)
 from tasks.records import Row
 from tests.dataset.rows import RowsReader, row
 
@@ -43,6 +49,19 @@ def test_rows_that_indexing_rejects_judge_nothing() -> None:
 def test_no_query_is_an_error(rows: list[Row]) -> None:
     with pytest.raises(DatasetError, match="'rows' has no usable query"):
         read_judgements(RowsReader(rows), "rows")
+
+
+def test_queries_whose_pictures_keep_no_text() -> None:
+    asked = [
+        Judgement("1", "红色", frozenset({"a"})),  # its own text alone
+        Judgement("2", "蓝色", frozenset({"b", "c"})),  # c keeps another
+        Judgement("3", "绿色", frozenset({"d"})),  # no text at all
+        Judgement("4", "黄色", frozenset({"gone"})),  # not in the gallery: it has no say
+        Judgement("5", "白色", frozenset({"a"})),  # a's text is not this query
+    ]
+    texts = {"a": ["红 色"], "b": ["蓝色"], "c": ["蓝色", "帽子"], "d": [], "e": ["x"]}
+    assert textless_share(asked, iter(texts.items())) == 0.5
+    assert textless_share(asked[3:4], iter(texts.items())) == 0.0
 
 
 def test_held_out_queries_are_honest() -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from tasks.context import Context
 from tasks.errors import DatasetError, UsageError
+from tasks.evaluate import judgements
 from tasks.evaluate.gallery import open_gallery
 from tasks.evaluate.judgements import EvaluationProtocol, read_judgements
 from tasks.evaluate.metrics import METRICS
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.evaluate.stages import evaluate
+from tasks.report.evaluation_views import protocol_words
 from tasks.settings import EvaluateChoices, Settings
 from tests.dataset.muge_files import query_line, write_lines
 from tests.dataset.rows import RowsReader, row
@@ -28,7 +30,8 @@ def left_out(
     """The indexed queries themselves, each scored without itself, with a sweep."""
     path = tmp_path_factory.mktemp("predictions") / "lines.jsonl"
     options = EvaluateChoices(protocol="leave-query-out", alpha_sweep=True, predictions=str(path))
-    with Context() as context:
+    with Context() as context, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judgements, "MOST_TEXTLESS", 1.0)
         found = evaluate(context, f"folder:{pictures}", built, options)
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [line["query_id"] for line in lines] == [*range(len(WORDS)), 100]
@@ -38,11 +41,26 @@ def left_out(
 
 def test_queries_find_nothing_by_their_own_words(left_out: Evaluation) -> None:
     """All text of a picture is the one query, but for picture 0: nothing is left to match."""
-    assert left_out.protocol == EvaluationProtocol("leave-query-out", len(WORDS) + 1)
+    assert left_out.protocol == EvaluationProtocol("leave-query-out", len(WORDS) + 1, 5 / 7)
     assert left_out.protocol.honest_hybrid
     assert left_out.metrics["sparse"] == dict.fromkeys(METRICS, 0.0)
     assert left_out.metrics["hybrid"] == left_out.metrics["dense"]
     assert left_out.gains["hybrid_minus_dense"]["MR"].value == 0.0
+
+
+def test_hybrid_is_not_ranked_where_hardly_any_text_is_left(
+    context: Context, built: Settings, pictures: Path
+) -> None:
+    dataset, options = f"folder:{pictures}", EvaluateChoices(protocol="leave-query-out")
+    found = evaluate(context, dataset, built, options)
+    assert found.metrics.keys() == {"dense", "sparse", "hybrid"}
+    assert found.gains == {}
+    assert not found.protocol.ranks_hybrid
+    assert as_json(found)["textless"] == pytest.approx(5 / 7)
+    assert "71% of the queries keeps any text" in protocol_words(found)[1]
+    assert "71% 的查询" in protocol_words(found)[0]
+    with pytest.raises(UsageError, match="a sweep of alpha cannot be judged here: for 71%"):
+        evaluate(context, dataset, built, options.model_copy(update={"alpha_sweep": True}))
 
 
 def test_the_live_store_is_asked_by_meaning_only(left_out: Evaluation) -> None:
@@ -100,9 +118,14 @@ def test_the_json_is_json_and_keeps_its_names(left_out: Evaluation) -> None:
 
 
 def test_the_same_numbers_again(
-    context: Context, left_out: Evaluation, built: Settings, pictures: Path
+    context: Context,
+    left_out: Evaluation,
+    built: Settings,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = EvaluateChoices(protocol="leave-query-out", alpha_sweep=True)
+    monkeypatch.setattr(judgements, "MOST_TEXTLESS", 1.0)
     again = as_json(evaluate(context, f"folder:{pictures}", built, options))
     assert {**again, "seconds": 0} == {**as_json(left_out), "seconds": 0}
 

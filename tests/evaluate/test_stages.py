@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ import torch
 
 from tasks.context import Context
 from tasks.encode.model.load import load_encoder
-from tasks.errors import CollectionRecordError, DatasetError, DeviceError, QueryError
+from tasks.errors import (
+    CollectionRecordError,
+    DatasetError,
+    DeviceError,
+    NothingInCommonError,
+    QueryError,
+)
 from tasks.evaluate.asked import encode_queries
 from tasks.evaluate.gallery import open_gallery
 from tasks.evaluate.judgements import Judgement
@@ -123,6 +130,27 @@ def test_queries_whose_pictures_are_filtered_out_score_0(
     found = evaluate(context, dataset, built, EvaluateChoices(filter="image_id = 1"))
     assert (found.queries, found.gallery, found.without_positive) == (4, 1, 3)
     assert found.metrics["dense"]["R@1"] == found.through_store["dense"]["R@1"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("asked", "filter", "said"),
+    [
+        ([("大红连衣裙", [900]), ("帽子", [901, 902])], None, "none of the 2 queries of 'folder:"),
+        (HELD_OUT, "image_id = 2", "that the filter 'image_id = 2' takes: every number would be 0"),
+    ],
+)
+def test_queries_about_something_else_are_an_error(
+    context: Context,
+    built: Settings,
+    tmp_path: Path,
+    asked: Sequence[tuple[str, Sequence[int]]],
+    filter: str | None,
+    said: str,
+) -> None:
+    dataset = questions(tmp_path / "asked", asked)
+    with pytest.raises(NothingInCommonError, match=re.escape(said)) as refused:
+        evaluate(context, dataset, built, EvaluateChoices(filter=filter))
+    assert refused.value.exit_code == 1
 
 
 BAD_FILTERS = {
