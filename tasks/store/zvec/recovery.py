@@ -126,7 +126,7 @@ def losses(path: Path) -> list[str]:
 @contextlib.contextmanager
 def locked(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Hold zvec's own lock of a partition, alone or (`LOCK_SH`) with its readers."""
-    with (path / LOCK).open("rb+") as lock:
+    with (path / LOCK).open("rb" if how == fcntl.LOCK_SH else "rb+") as lock:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
         yield
 
