@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,10 +101,10 @@ def _there(place: Path) -> Path:
     return next(each for each in (place, *place.parents) if each.exists())
 
 
-def _free(place: Path) -> int:
+def _free(place: Path) -> float:
     said = os.statvfs(place)
-    return said.f_bavail * said.f_frsize
+    return said.f_bavail * said.f_frsize if said.f_blocks else math.inf
 
 
-def _said(size: int) -> str:
+def _said(size: float) -> str:
     return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

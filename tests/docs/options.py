@@ -136,6 +136,7 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "evaluate --html": "另写一个自足的页面。",
     "--sample": "解码的图片数。",
     "--all": "解码每一张图片。",
+    "--full": "读取每一个文件、每一条文档。",
     "--estimate": "测模型的速度，估计代价。",
 }
 """The same for options that are of single commands only, by option, or command and option."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 
 from tasks.errors import StoreFullError, StoreSetBackError
@@ -17,7 +18,7 @@ FULL = 9
 def main() -> None:
     """Nobody looks for room before it is written to."""
     action, options, dataset = sys.argv[1:]
-    room._free = lambda _: 1 << 40
+    room._free = lambda place: math.inf
     partition.RESERVE = -(1 << 40)
     try:
         (index_dataset if action == "index" else reindex_dataset)(dataset, **json.loads(options))

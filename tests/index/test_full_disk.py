@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -48,7 +49,7 @@ def place(tmp_path: Path, disk: Path, model: str) -> dict[str, Any]:
 @pytest.fixture
 def unforeseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else fills the disk after room was looked for."""
-    monkeypatch.setattr(room, "_free", lambda _: 1 << 40)
+    monkeypatch.setattr(room, "_free", lambda _: math.inf)
     monkeypatch.setattr(partition, "RESERVE", -(1 << 40))
 
 

@@ -18,6 +18,7 @@ from tasks.errors import (
 )
 from tasks.index import upkeep
 from tasks.index.status import collection_statuses
+from tasks.index.upserting import send
 from tasks.settings import Settings, load_settings
 from tasks.work.collections import find_record
 from tasks.work.folder import Folder
@@ -87,12 +88,12 @@ def test_a_damaged_store_is_built_anew_from_the_work_folder(
 def test_a_repair_that_was_stopped_is_gone_on_with(
     dataset: str, settings: Settings, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, real = found(settings), upkeep.send
+    before = found(settings)
 
     def stops(*given: Any) -> Any:
         if given[-1].index == 1:
             raise KeyboardInterrupt
-        return real(*given)
+        return send(*given)
 
     monkeypatch.setattr(upkeep, "send", stops)
     with pytest.raises(KeyboardInterrupt):

@@ -396,3 +396,13 @@ def test_threads_share_a_store(store: VectorStore, collection: str) -> None:
         answers = threads.map(lambda query: store.query(collection, query), queries)
         for query, hits in zip(queries, answers, strict=True):
             assert_same(hits, exact_hits(DOCUMENTS, query))
+
+
+def test_files_are_checked_and_nothing_is_lost(store: VectorStore, collection: str) -> None:
+    store.upsert(collection, DOCUMENTS[:20])
+    store.finish(collection)
+    assert store.check(collection) >= 0
+    assert store.losses(collection) == ""
+    for ask in (store.check, store.losses) if not store.reads_may_lag else (store.check,):
+        with pytest.raises(StoreError, match="nothing"):
+            ask("nothing")

@@ -7,6 +7,7 @@ there. Whatever has checksums that are right needs no such thing.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from tasks.errors import MugeError, StoreDamagedError, StoreError
 from tasks.store.zvec.recovery import WritingMark
 
+HERE = Path(__file__).parents[3]
 BUSY = 75
 PATIENCE_S = 600.0
 """More than any recovery takes: at most 25,000 documents are read from zvec's log."""
@@ -26,7 +28,8 @@ def recover(path: Path, mark: WritingMark) -> None:
     Raises `BlockingIOError` while another process has it, `StoreDamagedError` if neither works.
     """
     why = _tried("recover", path)
-    if why is not None and not mark.set_back():
+    # where closing failed, that process has set it back itself
+    if why is not None and mark.found() and not mark.set_back():
         raise StoreDamagedError(
             f"zvec cannot open {path}: {why}; run the `muge index` again that filled it, or `muge "
             f"repair {path.parent.name}`"
@@ -45,10 +48,17 @@ def look_first(path: Path) -> None:
 
 def _tried(what: str, path: Path) -> str | None:
     """Why it does not work, None if it does."""
-    command = [sys.executable, "-m", __name__, what, str(path)]
+    # this very package, whatever is called alike in the current folder
+    command = [sys.executable, "-P", "-m", __name__, what, str(path)]
+    places = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S, check=False
+            command,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StoreError(f"cannot {what} {path} in a process of its own: {error}") from error

@@ -271,9 +271,9 @@ class Partition:
     def look(self) -> None:
         """Open and search, whatever comes of it: for a process of its own, as above."""
         opened = zvec.open(str(self.path), zvec.CollectionOption(read_only=True))
-        for side in (vector.name for vector in opened.schema.vectors):
-            dense = [0.0] * int(opened.schema.vector(side).dimension)
-            opened.query(zvec.Query(side, vector=dense or {0: 1.0}), topk=10)
+        for side in opened.schema.vectors:
+            dense = [0.0] * int(side.dimension)
+            opened.query(zvec.Query(side.name, vector=dense or {0: 1.0}), topk=10)
         opened.close()
 
     def _close_written(self, finished: int | None) -> None:
@@ -411,6 +411,8 @@ def _free_bytes(path: Path) -> float:
     try:
         said = os.statvfs(path)
     except OSError:
+        return math.inf
+    if not said.f_blocks:  # a file system that does not say
         return math.inf
     no_inodes = said.f_files > 0 and said.f_favail == 0
     return 0 if no_inodes else said.f_bavail * said.f_frsize

@@ -93,12 +93,12 @@ class WritingMark:
         """
         with locked(self._path):
             self.check_free()
-            copy = _oldest_copy(self._path)
-            if copy is None:
-                return False
+            copy, markers = _oldest_copy(self._path), self._markers()
+            if copy is None or not markers:
+                return not markers
             _restore(self._path, copy)
             before = losses(self._path)
-            first, *more = self._markers()
+            first, *more = markers
             first.rename(self._path.with_name(f"{self._path.name}.lost-{uuid.uuid4().hex}"))
             for marker in (*more, *(self._path.with_name(name) for name in before)):
                 marker.unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def losses(path: Path) -> list[str]:
 @contextlib.contextmanager
 def locked(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Hold zvec's own lock of a partition, alone or (`LOCK_SH`) with its readers."""
-    with (path / LOCK).open("rb+") as lock:
+    with (path / LOCK).open("rb" if how == fcntl.LOCK_SH else "rb+") as lock:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
         yield
 

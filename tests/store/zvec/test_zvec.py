@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import zvec
 
-from tasks.errors import SchemaMismatchError, StoreBusyError, StoreError
+from tasks.errors import SchemaMismatchError, StoreBusyError, StoreError, StoreSetBackError
 from tasks.records import DEFAULT_PARTITION, CollectionSpec, Document, Query
 from tasks.store.zvec import partition as zvec_partition
 from tasks.store.zvec.recovery import WritingMark
@@ -411,3 +411,54 @@ def recall(store: ZvecStore, documents: list[Document], queries: list[Query]) ->
         right = {answer[0] for answer in exact_hits(documents, query)}
         shares.append(len(right & {hit.id for hit in store.query(NAME, query)}) / len(right))
     return float(np.mean(shares))
+
+
+# --- what fails ----------------------------------------------------------------------------------
+
+
+def test_a_writer_that_failed_has_written_nothing(
+    root: Path, store: ZvecStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(SPEC)
+    store.upsert(NAME, random_documents(30))
+    store.finish(NAME)
+    before = store.fetch(NAME, ["3"])["3"].vector
+    store.upsert(NAME, random_documents(40, seed=5))
+
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(zvec_partition, "write_sums", fails)
+    with pytest.raises(StoreSetBackError, match="Input/output error; it was set back"):
+        store.finish(NAME)
+    monkeypatch.undo()
+    assert store.count(NAME) == 30
+    assert np.array_equal(store.fetch(NAME, ["3"])["3"].vector, before)
+    lost = store.losses(NAME)
+    assert lost
+    store.upsert(NAME, random_documents(40, seed=5))
+    store.finish(NAME)
+    assert (store.count(NAME), store.losses(NAME)) == (40, lost)
+    assert len(os.listdir(root / NAME)) == 3  # the partition, the schema, the note of the loss
+
+
+def test_what_a_killed_writer_ruined_is_set_back(root: Path, store: ZvecStore) -> None:
+    """Killed on a full disk: its manifest is empty, and its log is of no use."""
+    run("finish-and-die", root, 30)
+    place = root / NAME / DEFAULT_PARTITION
+    (manifest,) = place.glob("manifest.*")
+    manifest.rename(place / "manifest.77")
+    (place / "manifest.77").write_bytes(b"")
+    assert store.count(NAME) == 30
+    assert store.losses(NAME)
+    assert store.check(NAME) > 0
+
+
+def test_the_current_folder_may_hold_packages_called_alike(
+    root: Path, store: ZvecStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("finish-and-die", root, 30)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "__init__.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert store.count(NAME) == 35
