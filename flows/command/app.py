@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -19,12 +21,29 @@ from tasks.errors import UsageError
 
 app = typer.Typer(
     name="muge",
-    help="Index Chinese image-text data into a vector database, search it and measure it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"muge-search {version('muge-search')}")
+        raise typer.Exit
+
+
+@app.callback()
+def muge(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say which version this is.", callback=_say_version),
+    ] = False,
+) -> None:
+    """Index Chinese image-text data into a vector database, search it and measure it."""
+
 
 for command in (demo, index, search, reindex, evaluate, status, inspect, verify, repair):
     app.command()(command)
@@ -36,7 +55,20 @@ app.add_typer(rejects_app, name="rejects")
 def main() -> None:
     """Entry point of the command."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except UsageError as error:  # from reading the environment while help is made
-        print(f"muge: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _refuse(str(error), error.exit_code)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        # the parser's errors, whose class depends on typer's version
+        _refuse(error.format_message(), getattr(error, "exit_code", 2))
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(said: str, code: int) -> NoReturn:
+    """One line; or the help, where no command was given."""
+    line = said if "\n" in said else f"muge: {said.replace('Value error, ', '').rstrip('.')}"
+    print(line, file=sys.stderr)
+    sys.exit(code)

@@ -13,6 +13,7 @@ from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, option
 from flows.command.output import EXIT_REJECTS, explained, print_json, show
 from flows.command.running import How, run
 from flows.signatures import Given
+from tasks.errors import UsageError
 from tasks.options import flags_of
 from tasks.settings import Content, Encoding, Place, ReindexChoices, Replacing, Running, Settings
 
@@ -47,10 +48,32 @@ def reindex(
         settings, choices = given.settings, given.read(ReindexChoices)
         check_request(dataset, settings)
         check_gate(choices, given.values["max_drop"])
+        _check_known(settings)
         if choices.gate_queries is not None:
             open_reader(choices.gate_queries, bounds_of(settings))
     how = How(orchestrator, verbose, may_be_done=True)
     run_reindex(dataset, settings, choices, given.parameters(), how, as_json)
+
+
+def _check_known(settings: Settings) -> None:
+    """Raise `UsageError` for a collection that is not there while others are: it is mistyped."""
+    from flows.orchestration.context import caller_context
+    from tasks.work.collections import find_record, hint
+    from tasks.work.folder import Folder
+
+    work = Folder(settings.work_url)
+    if find_record(work, settings.store_uri, settings.collection) is not None:
+        return
+    others = hint(work, settings.store_uri, settings.collection)
+    if not others:
+        return
+    with caller_context(settings) as context:
+        known = context.aliases(settings).find() is not None
+    if not known:
+        raise UsageError(
+            f"there is no collection {settings.collection!r} to bring up to date{others}; a new "
+            f"one is made by `muge index DATASET --collection {settings.collection}`"
+        )
 
 
 def run_reindex(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 )
 def search(
     given: Given,
+    words: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="Chinese query, as --text.")
+    ] = None,
     html: Html = None,
     orchestrator: Orchestrator = "none",
     as_json: AsJson = False,
@@ -45,6 +48,11 @@ def search(
     Exit code 3: some questions of --queries could not be answered; their lines say why.
     """
     asked = given.read(AskChoices)
+    if words is not None:
+        with explained():
+            if asked.text is not None:
+                raise UsageError(f"{words!r} and --text {asked.text!r}: give one text")
+        asked = asked.model_copy(update={"text": words})
     if asked.queries is not None or asked.out is not None:
         with explained():
             check_batch(asked, html)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from pkgutil import resolve_name
 from urllib.parse import parse_qsl
 
@@ -64,7 +65,7 @@ def parse_name(name: str) -> DatasetName:
     """Split a data set name; raises `DatasetError` for a form that is not known."""
     scheme, colon, rest = name.partition(":")
     if not colon or scheme not in READERS:
-        raise DatasetError(f"data set {name!r} is not one of {dataset_forms()}")
+        raise DatasetError(f"data set {name!r} is not one of {dataset_forms()}{_meant(name)}")
     kind = READERS[scheme]
     path, _, query = rest.partition("?")
     options = dict(parse_qsl(query))
@@ -77,6 +78,14 @@ def parse_name(name: str) -> DatasetName:
     if kind.needs_path and not path:
         raise DatasetError(f"data set {name!r} names no path, expected {scheme}:{kind.form}")
     return DatasetName(scheme, path, options)
+
+
+def _meant(name: str) -> str:
+    """What somebody may have meant who gave the name of something that is there."""
+    path = Path(name.partition("?")[0]).expanduser()
+    if path.is_dir():
+        return f"; a folder of pictures is folder:{name}"
+    return f"; a Parquet file is parquet:{name}" if path.suffix == ".parquet" else ""
 
 
 def open_reader(name: str, bounds: Bounds = Bounds()) -> Reader:

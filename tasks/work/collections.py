@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -133,9 +134,10 @@ def require_record(work: Folder, store: str, collection: str) -> CollectionRecor
     record = find_record(work, store, collection)
     if record is None:
         raise CollectionRecordError(
-            f"collection {collection!r} of {store} has no record in {work.url}: nothing says which "
-            f"model and BM25 statistics it was made with; run `muge index DATASET` first, or give "
-            f"the --work-dir, --store and --collection that were used"
+            f"collection {collection!r} of {store} has no record in {work.url}"
+            f"{hint(work, store, collection)}: nothing says which model and BM25 statistics it was "
+            f"made with; run `muge index DATASET` first, or give the --work-dir, --store and "
+            f"--collection that were used"
         )
     if record.status != "ready":
         raise CollectionRecordError(
@@ -143,6 +145,18 @@ def require_record(work: Folder, store: str, collection: str) -> CollectionRecor
             f"`muge index {record.dataset}` again, it does only what is missing"
         )
     return record
+
+
+def hint(work: Folder, store: str, collection: str) -> str:
+    """What somebody may have meant who named a collection that is not there, in brackets behind a
+    space; "" if there is no other."""
+    try:
+        others = [record.collection for record in records_of(work, store)]
+    except CollectionRecordError:  # of another collection: that is not what was asked for
+        return ""
+    if meant := get_close_matches(collection, others, 1):
+        return f" (did you mean {meant[0]!r}?)"
+    return f" (there are: {', '.join(others)})" if others else ""
 
 
 def records_of(work: Folder, store: str) -> Iterator[CollectionRecord]:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,49 @@ def test_a_held_store_is_said(muge: Muge, model: str, prefect_server: str, tmp_p
         assert "another process" in done.stderr
     finally:
         holder.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["search", "熊猫", "--text", "猫"], "'熊猫' and --text '猫': give one text"),
+        (["search", "熊猫", "--collection", "mug"], "(did you mean 'muge'?)"),
+        (["search", "熊猫", "--collection", "shoes"], "(there are: muge)"),
+        (["reindex", "sample:", "--collection", "mug"], "no collection 'mug' to bring up to date"),
+        (["evaluate", "sample:", "--nosuch"], "No such option: --nosuch"),
+        (["index", "sample:", "--picture", "foo"], "'--picture': 'foo' is not one of 'jpeg'"),
+        (["index"], "Missing argument 'dataset'"),
+        (["indexx"], "No such command 'indexx'"),
+    ],
+)
+def test_what_was_mistyped_is_one_line(
+    arguments: list[str], said: str, indexed: tuple[Path, Path], muge: Muge
+) -> None:
+    done = muge(*arguments, cwd=indexed[0])
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr.startswith("muge: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_text_may_be_asked_for_at_once(indexed: tuple[Path, Path], muge: Muge) -> None:
+    by_argument, by_option = (
+        json.loads(muge("search", *words, "--json", cwd=indexed[0]).stdout)
+        for words in (["红色"], ["--text", "红色"])
+    )
+    assert by_argument["hits"] == by_option["hits"]
+    assert by_argument["query"] == by_option["query"]
+
+
+def test_a_folder_without_its_form_is_meant(indexed: tuple[Path, Path], muge: Muge) -> None:
+    done = muge("index", "pictures", cwd=indexed[0])
+    assert done.returncode == 2
+    assert done.stderr.endswith("; a folder of pictures is folder:pictures\n")
+
+
+def test_version_and_short_help(muge: Muge) -> None:
+    assert muge("--version").stdout == f"muge-search {version('muge-search')}\n"
+    assert muge("search", "-h").stdout == muge("search", "--help").stdout != ""
 
 
 def test_wrong_environment_is_said(muge: Muge) -> None:
