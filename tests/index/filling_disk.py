@@ -9,7 +9,7 @@ import sys
 
 from tasks.errors import StoreFullError, StoreSetBackError
 from tasks.index import room
-from tasks.store.zvec import partition
+from tasks.store.zvec import disk
 from tests.plain import index_dataset, reindex_dataset
 
 FULL = 9
@@ -19,7 +19,7 @@ def main() -> None:
     """Nobody looks for room before it is written to."""
     action, options, dataset = sys.argv[1:]
     room._free = lambda place: math.inf
-    partition.RESERVE = -(1 << 40)
+    disk.RESERVE = -(1 << 40)
     try:
         (index_dataset if action == "index" else reindex_dataset)(dataset, **json.loads(options))
     except (StoreFullError, StoreSetBackError) as error:

@@ -16,7 +16,7 @@ import pytest
 
 from tasks.errors import NoRoomError, StoreFullError, StoreSetBackError
 from tasks.index import room
-from tasks.store.zvec import partition
+from tasks.store.zvec import disk as disk_room
 from tasks.store.zvec.store import ZvecStore
 from tests.disk import enlarge, mounted
 from tests.index.filling_disk import FULL
@@ -50,7 +50,7 @@ def place(tmp_path: Path, disk: Path, model: str) -> dict[str, Any]:
 def unforeseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else fills the disk after room was looked for."""
     monkeypatch.setattr(room, "_free", lambda _: math.inf)
-    monkeypatch.setattr(partition, "RESERVE", -(1 << 40))
+    monkeypatch.setattr(disk_room, "RESERVE", -(1 << 40))
 
 
 def fill(disk: Path, kibibytes: int) -> None:

@@ -76,12 +76,13 @@ def _tried(what: str, path: Path) -> str | None:
 
 def main() -> None:
     """Do it, and say in one line why it does not work."""
-    from tasks.store.zvec.partition import ZVEC_ERRORS, Partition, is_locked
+    from tasks.store.zvec.disk import ZVEC_ERRORS
+    from tasks.store.zvec.opening import Opening, is_locked
 
     what, path = sys.argv[1:]
-    partition = Partition(Path(path))
+    opening = Opening(Path(path))
     try:
-        (partition.recover if what == "recover" else partition.look)()
+        (opening.recover if what == "recover" else opening.look)()
     except (MugeError, *ZVEC_ERRORS) as error:
         if is_locked(error.__cause__ or error):
             sys.exit(BUSY)

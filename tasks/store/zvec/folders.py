@@ -17,7 +17,8 @@ import zvec
 from tasks.errors import StoreBusyError, StoreError, StoreFullError
 from tasks.records import DEFAULT_PARTITION, CollectionSpec
 from tasks.store.zvec.checksums import write_sums
-from tasks.store.zvec.partition import Partition, is_no_space, translated
+from tasks.store.zvec.disk import is_no_space, translated
+from tasks.store.zvec.partition import Partition
 from tasks.store.zvec.schema import read_schema, write_schema, zvec_schema
 
 

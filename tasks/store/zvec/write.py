@@ -10,7 +10,8 @@ import zvec
 from tasks.errors import reason_of
 from tasks.records import CollectionSpec, Document, Reject, UpsertResult
 from tasks.store.checks import find_defect
-from tasks.store.zvec.partition import ZVEC_ERRORS, Partition, check_free, is_full
+from tasks.store.zvec.disk import ZVEC_ERRORS, check_free, is_full
+from tasks.store.zvec.partition import Partition
 from tasks.store.zvec.schema import to_zvec
 
 BATCH_DOCUMENTS = 500

@@ -13,8 +13,7 @@ import pytest
 
 from tasks.errors import StoreDamagedError
 from tasks.records import DEFAULT_PARTITION
-from tasks.store.zvec import checksums, shared
-from tasks.store.zvec import partition as zvec_partition
+from tasks.store.zvec import checksums, opening, shared
 from tasks.store.zvec.schema import SCHEMA_FILE
 from tasks.store.zvec.store import ZvecStore
 from tests.store.conftest import SPEC
@@ -171,13 +170,13 @@ def test_a_kill_between_files_and_checksums_is_no_damage(
         raise KeyboardInterrupt
 
     store.upsert(NAME, random_documents(130)[120:])
-    monkeypatch.setattr(zvec_partition, "write_sums", killed)
+    monkeypatch.setattr(opening, "write_sums", killed)
     with pytest.raises(KeyboardInterrupt):
         store.finish(NAME)
     monkeypatch.undo()
     # as if this process had ended: what it holds is let go of, and its files stay
     for partition in shared._open_partitions.values():
-        partition._mark.leave()
+        partition.abandon()
     shared._open_partitions.clear()
     assert store.count(NAME) == 130
     assert store.check(NAME) > 0

@@ -19,6 +19,7 @@ import zvec
 
 from tasks.errors import SchemaMismatchError, StoreBusyError, StoreError, StoreSetBackError
 from tasks.records import DEFAULT_PARTITION, CollectionSpec, Document, Query
+from tasks.store.zvec import opening
 from tasks.store.zvec import partition as zvec_partition
 from tasks.store.zvec.recovery import WritingMark
 from tasks.store.zvec.schema import DENSE, SCHEMA_FILE, to_zvec
@@ -40,7 +41,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ZvecStore]:
-    monkeypatch.setattr(zvec_partition, "LOCK_PATIENCE_S", 0.2)
+    monkeypatch.setattr(opening, "LOCK_PATIENCE_S", 0.2)
     opened = ZvecStore(root)
     yield opened
     opened.close()
@@ -428,7 +429,7 @@ def test_a_writer_that_failed_has_written_nothing(
     def fails(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(zvec_partition, "write_sums", fails)
+    monkeypatch.setattr(opening, "write_sums", fails)
     with pytest.raises(StoreSetBackError, match="Input/output error; it was set back"):
         store.finish(NAME)
     monkeypatch.undo()
