@@ -22,7 +22,7 @@ def running_flows(verbose: bool) -> Iterator[Callable[[], None]]:
     with explained(), ExitStack() as stack:
         from flows.command.bars import Bars
         from flows.orchestration.context import showing
-        from flows.orchestration.environment import prepare
+        from flows.orchestration.environment import prepare, room_for_prefect
         from flows.orchestration.temporary_server import temporary_server
         from flows.orchestration.variables import server_is_configured
 
@@ -35,5 +35,6 @@ def running_flows(verbose: bool) -> Iterator[Callable[[], None]]:
             yield lambda: None
         else:
             home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
+            stack.enter_context(room_for_prefect(home))
             ready = stack.enter_context(temporary_server(home / "temporary-server.log"))
             yield ready

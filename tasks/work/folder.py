@@ -16,6 +16,9 @@ from typing import IO, Any
 from tasks.errors import FileMissingError, WorkFolderError, reason_of
 from tasks.work.filesystems import open_filesystem, storage_errors
 
+UPLOAD = "muge-upload-"
+"""How temporary files begin that are sent to object storage when they are whole."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -105,7 +108,7 @@ class Folder:
         target = self.path(name)
         with explained(f"{self.url}/{name}", "write", (OSError,)):
             if not self.is_local:
-                with tempfile.NamedTemporaryFile(prefix="muge-upload-") as handle:
+                with tempfile.NamedTemporaryFile(prefix=UPLOAD) as handle:
                     yield handle
                     handle.flush()
                     self._resolved[0].put_file(handle.name, target)
