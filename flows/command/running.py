@@ -72,6 +72,7 @@ def _orchestrated(
     lost: Callable[[MugeError], None],
 ) -> Report:
     from flows.orchestration.context import showing
+    from flows.orchestration.environment import room_for_prefect
     from flows.orchestration.temporary_server import temporary_server
     from flows.orchestration.variables import server_is_configured
 
@@ -84,7 +85,11 @@ def _orchestrated(
         if done is not None:
             return done
     home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
-    with temporary_server(home, lost) as ready, showing(bars, planned):
+    with (
+        room_for_prefect(home),
+        temporary_server(home, lost) as ready,
+        showing(bars, planned),
+    ):
         return _start(flow, bars, ready)
 
 

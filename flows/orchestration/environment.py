@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import WorkFolderError
@@ -17,6 +20,43 @@ QUIET = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
 }
+
+
+ROOM_BYTES = 32 << 20
+"""What Prefect's data base and log of one command need at least."""
+FULL_BYTES = 1 << 20
+
+
+@contextmanager
+def room_for_prefect(home: Path) -> Iterator[None]:
+    """Raise `WorkFolderError` if the disk of Prefect's folder has no room for a data base, or if
+    the block fails when it is full: Prefect's own errors say nothing of it."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "writable").write_bytes(b"")
+        (home / "writable").unlink()
+        free = shutil.disk_usage(home).free
+    except OSError as error:
+        raise WorkFolderError(
+            f"Prefect's folder {home} cannot be written: {error.strerror}; {_MORE_ROOM}"
+        ) from None
+    if free < ROOM_BYTES:
+        raise WorkFolderError(
+            f"{home} has {free >> 20} MiB free, and Prefect's data base needs {ROOM_BYTES >> 20}; "
+            f"{_MORE_ROOM}"
+        )
+    try:
+        yield
+    except Exception as error:
+        if shutil.disk_usage(home).free >= FULL_BYTES:
+            raise
+        raise WorkFolderError(
+            f"the disk is full on which Prefect keeps its data base ({home}); what was done is "
+            f"kept: {_MORE_ROOM}, and run the same command again"
+        ) from error
+
+
+_MORE_ROOM = "make room, or name another folder in PREFECT_HOME or MUGE_HOME"
 
 
 def prepare(home: str, verbose: bool) -> None:

@@ -20,10 +20,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from flows.orchestration.server_database import lay_out
-from tasks.errors import MugeError, WorkFolderError
+from tasks.errors import MugeError
 
 STARTING_SECONDS = 120.0
 ENDING_SECONDS = 5.0
@@ -67,7 +66,7 @@ class Server:
         self.address = f"http://127.0.0.1:{self._port}/api"
         kept = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-        with _opened(self._log) as output:
+        with self._log.open("wb") as output:
             lay_out(home)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "flows.orchestration.temporary_server", str(self._port)],
@@ -124,16 +123,6 @@ class Server:
         self._process.wait()
         if self.needed:
             self._lost(self._loss())
-
-
-def _opened(log: Path) -> BinaryIO:
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        return log.open("wb")
-    except OSError as error:
-        raise WorkFolderError(
-            f"cannot write {log}: {error.strerror}; set PREFECT_HOME to a folder for Prefect's data"
-        ) from None
 
 
 def _free_port() -> int:

@@ -16,6 +16,9 @@ from typing import IO, Any, Protocol
 from tasks.errors import FileMissingError, WorkFolderError, reason_of
 from tasks.work.filesystems import open_filesystem, storage_errors
 
+UPLOAD = "muge-upload-"
+"""How temporary files begin that are sent to object storage when they are whole."""
+
 
 class Fence(Protocol):
     """What stands between a run and every change that it makes."""
@@ -123,7 +126,7 @@ class Folder:
         target = self.path(name)
         with explained(f"{self.url}/{name}", "write", (OSError,)):
             if not self.is_local:
-                with tempfile.NamedTemporaryFile(prefix="muge-upload-") as handle:
+                with tempfile.NamedTemporaryFile(prefix=UPLOAD) as handle:
                     yield handle
                     handle.flush()
                     self.check_held()

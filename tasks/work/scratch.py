@@ -1,17 +1,28 @@
-"""A table on this machine's disk, for one computation: memory does not grow with the data."""
+"""A table on this machine's disk, for one computation: memory does not grow with the data.
+
+What a killed process left in the folder for temporary files is removed by the next one.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from tasks.errors import WorkFolderError
+from tasks.work.folder import UPLOAD
 
 _QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
 """What is gone afterwards need not survive a power loss."""
+_OWNER = "owner"
+"""File of which a living process holds the lock: the system lets go of it however that ends."""
+_OLD_SECONDS = 86_400.0
 
 
 @contextmanager
@@ -22,18 +33,52 @@ def scratch_table(name: str, schema: str) -> Iterator[sqlite3.Connection]:
     Raises `WorkFolderError` if the folder for temporary files cannot be written or is full.
     """
     try:
+        _clear(Path(tempfile.gettempdir()), name)
         place = tempfile.TemporaryDirectory(prefix=f"muge-{name}-")
     except OSError as error:
         raise _no_room(name, error) from error
     with place as folder:
         try:
-            path = Path(folder) / f"{name}.sqlite"
-            with closing(sqlite3.connect(path, isolation_level=None)) as db:
-                db.executescript(_QUICK + schema)
-                db.execute("BEGIN")
-                yield db
+            with (Path(folder) / _OWNER).open("wb") as owner:
+                fcntl.flock(owner, fcntl.LOCK_EX)
+                path = Path(folder) / f"{name}.sqlite"
+                with closing(sqlite3.connect(path, isolation_level=None)) as db:
+                    db.executescript(_QUICK + schema)
+                    db.execute("BEGIN")
+                    yield db
         except sqlite3.Error as error:
             raise _no_room(name, error) from error
+
+
+def _clear(place: Path, name: str) -> None:
+    """Remove the tables of this name whose process is gone, and files that were about to be sent to
+    object storage a day ago; what cannot be removed stays."""
+    for left in place.glob(f"muge-{name}-*"):
+        with suppress(OSError):
+            _remove_if_left(left, name)
+    for left in place.glob(f"{UPLOAD}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _OLD_SECONDS:
+                left.unlink()
+
+
+def _remove_if_left(folder: Path, name: str) -> None:
+    try:
+        with (folder / _OWNER).open("rb") as owner:
+            if _is_free(owner):
+                shutil.rmtree(folder)
+    except FileNotFoundError:  # made just now, or before there were owners
+        changed = max(each.stat().st_mtime for each in (folder, *folder.glob(f"{name}.sqlite")))
+        if time.time() - changed > _OLD_SECONDS:
+            shutil.rmtree(folder)
+
+
+def _is_free(owner: BinaryIO) -> bool:
+    try:
+        fcntl.flock(owner, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _no_room(name: str, error: Exception) -> WorkFolderError:

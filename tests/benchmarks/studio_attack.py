@@ -25,7 +25,8 @@ TEXTS = ("熊猫", "雨伞", "生日蛋糕", "猫", "狗")
 
 def ask(address: str, seconds: float) -> list[float]:
     """Seconds of each search of a client that asks one after the other."""
-    took, end = [], time.monotonic() + seconds
+    took: list[float] = []
+    end = time.monotonic() + seconds
     transport = httpx.HTTPTransport(local_address="127.0.0.2")
     with httpx.Client(transport=transport, timeout=120) as client:
         while time.monotonic() < end:

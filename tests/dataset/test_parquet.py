@@ -283,3 +283,12 @@ def test_images_across_files_and_row_groups(tmp_path: Path) -> None:
         found = list(read_images(open_reader(dataset), part))
         assert [entry for entry, _ in found] == part
         assert all(image == b"picture %d" % entry.image_id for entry, image in found)
+
+
+def test_a_column_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    table = pa.table({"image_id": [1], "query": ["猫"], "zzzz": [1]})
+    pq.write_table(table, file, store_schema=False)
+    file.write_bytes(file.read_bytes().replace(b"zzzz", b"\xff\xfe\xff\xfe"))
+    with pytest.raises(DatasetError, match=r"a\.parquet is not a readable Parquet file: .*utf-8"):
+        all_rows(f"parquet:{file}")

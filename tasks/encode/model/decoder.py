@@ -33,10 +33,10 @@ def send(stream: IO[bytes], said: dict[str, Any], *parts: bytes) -> None:
     stream.flush()
 
 
-def receive(stream: IO[bytes], parts: int) -> tuple[dict[str, Any], *tuple[bytes, ...]]:
+def receive(stream: IO[bytes], parts: int) -> tuple[dict[str, Any], list[bytes]]:
     """The next message with so many parts; raises `EOFError` when the other side is gone."""
     head, *rest = [_part(stream) for _ in range(parts + 1)]
-    return json.loads(head), *rest
+    return json.loads(head), rest
 
 
 def _part(stream: IO[bytes]) -> bytes:
@@ -90,7 +90,7 @@ def main() -> None:
     bounded = False
     while True:
         try:
-            said, data = receive(sys.stdin.buffer, 1)
+            said, (data,) = receive(sys.stdin.buffer, 1)
         except EOFError:
             return
         if not bounded:

@@ -148,7 +148,7 @@ def _ask(
     family = family_reference(decoding.model) if decoding.model else ""
     try:
         send(process.stdin, {**said, "family": family}, data)
-        answer, pixels, thumbnail = receive(process.stdout, 2)
+        answer, (pixels, thumbnail) = receive(process.stdout, 2)
     except (EOFError, OSError):
         raise _ended(process, limits) from None
     if "code" in answer:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
+
 from tasks.encode.model.contract import Encoder, Format, Kernels, Precision
 from tasks.encode.model.families import family_of
 from tasks.encode.model.locate import locate_model
+from tasks.errors import ModelError
 from tasks.records import ModelInfo
 from tasks.settings import Settings
+
+TRIED_TEXT = "红色连衣裙"
 
 
 def encoder_for(model: str, settings: Settings, device: str | None = None) -> Encoder:
@@ -36,8 +41,26 @@ def load_encoder(
         format = family.choose_format(folder, place, precision)
         key = (info, str(place), format, kernels)
         if key not in _loaded:
-            _loaded[key] = family.load(folder, info, place, format, kernels)
+            encoder = family.load(folder, info, place, format, kernels)
+            _check_vectors(encoder, folder.name, kernels)
+            _loaded[key] = encoder
         return _loaded[key]
+
+
+def _check_vectors(encoder: Encoder, name: str, kernels: Kernels) -> None:
+    """Raise `ModelError` if a model makes vectors that are no directions: all zeros, or no numbers,
+    as one does whose weights are damaged."""
+    side = encoder.info.resolution
+    found = {"texts": encoder.encode_texts([TRIED_TEXT])}
+    if kernels == "eager":  # a tower is compiled for minutes, for the batches that it will get
+        found["pictures"] = encoder.encode_images(np.full((1, side, side, 3), 128, np.uint8))
+    for what, vectors in found.items():
+        length = float(np.linalg.norm(vectors[0]))
+        if not 0.5 < length < 2:
+            raise ModelError(
+                f"the model {name} makes vectors of length {length:g} of {what}, expected 1: its "
+                "weights are zeros or no numbers; get its files anew"
+            )
 
 
 _loading = threading.Lock()

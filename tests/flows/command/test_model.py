@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from tasks.encode.model.card import SELF_TEST_TEXT, SHOWN_VALUES
 from tasks.encode.model.load import load_encoder
+from tests.encode.model.models import read_state
 from tests.flows.conftest import Muge
 
 
@@ -33,3 +36,28 @@ def test_kernels_that_do_not_work_here_are_said(muge: Muge, model: str) -> None:
     assert done.returncode == 2
     assert "kernels 'graphs' are CUDA's" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_model_of_zeros_is_one_line(muge: Muge, model: str, tmp_path: Path) -> None:
+    folder = tmp_path / "zeros"
+    shutil.copytree(model, folder)
+    zeros = {name: torch.zeros_like(tensor) for name, tensor in read_state(folder).items()}
+    torch.save(zeros, folder / "pytorch_model.bin")
+    done = muge("model", str(folder))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "its weights are zeros or no numbers" in done.stderr
+
+
+def test_a_full_disk_of_prefects_folder_is_one_line(
+    muge: Muge, pictures: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    place = ("--work-dir", str(tmp_path / "work"), "--store", f"zvec:{tmp_path / 'store'}")
+    environment = {"MUGE_HOME": str(small_disk)}
+    done = muge("index", f"folder:{pictures}", *place, environment=environment)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "Prefect's data base needs 32; make room" in done.stderr
+    nowhere = {"MUGE_HOME": str(tmp_path), "PREFECT_HOME": "/proc/nowhere"}
+    done = muge("index", f"folder:{pictures}", *place, environment=nowhere)
+    assert done.returncode == 1
+    assert "muge: Prefect's folder /proc/nowhere cannot be written" in done.stderr
+    assert "unexpected" not in done.stderr

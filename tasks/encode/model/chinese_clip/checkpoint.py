@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.errors import ModelError
+from tasks.opening import open_regular
 
 _WRAPPERS = ("module.", "clip_model.")
 # In the file, but no part of a vector: BERT's pooler, the training temperature, counters.
@@ -70,6 +71,7 @@ def read_weights(file: Path, mapped: bool = False) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():  # torch remarks on the pickles that it goes on to refuse
             warnings.simplefilter("ignore")
+            open_regular(file).close()
             mapped = mapped and zipfile.is_zipfile(file)  # older files cannot be
             content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
@@ -155,6 +157,11 @@ def _check_tensor(
         raise ModelError(f"{file}: {name} has shape {tuple(tensor.shape)}, expected {expected}")
     if not tensor.is_floating_point():
         raise ModelError(f"{file}: {name} holds {tensor.dtype}, expected floating point numbers")
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        raise ModelError(
+            f"{file}: {name} is stored as {tensor.layout} on {tensor.device}, expected all of its "
+            "numbers; save it with tensor.to_dense() on the CPU"
+        )
 
 
 def _mismatch(file: Path, missing: list[str], extra: list[str]) -> str:

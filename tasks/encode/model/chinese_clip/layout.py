@@ -26,6 +26,8 @@ MODEL_KIND = "clip-multi-modal-embedding"
 HEAD_WIDTH = 64  # unless vision_head_width says otherwise, as it does for ViT-H
 RESNET_REDUCTION = 32  # the sides shrink, and the width grows, by this much in a ResNet
 MOST_TEXT_BYTES = 16 << 20
+MOST_LAYERS, MOST = 1024, 1 << 20
+"""What no model has more of: a module is made for each layer before weights are looked for."""
 LONGEST_TEXT = 52  # tokens, [CLS] and [SEP] included
 
 
@@ -98,14 +100,14 @@ class _Config:
         self.file = file
         self.values = _read_json(file)
 
-    def count(self, name: str, default: int | None = None) -> int:
+    def count(self, name: str, default: int | None = None, most: int = MOST) -> int:
         value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self.error(name, value, "a whole number above 0")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+            raise self.error(name, value, f"a whole number above 0, at most {most:,}")
         return value
 
     def error(self, name: str, value: object, expected: str) -> ModelError:
-        found = "missing" if name not in self.values else repr(value)
+        found = "missing" if name not in self.values else f"{value!r:.80}"
         return ModelError(f"{self.file}: {name} is {found}, expected {expected}")
 
 
@@ -134,8 +136,9 @@ def _layers(config: _Config) -> int | tuple[int, ...]:
         except (ValueError, RecursionError):
             raise config.error("vision_layers", value, "a number or a list of 4") from None
     numbers = value if isinstance(value, list) and len(value) == 4 else [value]
-    if not all(type(number) is int and number > 0 for number in numbers):
-        raise config.error("vision_layers", value, "a number or a list of 4")
+    if not all(type(number) is int and 0 < number <= MOST_LAYERS for number in numbers):
+        expected = f"a number or a list of 4, above 0 and at most {MOST_LAYERS:,}"
+        raise config.error("vision_layers", value, expected)
     return tuple(numbers) if isinstance(value, list) else numbers[0]
 
 
@@ -143,7 +146,7 @@ def _text_layout(config: _Config) -> TextLayout:
     layout = TextLayout(
         vocabulary=config.count("vocab_size"),
         width=config.count("text_hidden_size"),
-        layers=config.count("text_num_hidden_layers"),
+        layers=config.count("text_num_hidden_layers", most=MOST_LAYERS),
         heads=config.count("text_num_attention_heads"),
         hidden=config.count("text_intermediate_size"),
         positions=config.count("text_max_position_embeddings"),
@@ -176,8 +179,12 @@ def _check_kind(file: Path) -> None:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(_read_text(file))
-    except (ValueError, RecursionError) as error:  # a ValueError: a number of 5,000 digits
+    except json.JSONDecodeError as error:
         raise ModelError(f"{file} is not JSON: {error}") from None
+    except (ValueError, RecursionError):
+        raise ModelError(
+            f"{file} holds a number of thousands of digits, or lists in lists beyond measure"
+        ) from None
     if not isinstance(values, dict):
         raise ModelError(f"{file} holds a {type(values).__name__}, expected an object")
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from tasks.encode.model.chinese_clip.checkpoint import fill, read_weights
-from tasks.encode.model.chinese_clip.layout import read_layout
+from tasks.encode.model.chinese_clip.layout import MODEL_FILES, read_layout
 from tasks.encode.model.chinese_clip.towers import ChineseClip
 from tasks.encode.model.load import load_encoder
 from tasks.errors import ModelError
@@ -265,3 +266,79 @@ def test_lists_of_layers_may_be_strings(own: Own) -> None:
     assert read.vision.layers == (1, 2, 2, 1)
     change(folder, "vision_model_config.json", vision_layers=[1, 2, 2, 1])
     assert read_layout(folder) == read
+
+
+@pytest.mark.parametrize("file", MODEL_FILES)
+@pytest.mark.parametrize("kind", ["a named pipe", "a device", "a folder"])
+def test_files_that_are_none_are_said(own: Own, file: str, kind: str) -> None:
+    place = own("resnet").folder / file
+    place.unlink(missing_ok=True)
+    if kind == "a named pipe":
+        os.mkfifo(place)
+    elif kind == "a device":
+        place.symlink_to("/dev/zero")
+    else:
+        place.mkdir()
+    said = error_of(place.parent)
+    assert str(place) in said
+    assert f"it is not a file but {kind}" in said
+
+
+ENDLESS = {
+    ("text_model_config.json", "text_num_hidden_layers"): 10**9,
+    ("text_model_config.json", "text_hidden_size"): 2**40,
+    ("text_model_config.json", "text_max_position_embeddings"): 10**15,
+    ("vision_model_config.json", "vision_layers"): [10**9, 1, 1, 1],
+    ("vision_model_config.json", "image_resolution"): 32 * 10**6,
+    ("vision_model_config.json", "embed_dim"): 10**4000,
+}
+
+
+@pytest.mark.parametrize(("file", "name"), ENDLESS)
+def test_sizes_beyond_measure_are_said_at_once(own: Own, file: str, name: str) -> None:
+    folder = own("resnet").folder
+    change(folder, file, **{name: ENDLESS[file, name]})
+    said = error_of(folder)
+    assert name in said
+    assert len(said) < 500
+
+
+def test_numbers_and_lists_beyond_measure_are_said(own: Own) -> None:
+    file = own("resnet").folder / "text_model_config.json"
+    for text in ('{"vocab_size": ' + "9" * 5000 + "}", '{"vocab_size": ' + "[" * 10**6 + "}"):
+        file.write_text(text)
+        assert "beyond measure" in error_of(file.parent)
+
+
+UNUSUAL: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "sparse": lambda tensor: tensor.to_sparse(),
+    "of no device": lambda tensor: tensor.to("meta"),
+    "complex": lambda tensor: tensor.to(torch.complex64),
+    "of 8 bits": lambda tensor: torch.quantize_per_tensor(tensor.float(), 0.1, 0, torch.qint8),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_tensors_that_are_kept_in_another_way_are_named(own: Own, kind: str) -> None:
+    folder = own("vit-b").folder
+    state = read_state(folder)
+    name = "bert.embeddings.word_embeddings.weight"
+    save(folder, {**state, name: UNUSUAL[kind](state[name])})
+    assert name in error_of(folder)
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("part", ["", "text_projection", "visual"])
+def test_weights_of_zeros_or_no_numbers_are_refused(own: Own, value: float, part: str) -> None:
+    folder = own("vit-b").folder
+    state = read_state(folder)
+    changed = {
+        name: torch.full_like(tensor, value)
+        for name, tensor in state.items()
+        if name.startswith(part) and tensor.is_floating_point()
+    }
+    save(folder, {**state, **changed})
+    said = error_of(folder)
+    assert "its weights are zeros or no numbers" in said
+    assert ("pictures" if part == "visual" else "texts") in said
