@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from flows.command import app as command
 from flows.command.options import AsJson, options
 from flows.command.output import explained, print_json
 from flows.signatures import Given
 from tasks.options import flags_of
-from tasks.settings import Content, DeploySettings, Encoding, Place, WebSettings
+from tasks.settings import (
+    Content,
+    DeploySettings,
+    Encoding,
+    Place,
+    WebSettings,
+    load_settings,
+)
 
 if TYPE_CHECKING:
     from deployments.production.definitions import Definitions
@@ -54,7 +63,7 @@ def deploy(given: Given, as_json: AsJson = False) -> None:
             print(f"{change.outcome:<9}  {change.kind:<10}  {change.name}  ({change.detail})")
         print("Runs need workers:")
         for name in definitions.work_pools:
-            print(f"  prefect worker start --pool {name}")
+            print(f"  muge worker --pool {name}")
 
 
 @options(
@@ -85,6 +94,18 @@ def serve(given: Given) -> None:
         print("muge: schedules are paused until the next `muge serve`", file=sys.stderr)
 
 
+def worker(
+    pool: Annotated[str, typer.Option(help="Work pool whose runs it executes: gpu or cpu.")],
+) -> None:
+    """Be a worker of the configured Prefect server that hands its runs on when it is stopped."""
+    with explained():
+        from deployments.production.server import require_server
+        from deployments.production.worker import work
+
+        require_server(load_settings().home)
+        raise typer.Exit(work(pool))
+
+
 def _definitions(given: Given) -> Definitions:
     """What is to be set up, once what it names is known to be well formed."""
     from deployments.production.definitions import read_definitions
@@ -97,7 +118,7 @@ def _definitions(given: Given) -> Definitions:
     return read_definitions(settings, choices)
 
 
-for added in (web, deploy, serve):
+for added in (web, deploy, serve, worker):
     command.app.command()(added)
 
 

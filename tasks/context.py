@@ -102,6 +102,11 @@ class Context:
         if self.fence is not None:
             self.fence.check()
 
+    def let_go(self) -> None:
+        """Let another run have what this context holds, at once; this one changes nothing more."""
+        if self.fence is not None:
+            self.fence.release()
+
     def work(self, place: Place) -> Folder:
         """The work folder, fenced if it is held by this context."""
         return Folder(place.work_url, self.fence)

@@ -226,6 +226,9 @@ class DashVectorSettings(BaseSettings):
     api_key_command: str | None = plain(None, description="Command that prints the API key.")
     endpoint_file: str | None = plain(None, description="File that holds the endpoint.")
     endpoint_command: str | None = plain(None, description="Command that prints the endpoint.")
+    roots: str | None = plain(
+        None, description="File of the only roots to trust, PEM. Default: the system's and known."
+    )
     requests_per_second: float = plain(
         100.0,
         gt=0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -45,13 +45,16 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
     asks_prefect = not address.kind.local and (address.place or server_is_configured())
     if asks_prefect and "prefect" not in sys.modules:
         prepare(place.home, verbose=False)
-    if "prefect" in sys.modules:
-        from flows.orchestration.patience import wait_for_server
-
-        wait_for_server()
     access = _access(place.store_uri, address, writes)
     progress, planned = _told.get()
-    with Context(progress, access, server_aliases(address), planned) as context:
+    with ExitStack() as stack:
+        context = stack.enter_context(Context(progress, access, server_aliases(address), planned))
+        if "prefect" in sys.modules:
+            from flows.orchestration.handover import handed_over
+            from flows.orchestration.patience import wait_for_server
+
+            wait_for_server()
+            stack.enter_context(handed_over(context))
         yield context
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from tasks.download.trust import trusted_context
 from tasks.errors import FetchError
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -46,7 +47,7 @@ class CheckedTransport(httpx.BaseTransport):
 
     def __init__(self, deadline: float, *, private: bool) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=trusted_context(),
             network_backend=_CheckedBackend(deadline, private),
             http2=False,
         )

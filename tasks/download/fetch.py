@@ -87,7 +87,9 @@ def _client(limits: FetchLimits, deadline: float) -> httpx.Client:
     import httpx
 
     if limits.reach == "environment":
-        return httpx.Client(timeout=limits.patience)
+        from tasks.download.trust import trusted_context
+
+        return httpx.Client(timeout=limits.patience, verify=trusted_context())
     from tasks.download.connection import CheckedTransport
 
     return httpx.Client(

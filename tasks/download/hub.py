@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from tasks.download.trust import trust_in_requests
 from tasks.errors import HubError, reason_of
 
 Kind = Literal["model", "dataset"]
@@ -36,6 +37,7 @@ def download_snapshot(kind: Kind, name: str, revision: str, patterns: Sequence[s
     """
     from modelscope.hub.snapshot_download import snapshot_download
 
+    trust_in_requests()
     try:
         return Path(
             snapshot_download(
@@ -50,6 +52,7 @@ def list_snapshot(kind: Kind, name: str, revision: str) -> list[str]:
     """The paths of a repository's files; raises `HubError`."""
     from modelscope_hub import HubApi
 
+    trust_in_requests()
     try:
         files = HubApi().list_repo_files(name, kind, revision=revision)
     except Exception as error:

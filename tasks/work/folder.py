@@ -26,6 +26,9 @@ class Fence(Protocol):
     def check(self) -> None:
         """Raise `LockLostError` if another run may have taken this one's place."""
 
+    def release(self) -> None:
+        """Let another run take this one's place now."""
+
 
 @dataclass(frozen=True)
 class Folder:

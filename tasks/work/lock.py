@@ -144,12 +144,20 @@ class Held:
         """Whether no number is higher."""
         return _newest(self._work) == self.number
 
+    def release(self) -> None:
+        """Let another run have the lock now; nothing more may be changed by it."""
+        self._lost = True
+        if self.is_newest():
+            with self._work.reading(_name(self.number)) as handle:
+                said = json.loads(handle.read())
+            self._work.write_json(_name(self.number), {**said, "released": True})
+
     def renew(self, holder: Holder, done: threading.Event) -> None:
         """Say again and again that the holder is alive, until it is done or has lost the lock."""
         while not done.wait(RENEW_SECONDS):
             # a storage that fails for a moment must not end the run: there are more tries
             with contextlib.suppress(WorkFolderError):
-                if not self.is_newest():
+                if self._lost or not self.is_newest():
                     return
                 _write(self._work, self.number, holder)
 
@@ -181,8 +189,7 @@ def _holding_object(work: Folder, holder: Holder, wait: float, alone: bool) -> I
     finally:
         done.set()
         renewing.join()
-        if held.is_newest():
-            _write(work, held.number, holder, released=True)
+        held.release()
 
 
 def _created(work: Folder, holder: Holder, alone: bool) -> Held | None:
@@ -262,14 +269,13 @@ def _left(content: bytes) -> float:
         return -1.0
 
 
-def _write(work: Folder, number: int, holder: Holder, released: bool = False) -> None:
+def _write(work: Folder, number: int, holder: Holder) -> None:
     with work.writing(_name(number)) as handle:
-        handle.write(_written(holder, released))
+        handle.write(_written(holder))
 
 
-def _written(holder: Holder, released: bool = False) -> bytes:
-    said = {**asdict(holder), "renewed": time.time()}
-    return json.dumps({**said, "released": True} if released else said).encode()
+def _written(holder: Holder) -> bytes:
+    return json.dumps({**asdict(holder), "renewed": time.time()}).encode()
 
 
 def _read(content: bytes | None) -> Holder | None:

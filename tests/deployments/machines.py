@@ -93,9 +93,16 @@ class Machine:
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `prefect ARGUMENTS` in a process group of its own; its output goes to NAME.log."""
+        return self._start(name, "-m", "prefect", *arguments)
+
+    def start_muge(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """As `start`, for `muge ARGUMENTS`."""
+        return self._start(name, "-c", MUGE, *arguments)
+
+    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "prefect", *arguments],
+                [sys.executable, *arguments],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -45,6 +45,7 @@ class Production(Machine):
         site.mkdir(parents=True)
         (site / "sitecustomize.py").write_text(SITE)
         self.environment["PYTHONPATH"] = f"{site}:{ROOT}"
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Production:
         super().__enter__()
@@ -53,8 +54,11 @@ class Production(Machine):
         done = self.muge("deploy", "--store", "dashvector:main")
         assert done.returncode == 0, done.stderr
         for pool in ("gpu", "cpu"):
-            self.start(f"worker-{pool}", "worker", "start", "--pool", pool)
+            self.start_worker(pool)
         return self
+
+    def start_worker(self, pool: str) -> None:
+        self.workers[pool] = self.start_muge(f"worker-{pool}", "worker", "--pool", pool)
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
@@ -168,6 +172,32 @@ def test_a_cancelled_run_is_run_again(production: Production) -> None:
     said = json.loads(report.read_text("utf-8"))
     assert said["encoded_images"] == 0
     assert 0 < said["upserted"] < said["documents"]
+
+
+def test_a_worker_that_is_stopped_hands_its_run_to_the_next(production: Production) -> None:
+    place = {"work_dir": str(production.folder / "handed"), "collection": "handed"}
+    faults = production.dashvector.faults
+    faults.draw(0, {"upsert_doc": [(1.0, Fault("delay", seconds=1.0))]})
+    sent = faults.requests["upsert_doc"]
+    run = production.run("index_dataset/index", shard_images=200, workers=1, **place)
+    production.wait(lambda: faults.requests["upsert_doc"] >= sent + 4, "documents are sent")
+    production.workers["gpu"].terminate()
+    production.wait(lambda: production.state(run)["name"] == "AwaitingRetry", "it says so", 20)
+    assert "goes on where it was" in production.state(run)["message"]
+    production.workers["gpu"].wait(60)
+    faults.draw(0, {})
+    sent = faults.requests["upsert_doc"]
+    time.sleep(3)
+    assert faults.requests["upsert_doc"] == sent
+
+    production.start_worker("gpu")
+    production.ends_well(run)
+    (report,) = Path(place["work_dir"]).rglob("run.json")
+    said = json.loads(report.read_text("utf-8"))
+    assert said["encoded_images"] == 0
+    assert 0 < said["upserted"] < said["documents"]
+    names = [state["name"] for state in production.get(f"flow_run_states/?flow_run_id={run}")]
+    assert "Crashed" not in names
 
 
 def test_a_reindex_beside_another_is_cancelled(production: Production) -> None:

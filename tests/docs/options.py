@@ -77,6 +77,7 @@ CHINESE: Mapping[str, str] = {
     "DASHVECTOR_API_KEY_COMMAND": "打印 API key 的命令。",
     "DASHVECTOR_ENDPOINT_FILE": "里面是 endpoint 的文件。",
     "DASHVECTOR_ENDPOINT_COMMAND": "打印 endpoint 的命令。",
+    "DASHVECTOR_ROOTS": "只信任这个文件里的根证书（PEM）。默认：系统的和公认的。",
     "DASHVECTOR_REQUESTS_PER_SECOND": "本进程每秒最多发出的请求数，重试也算。",
     "MUGE_WEB_HOST": "监听的地址；0.0.0.0：所有网络。",
     "MUGE_WEB_PORT": "监听的端口；0：任何空闲的。",
@@ -113,6 +114,7 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--verbose": "也显示 Prefect 的日志。",
     "--orchestrator": "作为 Prefect flow 运行（没有配置服务器时用临时的），或不用 Prefect。"
     "环境变量：MUGE_ORCHESTRATOR。",
+    "--pool": "执行哪个工作池的运行：gpu 或 cpu。",
     "--replace": "集合不同时重新建立。",
     "--text": "中文查询。",
     "--image": "图片文件，或 http(s) 网址。",

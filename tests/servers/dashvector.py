@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -46,15 +47,23 @@ class _Measure(grpc.ServerInterceptor):  # type: ignore[misc]
 
 
 class DashVectorServer:
-    """A server on 127.0.0.1 whose documents outlive `go_away`, so that it can come back."""
+    """A server on 127.0.0.1 whose documents outlive `go_away`, so that it can come back.
+
+    `tls` are the files of its certificate and key; None: it speaks without.
+    """
 
     def __init__(
-        self, api_key: str = "test-key", port: int = 0, serving_delay: float = 0.0
+        self,
+        api_key: str = "test-key",
+        port: int = 0,
+        serving_delay: float = 0.0,
+        tls: tuple[Path, Path] | None = None,
     ) -> None:
         self.api_key = api_key
         self.faults = Faults()
         self.service = DashVectorService(api_key, self.faults, serving_delay)
         self.port = port
+        self._tls = tls
         self._server: Any = None
 
     @property
@@ -74,7 +83,13 @@ class DashVectorServer:
             ),
         )
         add_DashVectorServiceServicer_to_server(self.service, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if self._tls is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            certificate, key = (path.read_bytes() for path in self._tls)
+            credentials = grpc.ssl_server_credentials([(key, certificate)])
+            self.port = self._server.add_secure_port(address, credentials)
         self._server.start()
         return self
 

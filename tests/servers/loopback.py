@@ -23,20 +23,17 @@ _INSECURE = "DASHVECTOR_INSECURE_MODE"
 
 
 @contextmanager
-def loopback_allowed() -> Iterator[None]:
-    """While it lasts, clients of this process may use 127.0.0.1:PORT, without TLS, and nothing
-    else."""
-    before, accepted = os.environ.get(_INSECURE), handler.verify_endpoint
-    os.environ[_INSECURE] = "1"
+def loopback_allowed(tls: bool = False) -> Iterator[None]:
+    """While it lasts, clients of this process may use 127.0.0.1:PORT, without TLS (or with `tls`
+    as always), and nothing else."""
+    before, accepted = os.environ.get(_INSECURE, ""), handler.verify_endpoint
+    os.environ[_INSECURE] = "" if tls else "1"
     handler.verify_endpoint = lambda endpoint: bool(_LOOPBACK.fullmatch(str(endpoint)))
     try:
         yield
     finally:
         handler.verify_endpoint = accepted
-        if before is None:
-            del os.environ[_INSECURE]
-        else:
-            os.environ[_INSECURE] = before
+        os.environ[_INSECURE] = before
 
 
 def main(arguments: Sequence[str]) -> int:

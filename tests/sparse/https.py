@@ -21,7 +21,7 @@ class HttpsServer:
     """Serves pages: bytes are a page, text is a redirect; /loop leads to itself."""
 
     def __init__(self, folder: Path, pages: Mapping[str, bytes | str]) -> None:
-        self.certificate, key = _certificate(folder)
+        self.certificate, key = make_certificate(folder)
         self._server = ThreadingHTTPServer((HOST, 0), _handler({"/loop": "/loop", **pages}))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, key)
@@ -58,7 +58,8 @@ def _handler(pages: Mapping[str, bytes | str]) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """The files of a certificate for this machine, which is its own root, and of its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, HOST)])
     now = datetime.datetime.now(datetime.UTC)

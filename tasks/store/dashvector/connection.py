@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Container
@@ -11,10 +12,20 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 from pydantic import SecretStr
 
+from tasks.download.trust import trusted_roots
 from tasks.store.dashvector import sdk
-from tasks.store.dashvector.errors import CLOSED, UNAVAILABLE, Failure, normalise
+from tasks.store.dashvector.errors import (
+    CLOSED,
+    UNAVAILABLE,
+    UNTRUSTED,
+    Failure,
+    normalise,
+    untrusted,
+)
 from tasks.store.dashvector.options import DashVectorOptions
 from tasks.store.dashvector.retry import Attempts, Pace
+
+GRPC_ROOTS = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 
 Question = Callable[[sdk.Client], sdk.Response]
 
@@ -42,6 +53,7 @@ class Connection:
         self._pace = Pace(options.requests_per_second)
         self._lock = threading.Lock()
         self._client: sdk.Client | None = None
+        self._roots: bytes | None = None
         self._unreachable_since: float | None = None
 
     def ask(self, what: str, question: Question, accept: Container[int] = ()) -> Answer:
@@ -91,8 +103,13 @@ class Connection:
         with self._lock:
             if self._client is None:
                 key, endpoint = self._api_key.get_secret_value(), self._endpoint.get_secret_value()
-                client = sdk.connect(key, endpoint, self.options.timeout_seconds)
+                if self._roots is None:
+                    self._roots = _roots(self.options)
+                client = sdk.connect(key, endpoint, self.options.timeout_seconds, self._roots)
                 failure = self._failure(client.code, client.message)
+                if failure is not None and failure.code == UNAVAILABLE:
+                    reason = untrusted(sdk.transport_details(client))
+                    failure = Failure(UNTRUSTED, reason) if reason else failure
                 if failure is not None:
                     # a client made while the service is down stays dead for ever: never keep it
                     _close(client)
@@ -129,6 +146,14 @@ class Connection:
         for secret in (self._api_key, self._endpoint):
             message = message.replace(secret.get_secret_value(), "***")
         return message
+
+
+def _roots(options: DashVectorOptions) -> bytes:
+    """What to trust: the option's file, or that of gRPC's own variable, or as everywhere."""
+    of_grpc = os.environ.get(GRPC_ROOTS)
+    if options.roots:
+        return trusted_roots(("DASHVECTOR_ROOTS", options.roots))
+    return trusted_roots((GRPC_ROOTS, of_grpc) if of_grpc else None)
 
 
 def _close(client: sdk.Client) -> None:

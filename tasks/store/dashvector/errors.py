@@ -5,12 +5,15 @@ Codes 408 and -998 to -2999 are the SDK's `DashVectorCode`; 1 to 16 are gRPC's s
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
 SUCCESS = 0
 UNAVAILABLE = 14
 CLOSED = -998
+UNTRUSTED = -9001
+"""Not the SDK's: the server's certificate is not trusted, for which gRPC says 14."""
 NO_COLLECTION = -2021
 NO_PARTITION = -2022
 NO_KEY = -2024
@@ -18,6 +21,12 @@ COLLECTION_EXISTS = -2025
 PARTITION_EXISTS = -2026
 TOO_LARGE = -2970
 FEW_ATTEMPTS = 3
+
+
+_DISTRUST = re.compile(
+    r"CERTIFICATE_VERIFY_FAILED(?:: ([a-zA-Z ]+))?|Hostname Verification Check failed"
+    r"|[Pp]eer name \S+ is not in peer certificate"
+)
 
 
 class Remedy(Enum):
@@ -56,6 +65,8 @@ _ADVICE = {
     12: "the endpoint does not speak this protocol: check DASHVECTOR_ENDPOINT",
     14: "the service cannot be reached: check the network and DASHVECTOR_ENDPOINT",
     16: "the API key was refused: check DASHVECTOR_API_KEY",
+    UNTRUSTED: "the certificate of DASHVECTOR_ENDPOINT is not trusted (a proxy of the company "
+    "between? give the file of its root as DASHVECTOR_ROOTS)",
     408: "no answer in time",
     -998: "the client is closed",
     -2021: "there is no such collection",
@@ -84,6 +95,12 @@ class Failure:
         advice = _ADVICE.get(self.code)
         parts = [part for part in (advice, " ".join(self.message.split())) if part]
         return f"{': '.join(parts) or 'no reason given'} (code {self.code})"
+
+
+def untrusted(details: str) -> str:
+    """What is wrong with a certificate by the details of a failure to connect; "" if nothing is."""
+    match = _DISTRUST.search(details)
+    return "" if match is None else (match[1] or match[0]).strip()
 
 
 def normalise(code: object) -> int:

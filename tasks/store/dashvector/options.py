@@ -41,4 +41,5 @@ class DashVectorOptions:
     ready_seconds: float = 300.0
     poll_seconds: float = 0.5
     fast_building: bool = True
+    roots: str | None = None
     slot: Callable[[], AbstractContextManager[object]] = nullcontext

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Protocol, cast
 
 import dashvector
+import grpc  # type: ignore[import-untyped]
+from dashvector.common.constants import GRPC_MAX_MSG_SIZE
+from dashvector.core.handler.grpc_handler import GRPCHandler
 from dashvector.core.proto import dashvector_pb2
 
 Error: type[Exception] = dashvector.DashVectorException
+VERSION_METHOD = "/proxima.dashvector.proto.DashVectorService/get_version"
 UPSERT_METHOD = "/proxima.dashvector.proto.DashVectorService/upsert_doc"
 
 
@@ -106,14 +111,53 @@ class Client(Response, Protocol):
         """Close the channel of a client whose code is 0."""
 
 
-def connect(api_key: str, endpoint: str, timeout: float) -> Client:
-    """A new gRPC client; its code says whether the service answered.
+_trusted: ContextVar[bytes | None] = ContextVar("trusted", default=None)
+
+
+def _open_channel(handler: Any) -> Any:
+    """A handler's channel as the SDK opens it, but for the roots, which it has of one list only."""
+    roots = _trusted.get()
+    if handler._insecure_mode or roots is None:
+        return _BUILD(handler)
+    credentials = grpc.ssl_channel_credentials(root_certificates=roots)
+    return grpc.secure_channel(handler._endpoint, credentials, options=_CHANNEL)
+
+
+_CHANNEL = (
+    ("grpc.max_send_message_length", GRPC_MAX_MSG_SIZE),
+    ("grpc.max_receive_message_length", GRPC_MAX_MSG_SIZE),
+    ("grpc.keepalive_time_ms", 60_000),
+)
+_BUILD = GRPCHandler._build_channel
+GRPCHandler._build_channel = _open_channel
+
+
+def connect(api_key: str, endpoint: str, timeout: float, roots: bytes | None = None) -> Client:
+    """A new gRPC client that trusts the `roots` (PEM); its code says whether the service answered.
 
     The SDK's HTTP mode is not offered: it cannot be used from a thread other than the first,
     raises network failures instead of returning them, and returns sparse vectors with text as
     keys (`tests/store/dashvector/test_http.py`).
     """
-    return cast(Client, dashvector.Client(api_key=api_key, endpoint=endpoint, timeout=timeout))
+    before = _trusted.set(roots)
+    try:
+        client = dashvector.Client(api_key=api_key, endpoint=endpoint, timeout=timeout)
+    finally:
+        _trusted.reset(before)
+    return cast(Client, client)
+
+
+def transport_details(client: Client) -> str:
+    """What the transport says of a service that it cannot reach, which the SDK leaves out; "" if it
+    can be reached now."""
+    handler = cast(Any, client)._handler
+    if handler is None:
+        return ""
+    try:
+        handler._channel.unary_unary(VERSION_METHOD)(b"", timeout=handler._timeout)
+    except grpc.RpcError as error:
+        return str(error.details() or "")
+    return ""
 
 
 def forget(client: Client, name: str) -> None:

@@ -61,7 +61,9 @@ class DashVectorStore:
         environment); raises `UsageError` if there are none."""
         settings = credentials_of(place, access.credentials)
         options = DashVectorOptions(
-            requests_per_second=settings.requests_per_second, slot=access.write_slot
+            requests_per_second=settings.requests_per_second,
+            roots=settings.roots,
+            slot=access.write_slot,
         )
         return cls.from_settings(settings, options)
 

@@ -1,0 +1,100 @@
+"""A Prefect worker that hands its runs to the next one when it is stopped.
+
+Prefect's own worker kills its runs a moment after it was told to stop, so that they cannot say how
+they ended. Here they are told first, while the worker sleeps and takes no other, and it is stopped
+when they are gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+HANDING_SECONDS = 20.0
+STOPPING_SECONDS = 20.0
+PROCESSES = Path("/proc")
+ENGINE = b"prefect.engine"
+"""Part of the command line of a run's process."""
+
+
+def work(pool: str) -> int:
+    """Be a worker of a pool until it ends by itself, or this process is interrupted or terminated;
+    gives the exit code."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # an interrupt is for this process
+    )
+    while worker.poll() is None and not stopped.wait(0.5):
+        pass
+    if worker.poll() is not None:
+        return worker.returncode
+    print("muge: stopping; runs are handed to the next worker", file=sys.stderr)
+    _hand_over(worker.pid)
+    return _stop(worker)
+
+
+def _hand_over(worker: int) -> None:
+    """Tell the runs of a worker to end, and wait until they have; it sleeps afterwards."""
+    os.kill(worker, signal.SIGSTOP)
+    runs = [process for process in _descendants(worker) if ENGINE in _command(process)]
+    for run in runs:
+        with suppress(ProcessLookupError):
+            os.kill(run, signal.SIGTERM)
+    end = time.monotonic() + HANDING_SECONDS
+    while any(map(_is_alive, runs)) and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def _stop(worker: subprocess.Popen[bytes]) -> int:
+    worker.terminate()  # is there when it wakes up
+    worker.send_signal(signal.SIGCONT)
+    try:
+        worker.wait(STOPPING_SECONDS)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
+    return 0
+
+
+def _descendants(process: int) -> list[int]:
+    """Numbers of the processes that a process started, and those that they did."""
+    children: dict[int, list[int]] = {}
+    for place in PROCESSES.glob("[0-9]*"):
+        if (fields := _fields(int(place.name))) is not None:
+            children.setdefault(int(fields[1]), []).append(int(place.name))
+    found, new = [], [process]
+    while new:
+        new = [child for parent in new for child in children.get(parent, ())]
+        found += new
+    return found
+
+
+def _fields(process: int) -> list[str] | None:
+    """State, parent and so on of a process; None if it is gone."""
+    try:
+        return (PROCESSES / str(process) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def _is_alive(process: int) -> bool:
+    """Whether it runs; a worker that sleeps does not see that one has ended."""
+    fields = _fields(process)
+    return fields is not None and fields[0] != "Z"
+
+
+def _command(process: int) -> bytes:
+    try:
+        return (PROCESSES / str(process) / "cmdline").read_bytes()
+    except OSError:
+        return b""
