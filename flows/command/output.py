@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,16 @@ def keep_traceback() -> str:
     ) as file:
         file.write(traceback.format_exc())
     return f"please report it with {file.name}"
+
+
+def seconds_since_start() -> float:
+    """How long whoever typed the command has waited, in seconds."""
+    try:
+        stat = Path("/proc/self/stat").read_text("utf-8")
+    except OSError:  # not Linux
+        return time.process_time()
+    started = int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def show(what: RenderableType) -> None:

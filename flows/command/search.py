@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.command.options import AsJson, Html, Orchestrator, Verbose, options
-from flows.command.output import EXIT_REJECTS, explained, print_json, show, write_page
+from flows.command.output import (
+    EXIT_REJECTS,
+    explained,
+    print_json,
+    seconds_since_start,
+    show,
+    write_page,
+)
 from flows.command.running import How, run
 from flows.signatures import Given
 from tasks.errors import UsageError
@@ -143,5 +150,8 @@ def _show(answer: Answer, html: Path | None, as_json: bool) -> None:
     from tasks.report.terminal import search_table
 
     show(search_table(view))
-    took = answer.took_ms
-    print(f"{took['total']:.0f} ms (model {took['model']:.0f}, store {took['store']:.0f})")
+    took, waited = answer.took_ms, seconds_since_start()
+    print(
+        f"{waited:.1f} s: starting {max(0.0, waited - took['total'] / 1000):.1f} s, "
+        f"model {took['model']:.0f} ms, store {took['store']:.0f} ms"
+    )

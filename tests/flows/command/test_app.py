@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -252,6 +253,12 @@ def test_a_text_may_be_asked_for_at_once(indexed: tuple[Path, Path], muge: Muge)
     )
     assert by_argument["hits"] == by_option["hits"]
     assert by_argument["query"] == by_option["query"]
+    shown = muge("search", "红色", cwd=indexed[0]).stdout
+    parts = r"(\d+\.\d) s: starting (\d+\.\d) s, model (\d+) ms, store (\d+) ms\n"
+    said = re.fullmatch(parts, shown.splitlines(keepends=True)[-1])
+    assert said is not None
+    waited, starting, model, store = map(float, said.groups())
+    assert waited == pytest.approx(starting + (model + store) / 1000, abs=0.11)
 
 
 def test_a_folder_without_its_form_is_meant(indexed: tuple[Path, Path], muge: Muge) -> None:
