@@ -13,12 +13,11 @@ import hashlib
 import json
 import os
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
-
-from pydantic import TypeAdapter
+from typing import IO, Any
 
 from tasks.errors import StoreDamagedError
 from tasks.seal import SEAL, sealed, unsealed
@@ -35,7 +34,8 @@ Range = tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class FileSum:
     """One file: size in bytes, time of its last change in ns, SHA-256 (128 bits, hex) of all of it
-    and of samples. `changing` are ranges (start, end) that zvec writes to even as a reader."""
+    and of samples. `changing` are ranges (start, end) that zvec writes to even as a reader; the
+    first is the checksum that its footer begins with."""
 
     size: int
     changed: int
@@ -53,9 +53,6 @@ class PartitionSums:
     finished: int | None = None
 
 
-_FORM = TypeAdapter(PartitionSums)
-
-
 def read_sums(path: Path) -> PartitionSums | None:
     """The checksums of the partition at `path`; None if it was made by a version without them.
 
@@ -65,11 +62,16 @@ def read_sums(path: Path) -> PartitionSums | None:
         kept = json.loads((path / FILE).read_bytes())
         if SEAL not in kept:
             raise ValueError("it has no seal")
-        return _FORM.validate_python(unsealed(kept))
+        said = unsealed(kept)
+        return PartitionSums({n: _known(**f) for n, f in said["files"].items()}, said["finished"])
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise damaged(path, FILE, "is damaged itself") from error
+
+
+def _known(changing: list[list[int]], **said: Any) -> FileSum:
+    return FileSum(**said, changing=tuple((start, end) for start, end in changing))
 
 
 def write_sums(path: Path, finished: int | None) -> None:
@@ -93,7 +95,7 @@ def write_sums(path: Path, finished: int | None) -> None:
 
 
 def check_quickly(path: Path, sums: PartitionSums) -> None:
-    """Raise `StoreDamagedError` naming a file whose size, time or read part is not the written one.
+    """Raise `StoreDamagedError` naming a file whose size or read part is not the written one.
 
     A file that is the same in spite of its time gets the time back: readers of zvec change it.
     """
@@ -103,6 +105,7 @@ def check_quickly(path: Path, sums: PartitionSums) -> None:
         file = path / name
         said = file.stat()
         _check_size(path, name, known, said.st_size)
+        _check_footer(path, name, known)
         left -= known.size
         if said.st_mtime_ns != known.changed:
             _check_whole(path, name, known)
@@ -118,6 +121,7 @@ def check_fully(path: Path, sums: PartitionSums) -> int:
     _check_names(path, sums)
     for name, known in sums.files.items():
         _check_size(path, name, known, (path / name).stat().st_size)
+        _check_footer(path, name, known)
         _check_whole(path, name, known)
     return sum(known.size for known in sums.files.values())
 
@@ -161,6 +165,18 @@ def _check_names(path: Path, sums: PartitionSums) -> None:
 def _check_size(path: Path, name: str, known: FileSum, size: int) -> None:
     if size != known.size:
         raise damaged(path, name, f"has {size} bytes, expected {known.size}")
+
+
+def _check_footer(path: Path, name: str, known: FileSum) -> None:
+    """Check the footer, which changes, by its own checksum: zvec does not survive a wrong one."""
+    for patience in (_A_READER_CLOSES_S, _A_READER_CLOSES_S, None) if known.changing else ():
+        with (path / name).open("rb") as handle:
+            footer = _at(handle, known.changing[0][0], _FOOTER.size)
+        if int.from_bytes(footer[:4], "little") == _crc32c(bytes(4) + footer[4:]):
+            return
+        if patience is None:
+            raise damaged(path, name, "is not what was written")
+        time.sleep(patience)
 
 
 def _check_whole(path: Path, name: str, known: FileSum) -> None:
@@ -222,7 +238,7 @@ def _changing(file: Path) -> Iterator[Range]:
             return
         segments, table_bytes, when = _FOOTER.unpack(_at(handle, footer, _FOOTER.size))
         yield footer, footer + 4
-        yield footer + _TIME_AT, footer + _FOOTER.size
+        yield footer + _TIME_AT, footer + _TIME_AT + 8
         for number in range(min(segments, table_bytes // _SEGMENT.size)):
             entry = footer - table_bytes + number * _SEGMENT.size
             place, length = _SEGMENT.unpack(_at(handle, entry, _SEGMENT.size))
@@ -232,7 +248,7 @@ def _changing(file: Path) -> Iterator[Range]:
             for index, word in enumerate(memoryview(words).cast("Q")):
                 if abs(word - when) <= _SECONDS_APART:
                     start = content + place + 8 * index
-                    yield start, start + 8
+                    yield start, start + 4  # a time beyond 32 bits ends the process
 
 
 def _at(handle: IO[bytes], start: int, size: int) -> bytes:
@@ -243,10 +259,21 @@ def _at(handle: IO[bytes], start: int, size: int) -> bytes:
     return found
 
 
+def _crc32c(data: bytes) -> int:
+    """CRC-32C without its inversions, as zvec computes it."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc
+
+
+_A_READER_CLOSES_S = 0.02
 _HEADER = struct.Struct("<20xiI")
 """Offsets of footer and content."""
 _TIME_AT = 48
-_FOOTER = struct.Struct(f"<12xII{_TIME_AT - 20}xQ")
+_FOOTER = struct.Struct(f"<12xII{_TIME_AT - 20}xQ72x")
 """Number of segments, bytes of their table (which ends at the footer), time in seconds."""
 _SEGMENT = struct.Struct("<8xQQ8x")
 """Offset in the content, and size."""

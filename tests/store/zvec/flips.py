@@ -85,7 +85,10 @@ def flip_all(
                     outcome = "harmless" if ask() == right else "wrong"
                 except MugeError as error:
                     outcome = "detected" if "\n" not in str(error) else "wrong"
+                except Exception as error:
+                    outcome = repr(error)
+            if outcome not in ("detected", "harmless"):
+                outcomes.wrong.append(f"{file}:{place}: {outcome}")
+                outcome = "wrong"
             outcomes.counts[kind_of(file), outcome] += 1
-            if outcome == "wrong":
-                outcomes.wrong.append(f"{file}:{place}")
     return outcomes
