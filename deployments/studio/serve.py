@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 
 import uvicorn
+from fastapi import FastAPI
 
 from deployments.studio.app import make_app
+from deployments.studio.connections import BoundedProtocol, ConnectionLimits, Crowd
 from deployments.studio.guard import LOOPBACK
 from flows.command.output import explained
 from flows.orchestration.context import caller_context
 from tasks.settings import Settings, WebSettings, load_settings, load_web_settings
-
-CONNECTIONS = 512
-"""More than these at once are refused by a 503: they cost memory though they search nothing."""
 
 
 def serve(settings: Settings, web: WebSettings) -> None:
@@ -27,20 +27,29 @@ def serve(settings: Settings, web: WebSettings) -> None:
             file=sys.stderr,
         )
     with caller_context(settings) as context:
-        config = uvicorn.Config(
-            make_app(context, settings, web),
-            host=web.host,
-            port=web.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(web.proxies),
-            forwarded_allow_ips=web.proxies or None,
-            limit_concurrency=CONNECTIONS,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=5,
-        )
-        _Server(config).run()
+        _Server(server_config(make_app(context, settings, web), web)).run()
+
+
+def server_config(app: FastAPI, web: WebSettings) -> uvicorn.Config:
+    """How the application is served; for one server."""
+    proxies = frozenset(name.strip() for name in web.proxies.split(",") if name.strip())
+    limits = ConnectionLimits(
+        web.connections, web.client_connections, web.head_seconds, web.body_seconds, proxies
+    )
+    return uvicorn.Config(
+        app,
+        host=web.host,
+        port=web.port,
+        http=partial(BoundedProtocol, Crowd(limits)),  # type: ignore[arg-type]
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(web.proxies),
+        forwarded_allow_ips=web.proxies or None,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=5,
+    )
 
 
 class _Server(uvicorn.Server):
