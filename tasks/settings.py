@@ -278,6 +278,14 @@ class WebSettings(BaseSettings):
     queue: int = plain(32, ge=0, le=10_000, description="Searches that wait; more get a 503.")
     wait_seconds: float = plain(10, gt=0, le=300, description="A search that waits longer: 503.")
     rate: int = plain(240, ge=1, description="Searches a minute and client; more get a 429.")
+    connections: int = plain(
+        512, ge=1, le=100_000, description="Connections at the same time; more get a 503."
+    )
+    client_connections: int = plain(
+        64, ge=1, description="Connections of one client at the same time (of a proxy: any number)."
+    )
+    head_seconds: float = plain(10, gt=0, description="Time for a request to begin and be asked.")
+    body_seconds: float = plain(30, gt=0, description="Time for what is sent with a request.")
     topk: TopK = plain(100, description="Most results of one search.")
     idle_seconds: float = plain(
         15, gt=0, description="After this the store is let go, so that others may write."

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 
 from deployments.studio import problems
 from deployments.studio.asking import Asking
@@ -17,8 +18,6 @@ from deployments.studio.service import Service, picture_kind, picture_of
 from tasks.errors import QueryError
 from tasks.records import FieldValue
 from tasks.search.searcher import as_json
-
-UPLOAD_SECONDS = 30.0
 
 
 class ErrorText(BaseModel):
@@ -109,7 +108,8 @@ def api_routes(service: Service) -> APIRouter:
     )
     async def upload(request: Request) -> PictureAnswer:
         """Send a picture's bytes as the body; search with the name that comes back."""
-        content = await receive(request, service.web.picture_bytes)
+        require_picture(request)
+        content = await receive(request, service.web.picture_bytes, service.web.body_seconds)
         return PictureAnswer(
             picture=await service.keep(content, client_of(request)), bytes=len(content)
         )
@@ -150,21 +150,25 @@ def api_routes(service: Service) -> APIRouter:
     return api
 
 
-async def receive(request: Request, max_bytes: int) -> bytes:
-    """The body of a request, never more than `max_bytes` of it, in bounded time."""
+def require_picture(request: Request) -> None:
+    """Raise the problem if something else is sent."""
     kind = request.headers.get("content-type", "").lower()
     if not kind.startswith(("image/", "application/octet-stream")):
         raise ProblemError(problems.WRONG_TYPE)
+
+
+async def receive(request: Request, max_bytes: int, seconds: float) -> bytes:
+    """The body of a request, never more than `max_bytes` of it, in `seconds`."""
     said = request.headers.get("content-length", "")
     if said.isdecimal() and int(said[:20]) > max_bytes:
         raise ProblemError(problems.TOO_LARGE)
     content = bytearray()
     try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 content += chunk
                 if len(content) > max_bytes:
                     raise ProblemError(problems.TOO_LARGE)
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):
         raise ProblemError(problems.TOO_SLOW) from None
     return bytes(content)

@@ -54,7 +54,8 @@ ONE_PICTURE = Problem(422, "query", "give one of image, picture and like")
 DEEP_FILTER = Problem(422, "filter", "the filter has too many brackets within brackets")
 TOO_LARGE = Problem(413, "too_large", "the picture has too many bytes")
 WRONG_TYPE = Problem(415, "type", "send a picture's bytes as image/* or application/octet-stream")
-TOO_SLOW = Problem(408, "too_slow", "the picture took too long to arrive")
+TOO_SLOW = Problem(408, "too_slow", "what was sent took too long to arrive")
+CROWDED = Problem(503, "busy", "too many connections at once; try again", 1)
 NO_FETCHING = Problem(422, "address", "this server fetches no addresses; upload the picture")
 
 

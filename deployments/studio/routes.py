@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
 from deployments.studio import problems
+from deployments.studio.api import receive
 from deployments.studio.asking import Asking
 from deployments.studio.guard import COOKIE, Guard, client_of, language_of, logged_problem
 from deployments.studio.page import Shown, asset, render_search, render_token
@@ -52,11 +53,7 @@ def page_routes(service: Service, guard: Guard) -> APIRouter:
 
     @pages.post("/token")
     async def token(request: Request) -> Response:
-        content = bytearray()
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > MAX_FORM:
-                raise ProblemError(problems.TOO_LARGE)
+        content = await receive(request, MAX_FORM, service.web.body_seconds)
         given = parse_qs(content.decode("utf-8", "replace")).get("token", [""])[0]
         if not guard.is_token(given.encode()):
             return HTMLResponse(render_token(language_of(request), wrong=True), 401)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import logging
+import signal
+import socket
 import sys
+from contextlib import suppress
+from functools import partial
 
 import uvicorn
+from fastapi import FastAPI
 
 from deployments.studio.app import make_app
+from deployments.studio.connections import BoundedProtocol, ConnectionLimits, Crowd
 from deployments.studio.guard import LOOPBACK
 from flows.command.output import explained
 from flows.orchestration.context import caller_context
+from tasks.errors import UsageError
 from tasks.settings import Settings, WebSettings, load_settings, load_web_settings
-
-CONNECTIONS = 512
-"""More than these at once are refused by a 503: they cost memory though they search nothing."""
 
 
 def serve(settings: Settings, web: WebSettings) -> None:
-    """Listen until interrupted."""
+    """Listen until interrupted or terminated, which is how a page ends well.
+
+    Raises `UsageError` if it cannot listen there.
+    """
+    _check_free(web.host, web.port)
     logging.basicConfig(level=logging.WARNING, format="muge web: %(message)s", stream=sys.stderr)
     if web.host not in LOOPBACK and web.token is None:
         print(
@@ -26,21 +34,47 @@ def serve(settings: Settings, web: WebSettings) -> None:
             "unless that is meant",
             file=sys.stderr,
         )
-    with caller_context(settings) as context:
-        config = uvicorn.Config(
-            make_app(context, settings, web),
-            host=web.host,
-            port=web.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(web.proxies),
-            forwarded_allow_ips=web.proxies or None,
-            limit_concurrency=CONNECTIONS,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=5,
-        )
-        _Server(config).run()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), caller_context(settings) as context:
+        _Server(server_config(make_app(context, settings, web), web)).run()
+
+
+def _check_free(host: str, port: int) -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except OSError as error:
+        raise UsageError(
+            f"the page cannot listen on {host}:{port}: {error.strerror}; give another --port (0: "
+            f"any free one) or --host"
+        ) from None
+
+
+def server_config(app: FastAPI, web: WebSettings) -> uvicorn.Config:
+    """How the application is served; for one server."""
+    proxies = frozenset(name.strip() for name in web.proxies.split(",") if name.strip())
+    limits = ConnectionLimits(
+        web.connections, web.client_connections, web.head_seconds, web.body_seconds, proxies
+    )
+    return uvicorn.Config(
+        app,
+        host=web.host,
+        port=web.port,
+        http=partial(BoundedProtocol, Crowd(limits)),  # type: ignore[arg-type]
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(web.proxies),
+        forwarded_allow_ips=web.proxies or None,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=5,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -49,8 +83,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup()
         for server in self.servers if self.started else ():
-            for socket in server.sockets:
-                host, port = socket.getsockname()[:2]
+            for listening in server.sockets:
+                host, port = listening.getsockname()[:2]
                 shown = f"[{host}]" if ":" in host else host
                 print(f"Search page: http://{shown}:{port}/", flush=True)
 

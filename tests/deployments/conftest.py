@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 
 from deployments.studio.app import make_app
+from deployments.studio.serve import server_config
 from tasks.context import Context
 from tasks.settings import load_web_settings
 from tests.deployments.collection import index_folder, sample_pictures, settings_in
@@ -98,8 +99,7 @@ def serve_here(place: Path) -> Iterator[Serve]:
 def server_thread(home: Path, **options: Any) -> Iterator[str]:
     web = load_web_settings(port=0, **{"rate": 100_000, **options})
     application = make_app(Context(), settings_in(home), web)
-    config = uvicorn.Config(application, port=0, log_level="critical")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(application, web))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
