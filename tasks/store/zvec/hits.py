@@ -37,7 +37,7 @@ def hits_of_each(
     wanted = dict.fromkeys(scored.id for found in best for scored in found)
     ids = [each for each in wanted if each not in known]
     for start in range(0, len(ids), FETCH_AT_ONCE):
-        known |= source.fetch(ids[start : start + FETCH_AT_ONCE], names, vectors=False)
+        known |= source.read(ids[start : start + FETCH_AT_ONCE], names, vectors=False)
     return [[_hit(scored, known[scored.id].fields) for scored in found] for found in best]
 
 

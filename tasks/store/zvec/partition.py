@@ -10,6 +10,7 @@ from typing import Any
 import zvec
 
 from tasks.errors import QueryError, StoreError, reason_of
+from tasks.store.zvec.checksums import damaged
 from tasks.store.zvec.disk import ZVEC_ERRORS, check_free, translated
 from tasks.store.zvec.lock import SharedLock
 from tasks.store.zvec.matrix import Matrix, read_matrix
@@ -87,6 +88,16 @@ class Partition:
                 list(ids), output_fields=wanted, include_vector=vectors
             )
             return {identifier: from_zvec(doc) for identifier, doc in docs.items()}
+
+    def read(
+        self, ids: Sequence[str], fields: Sequence[str] | None, vectors: bool
+    ) -> dict[str, Entry]:
+        """As `fetch`, of documents that a search has found; raises `StoreDamagedError` if one of
+        them is not there: its indexes contradict each other."""
+        found = self.fetch(ids, fields, vectors)
+        for missing in (each for each in ids if each not in found):
+            raise damaged(self.path, f"document {missing!r}", "is found by a search and not there")
+        return found
 
     def matrix(self, dimension: int) -> Matrix | None:
         """Every document in memory, kept until `close`; None if they would take more than

@@ -150,7 +150,7 @@ def _score_new(
 ) -> None:
     """Read and score what was not scored before, in bounded batches: a tie can be very long."""
     for batch in _in_batches([each for each in ids if each not in seen]):
-        found = list(partition.fetch(batch, [], vectors=True).values())
+        found = list(partition.read(batch, [], vectors=True).values())
         for entry, dense in zip(found, _dense_scores(found, sides), strict=True):
             sparse = sides.sparse_weight * _overlap(entry, sides)
             seen[entry.id] = Scored(entry.id, sides.dense_weight * dense, sparse)

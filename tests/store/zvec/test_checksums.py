@@ -7,12 +7,13 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks.errors import StoreDamagedError
+from tasks.errors import StoreDamagedError, StoreError
 from tasks.records import DEFAULT_PARTITION
 from tasks.store.zvec import checksums, opening, shared
 from tasks.store.zvec.schema import SCHEMA_FILE
@@ -163,6 +164,21 @@ def test_a_store_without_checksums_is_read_and_has_some_after_the_next_write(
     store.finish(NAME)
     assert sums.exists()
     assert store.check(NAME) > 0
+
+
+def test_indexes_that_contradict_each_other_are_damage(store: ZvecStore, tmp_path: Path) -> None:
+    """Where there are no checksums: ids of another collection."""
+    other = ZvecStore(tmp_path / "other")
+    other.create(SPEC)
+    other.upsert(NAME, [replace(each, id=f"other-{each.id}") for each in DOCUMENTS])
+    other.finish(NAME)
+    other.close()
+    place = partition_of(store)
+    (place / checksums.FILE).unlink()
+    shutil.rmtree(place / "idmap.0")
+    shutil.copytree(partition_of(other) / "idmap.0", place / "idmap.0")
+    with pytest.raises(StoreError, match="zvec cannot"):
+        answers(store)
 
 
 def test_what_ends_zvec_ends_no_process_of_ours(store: ZvecStore) -> None:
