@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flows.command.output import answers_apart, explained
+from flows.orchestration.origin import server_named
 from tasks.settings import load_settings
 
 
@@ -19,7 +20,7 @@ def running_flows(verbose: bool) -> Iterator[Callable[[], None]]:
     Where no server is configured a temporary one starts meanwhile: what this gives waits for it,
     and is called when everything is imported.
     """
-    with explained(), answers_apart(), ExitStack() as stack:
+    with explained(), answers_apart(), server_named(), ExitStack() as stack:
         from flows.command.bars import Bars
         from flows.orchestration.context import showing
         from flows.orchestration.environment import prepare
