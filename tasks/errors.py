@@ -108,6 +108,10 @@ class FileMissingError(WorkFolderError):
     """A file that should be in the work folder is not there."""
 
 
+class ServerAwayError(MugeError):
+    """The Prefect server that is configured does not answer."""
+
+
 class StorageError(MugeError):
     """Object storage cannot be reached, or does not know who asks."""
 

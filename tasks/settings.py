@@ -29,8 +29,8 @@ class Place(Group):
     """Where data lies: what a run keeps, and the collection it is about."""
 
     home: str = plain(".muge", description="Folder in which everything a run keeps lies.")
-    work_dir: str | None = flag(None, "Work folder (any fsspec URL). Default: <home>/work.")
-    store: str | None = flag(None, "zvec:DIR or dashvector: . Default: zvec:<home>/store.")
+    work_dir: str | None = flag(None, "Work folder (any fsspec URL). Default: MUGE_HOME/work.")
+    store: str | None = flag(None, "zvec:DIR or dashvector: . Default: zvec:MUGE_HOME/store.")
     collection: str = flag("muge", "Collection: 3 to 32 of a-z A-Z 0-9 _ -, first a letter.")
 
     @property

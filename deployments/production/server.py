@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.orchestration.environment import prepare
+from flows.orchestration.origin import server_origin
 from flows.orchestration.server_database import lay_out
 from tasks.errors import UsageError, WorkFolderError
 
@@ -41,7 +42,8 @@ def require_server(home: str) -> str:
         )
     if not _answers(address):
         raise UsageError(
-            f"no Prefect server answers at {address}; start it, or set PREFECT_API_URL (and "
+            f"no Prefect server answers at {address} ({server_origin()}); start it, or set "
+            f"PREFECT_API_URL (and "
             f"PREFECT_API_AUTH_STRING or PREFECT_API_KEY if it asks for one)"
         )
     return address

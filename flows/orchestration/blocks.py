@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
+from flows.orchestration.origin import server_named
 from tasks.errors import UsageError
 from tasks.settings import DashVectorSettings
 
@@ -23,7 +24,8 @@ def load_credentials(store: str, name: str) -> DashVectorSettings:
     """The credentials that a store `dashvector:NAME` names; raises `UsageError` if there is no
     block of that name."""
     try:
-        block = DashVectorCredentials.load(name)
+        with server_named():
+            block = DashVectorCredentials.load(name)
     except ValueError:
         raise UsageError(
             f"store {store}: Prefect has no block dashvector-credentials/{name}; register the type "

@@ -37,4 +37,4 @@ def wait_for_server() -> None:
     """Let all clients of this process wait for the server while they are used inside a run."""
     for kind in (PrefectHttpxAsyncClient, PrefectHttpxSyncClient):
         if not isinstance(vars(kind).get("_has_connected"), _HasConnected):
-            kind._has_connected = _HasConnected()
+            setattr(kind, "_has_connected", _HasConnected())  # noqa: B010

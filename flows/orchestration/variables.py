@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.orchestration.origin import server_origin
 from flows.orchestration.temporary_server import TEMPORARY
 from tasks.errors import StoreError, reason_of
 from tasks.store.stores import StoreAddress
@@ -67,7 +68,10 @@ def _name(key: str) -> str:
 
 
 def _away(error: Exception) -> StoreError:
+    from prefect.settings import get_current_settings
+
     return StoreError(
-        f"the Prefect server that keeps the aliases does not answer ({type(error).__name__}: "
-        f"{reason_of(error)}); start it, or unset PREFECT_API_URL"
+        f"the Prefect server that keeps the aliases, {get_current_settings().api.url} "
+        f"({server_origin()}), does not answer ({type(error).__name__}: {reason_of(error)}); start "
+        f"it, or unset its address"
     )

@@ -196,7 +196,7 @@ def _created(work: Folder, holder: Holder, alone: bool) -> Held | None:
     """The lock, if it is this holder's now: it was free, or a dead one's is taken over."""
     before = _newest(work)
     free = before is None or _is_released(work, before)
-    if not free and not _is_dead(work, before):
+    if before is not None and not free and not _is_dead(work, before):
         return None
     number = (before or 0) + 1
     content = _written(holder)

@@ -33,8 +33,8 @@ MACHINE_DEFAULTS: Mapping[str, Mapping[Language, str]] = {
 
 CHINESE: Mapping[str, str] = {
     "MUGE_HOME": "运行时的一切所在的目录。",
-    "MUGE_WORK_DIR": "工作目录（任何 fsspec 网址）。默认：<home>/work。",
-    "MUGE_STORE": "zvec:目录 或 dashvector: 。默认：zvec:<home>/store。",
+    "MUGE_WORK_DIR": "工作目录（任何 fsspec 网址）。默认：MUGE_HOME/work。",
+    "MUGE_STORE": "zvec:目录 或 dashvector: 。默认：zvec:MUGE_HOME/store。",
     "MUGE_COLLECTION": "集合：3 到 32 个 a-z A-Z 0-9 _ -，以字母开头。",
     "MUGE_PARTITION": "集合的分区。",
     "MUGE_MODEL": "sample、ModelScope 的 id，或同样布局的目录。",

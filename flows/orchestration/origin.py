@@ -1,0 +1,58 @@
+"""Which Prefect server is configured, and where: what to say when it does not answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.orchestration.temporary_server import TEMPORARY
+from tasks.errors import ServerAwayError, reason_of
+
+_UNREACHED = "Failed to reach API at "
+"""How Prefect's engine begins to say that the server did not answer before a run."""
+
+
+def server_origin() -> str:
+    """Where the server's address is set, for people."""
+    if "PREFECT_API_URL" in os.environ:
+        return "set by the variable PREFECT_API_URL"
+    from prefect.context import get_settings_context
+
+    profile = get_settings_context().profile
+    if profile.settings and profile.source is not None:
+        return f"set in the profile {profile.name!r} of {profile.source}"
+    return f"set in {Path.cwd()} (prefect.toml, pyproject.toml or .env)"
+
+
+def server_away(address: str, error: BaseException) -> ServerAwayError:
+    """What to say of a server that did not answer."""
+    return ServerAwayError(
+        f"the Prefect server at {address} ({server_origin()}) does not answer "
+        f"({type(error).__name__}: {reason_of(error)}); start it, or set another address, or none "
+        f"for a temporary server"
+    )
+
+
+@contextmanager
+def server_named() -> Iterator[None]:
+    """Raise `ServerAwayError` for what the block raises because the server does not answer."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_away(error):
+            raise
+        from prefect.settings import get_current_settings
+
+        address = get_current_settings().api.url
+        if address is None or address == os.environ.get(TEMPORARY):
+            raise
+        raise server_away(address, error) from error
+
+
+def _is_away(error: BaseException) -> bool:
+    if isinstance(error, RuntimeError):
+        return str(error).startswith(_UNREACHED)
+    kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
+    return ("httpx", "TransportError") in kinds
