@@ -1,0 +1,1 @@
+"""Whatever bytes come: a row, a reject or one line, in bounded time and memory."""
