@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -56,7 +56,9 @@ class CollectionRecord:
     were counted over it), `held` the folder in `run` that lists the documents in the store,
     `updates` what was begun since and did not end. `superseded` are folders of runs that the
     collection was made of before: searches that began then may still read them. `served` says
-    whether an alias ever meant it (None: made by a version that did not note it).
+    whether an alias ever meant it (None: made by a version that did not note it). `recipe` is what
+    else its documents depend on, by names for people: options, and versions of this program's own
+    steps ({}: made by a version that did not note it).
     """
 
     collection: str
@@ -80,6 +82,7 @@ class CollectionRecord:
     updates: tuple[Update, ...] = ()
     superseded: tuple[str, ...] = ()
     served: bool | None = None
+    recipe: dict[str, str] = field(default_factory=dict)
 
 
 _FORM = TypeAdapter(CollectionRecord)
