@@ -128,7 +128,7 @@ def test_moved_rows_of_the_same_content_are_no_other_data(
     assert Folder(settings.work_url).sub(after.run).exists("shards.json")
 
 
-OTHERWISE = {
+OTHERWISE: dict[str, tuple[dict[str, Any], dict[str, object], str]] = {
     "option": ({"thumbnail_pixels": 64}, {}, r"made with thumbnail_pixels 160 \(now 64\); use"),
     "upgrade": (
         {},
