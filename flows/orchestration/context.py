@@ -55,6 +55,10 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
 
             wait_for_server()
             stack.enter_context(handed_over(context))
+            if writes:
+                from flows.orchestration.retries import tried_again
+
+                stack.enter_context(tried_again())
         yield context
 
 

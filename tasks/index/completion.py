@@ -21,6 +21,7 @@ def complete_record(filling: Filling, bm25_hash: str, counts: dict[str, int]) ->
         made_of=run.made_of,
         run=run.plan.folder,
         stages=run.stages,
+        recipe=run.recipe,
         bm25=bm25_hash,
         counts=counts,
         kept=run.kept,

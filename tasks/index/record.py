@@ -6,7 +6,7 @@ import uuid
 from dataclasses import replace
 
 from tasks.errors import CollectionRecordError, StoreDamagedError, StoreSetBackError
-from tasks.index.run import IndexRun
+from tasks.index.run import VERSION_OF, IndexRun
 from tasks.records import CollectionInfo
 from tasks.store.contract import VectorStore
 from tasks.work.collections import CollectionRecord, find_record, remove_record, save_record
@@ -110,5 +110,13 @@ def differences(run: IndexRun, record: CollectionRecord) -> str:
         "picture": (record.picture, now.picture),
         "partition": (record.partition, now.partition),
     }
-    said = [f"{what} {old} (now {new})" for what, (old, new) in pairs.items() if old != new]
-    return ", ".join(said) or "other options of preprocessing, pictures or BM25"
+    recipes = {what: (record.recipe.get(what, new), new) for what, new in now.recipe.items()}
+    both = {**pairs, **recipes}
+    said = {what: f"{what} {old} (now {new})" for what, (old, new) in both.items() if old != new}
+    if not said:
+        return (
+            "an earlier version of muge-search that did not note how (this one makes documents in "
+            "another way, or other options are set)"
+        )
+    upgraded = all(what.startswith(VERSION_OF) for what in said)
+    return ", ".join(said.values()) + (": muge-search was upgraded" if upgraded else "")

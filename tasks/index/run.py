@@ -20,6 +20,12 @@ from tasks.work.collections import CollectionRecord, Outputs
 from tasks.work.folder import Fence, Folder
 from tasks.work.markers import fingerprint
 
+PICTURES_VERSION = 2
+"""Of how pictures for people are made."""
+
+VERSION_OF = "version of"
+"""How the names of a recipe begin that only an upgrade of this program changes."""
+
 
 @dataclass(frozen=True)
 class IndexRun:
@@ -55,7 +61,7 @@ class IndexRun:
         options = self.settings
         kind = options.picture if options.picture in ("jpeg", "png") else None
         side = options.thumbnail_pixels if kind == "jpeg" else None
-        made_of = {**self._picture_options, "limits": self._limits, "version": 2}
+        made_of = {**self._picture_options, "limits": self._limits, "version": PICTURES_VERSION}
         return ImageStage(
             images=f"images-{self._images}",
             pictures=f"pictures-{fingerprint(**made_of)}" if kind else "",
@@ -79,7 +85,7 @@ class IndexRun:
     @property
     def _picture_form(self) -> str:
         """Equal means that the pictures kept for people are the same."""
-        return fingerprint(**self._picture_options, version=2)
+        return fingerprint(**self._picture_options, version=PICTURES_VERSION)
 
     @property
     def _cpus(self) -> int:
@@ -188,6 +194,24 @@ class IndexRun:
         )
 
     @property
+    def recipe(self) -> dict[str, str]:
+        """What the documents depend on beside model and data, by names for people."""
+        options = self.settings
+        said = {
+            f"{VERSION_OF} preprocessing": self.model.preprocessing.rpartition("/")[0],
+            f"{VERSION_OF} pictures": str(PICTURES_VERSION),
+            f"{VERSION_OF} cutting texts into words": tokens.VERSION,
+            f"{VERSION_OF} BM25": f"k1 {bm25.K1}, b {bm25.B}",
+            "place of the data": self.plan.folder if options.picture == "uri" else "",
+            "max_image_pixels": options.max_image_pixels,
+            "thumbnail_pixels": options.thumbnail_pixels if options.picture == "jpeg" else "",
+            "precision": options.precision,
+            "jpeg_draft": options.jpeg_draft,
+            "words and statistics of BM25": fingerprint(**self.sparse_options.fingerprint()),
+        }
+        return {name: str(value) for name, value in said.items()}
+
+    @property
     def stages(self) -> Outputs:
         """What a search or evaluation needs of this run's folder."""
         return Outputs(
@@ -244,6 +268,7 @@ class IndexRun:
             form=self.form,
             kept=self.kept,
             served=False,
+            recipe=self.recipe,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
 
@@ -60,7 +60,9 @@ class CollectionRecord:
     `updates` what was begun since and did not end. `superseded` are folders of runs that the
     collection was made of before: searches that began then may still read them. `served` says
     whether an alias ever meant it (None: made by a version that did not note it). `losses` is what
-    the store said of its losses when `incarnation` was given.
+    the store said of its losses when `incarnation` was given. `recipe` is what else its documents
+    depend on, by names for people: options, and versions of this program's own steps ({}: made by a
+    version that did not note it).
     """
 
     collection: str
@@ -85,6 +87,7 @@ class CollectionRecord:
     superseded: tuple[str, ...] = ()
     served: bool | None = None
     losses: str = ""
+    recipe: dict[str, str] = field(default_factory=dict)
 
 
 _FORM = TypeAdapter(CollectionRecord)

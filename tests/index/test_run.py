@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import tasks.index.run as run_module
 from tasks.context import Context
 from tasks.errors import CollectionRecordError
 from tasks.index.documents import read_documents
 from tasks.index.run import IndexRun
 from tasks.index.stages import plan
 from tasks.settings import Settings
+from tasks.sparse import tokens
+from tasks.work.collections import save_record
 from tasks.work.folder import Folder
 from tests.dataset.rows import write_parquet
 from tests.search.conftest import one_thread, pictures, settings_in
@@ -123,6 +126,46 @@ def test_moved_rows_of_the_same_content_are_no_other_data(
     assert after.made_of == before.made_of
     assert after.incarnation == before.incarnation
     assert Folder(settings.work_url).sub(after.run).exists("shards.json")
+
+
+OTHERWISE: dict[str, tuple[dict[str, Any], dict[str, object], str]] = {
+    "option": ({"thumbnail_pixels": 64}, {}, r"made with thumbnail_pixels 160 \(now 64\); use"),
+    "upgrade": (
+        {},
+        {"tokens.VERSION": "next"},
+        r"with version of cutting texts into words \S+ \(now next\): muge-search was upgraded; use",
+    ),
+    "both": (
+        {"picture": "none"},
+        {"run.PICTURES_VERSION": 3},
+        r"made with picture jpeg \(now none\), version of pictures 2 \(now 3\)[^:]*; use",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHERWISE)
+@pytest.mark.parametrize("noted", [True, False])
+def test_what_was_made_otherwise_is_said(
+    case: str,
+    noted: bool,
+    context: Context,
+    settings: Settings,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = f"folder:{pictures}"
+    _, record = build(context, dataset, settings)
+    if not noted:
+        save_record(Folder(settings.work_url), replace(record, recipe={}))
+    options, modules, said = OTHERWISE[case]
+    for name, version in modules.items():
+        monkeypatch.setattr(
+            {"tokens": tokens, "run": run_module}[name.split(".")[0]], name.split(".")[1], version
+        )
+    if not noted:
+        said = "with (an earlier version of muge-search that|picture jpeg .now none.; use)"
+    with pytest.raises(CollectionRecordError, match=said):
+        build(context, dataset, changed(settings, **options))
 
 
 def test_collections_of_others_are_left_alone(
