@@ -20,7 +20,6 @@ SHARED: tuple[str, ...] = ("tests/flows/command/", "tests/deployments/test_deplo
 """Each with a Prefect server of its own."""
 
 SHARED_BY = {
-    "tests/docs/test_readme.py": "a Prefect server",
     **{
         f"tests/deployments/test_{name}.py": "a search page"
         for name in ("accessibility", "api", "limits", "openapi", "page", "page_states")

@@ -86,15 +86,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def run_all(lines: Sequence[Sequence[str]], place: Path, server: str = "") -> list[Ran]:
-    """Run the lines in one process in a folder, as someone who just installed the project; with a
-    Prefect server that is there, or a temporary one."""
+def run_all(lines: Sequence[Sequence[str]], place: Path, orchestrator: str) -> list[Ran]:
+    """Run the lines in one process in a folder, as someone who just installed the project."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
+    own = {"HOME": str(place), "PYTHONPATH": str(ROOT), "MUGE_ORCHESTRATOR": orchestrator}
     done = subprocess.run(
         [sys.executable, "-m", "tests.docs.run_lines"],
         input=json.dumps(list(lines)),
         cwd=place,
-        env={**kept, "HOME": str(place), "PYTHONPATH": str(ROOT), "PREFECT_API_URL": server},
+        env={**kept, **own},
         capture_output=True,
         text=True,
         timeout=540,
@@ -108,7 +108,7 @@ def run_all(lines: Sequence[Sequence[str]], place: Path, server: str = "") -> li
     return ran
 
 
-def test_the_commands_of_the_pages_run(shop: Path, prefect_server: str) -> None:
+def test_the_commands_of_the_pages_run(shop: Path) -> None:
     quick = [b for b in blocks() if not (b.not_run or b.is_slow)]
     lines: list[list[str]] = []
     changes = ["dog.jpg", "cat.jpg"]
@@ -116,7 +116,7 @@ def test_the_commands_of_the_pages_run(shop: Path, prefect_server: str) -> None:
         if words[:2] == ["muge", "reindex"]:  # the page is for when the data changed
             lines.append(["cp", changes.pop(), "pictures/hat.jpg"])
         lines.append(words)
-    ran = {" ".join(each.words): each for each in run_all(lines, shop, prefect_server)}
+    ran = {" ".join(each.words): each for each in run_all(lines, shop, "none")}
 
     indexed = ran["muge index folder:pictures"].out
     assert re.search(r"Rejects +0\b", indexed)
@@ -145,12 +145,12 @@ def test_the_commands_of_the_pages_run(shop: Path, prefect_server: str) -> None:
 @pytest.mark.slow
 def test_the_commands_of_the_sample_run(tmp_path: Path) -> None:
     slow = [command for block in blocks() if block.is_slow for command in block.commands]
-    ran = run_all([["muge", "demo"], *slow], tmp_path)
+    ran = run_all([["muge", "demo"], *slow], tmp_path, "prefect")
     assert (tmp_path / ".muge" / "demo" / "report.html").stat().st_size > 100_000
     # the commands that it names, and those of the README that follow it
     tried = re.findall(r"^  (muge .*)$", ran[0].out, re.MULTILINE)
     assert len(tried) == 3
-    run_all([line.replace("'", "").split() for line in tried], tmp_path)
+    run_all([line.replace("'", "").split() for line in tried], tmp_path, "prefect")
 
 
 def test_the_first_two_commands_are_where_others_look_for_them() -> None:

@@ -20,19 +20,18 @@ from tests.flows.conftest import Muge, run_muge
 from tests.forked import ForkedMuge
 from tests.shop import make_pictures
 
+ALONE = ("--orchestrator", "none")
+
 
 @pytest.fixture(scope="module")
 def indexed(
-    tmp_path_factory: pytest.TempPathFactory,
-    model: str,
-    prefect_server: str,
-    forked: ForkedMuge,
+    tmp_path_factory: pytest.TempPathFactory, model: str, forked: ForkedMuge
 ) -> tuple[Path, Path]:
     """A folder with `.muge/` of 12 indexed pictures, and the pictures."""
     place = tmp_path_factory.mktemp("indexed")
     pictures = make_pictures(place / "pictures", 12)
-    arguments = ["index", f"folder:{pictures}", "--model", model, "--json"]
-    done = run_muge(forked, arguments, place, {"PREFECT_API_URL": prefect_server})
+    arguments = ["index", f"folder:{pictures}", "--model", model, "--json", *ALONE]
+    done = run_muge(forked, arguments, place, {})
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["documents"] == 12
     return place, pictures
@@ -192,31 +191,27 @@ def test_empty_folder(muge: Muge, tmp_path: Path) -> None:
     assert "holds no picture" in done.stderr
 
 
-def test_rejects_end_with_exit_code_3(
-    muge: Muge, model: str, prefect_server: str, tmp_path: Path
-) -> None:
+def test_rejects_end_with_exit_code_3(muge: Muge, model: str, tmp_path: Path) -> None:
     pictures = make_pictures(tmp_path / "p", 4)
     (pictures / "bad.jpg").write_bytes(b"nothing")
     with Image.new("L", (20_000, 20_000)) as bomb:
         bomb.save(pictures / "bomb.png")
-    arguments = ["index", f"folder:{pictures}", "--model", model]
-    done = muge(*arguments, environment={"PREFECT_API_URL": prefect_server})
+    done = muge("index", f"folder:{pictures}", "--model", model, *ALONE)
     assert done.returncode == 3, done.stderr
     assert "2 rejects: " in done.stderr
     place = done.stderr.split("2 rejects: ")[1].strip()
     assert list((tmp_path / "here" / place).glob("*.parquet"))
 
 
-def test_a_held_store_is_said(muge: Muge, model: str, prefect_server: str, tmp_path: Path) -> None:
+def test_a_held_store_is_said(muge: Muge, model: str, tmp_path: Path) -> None:
     pictures = make_pictures(tmp_path / "p", 4)
     store = f"zvec:{tmp_path / 'store'}"
-    arguments = ["index", f"folder:{pictures}", "--model", model, "--store", store]
-    environment = {"PREFECT_API_URL": prefect_server}
-    assert muge(*arguments, environment=environment).returncode == 0
+    arguments = ["index", f"folder:{pictures}", "--model", model, "--store", store, *ALONE]
+    assert muge(*arguments).returncode == 0
     holder = open_store(store)
     holder.delete("muge", ["0"])
     try:
-        done = muge(*arguments, environment=environment)
+        done = muge(*arguments)
         assert done.returncode == 1
         assert "another process" in done.stderr
     finally:
@@ -302,6 +297,6 @@ def test_terminated_runs_leave_no_server_and_go_on(muge: Muge, model: str, tmp_p
     running.stderr.close()
     assert running.wait(60) == 130, rest
     assert "Traceback" not in rest
-    said = json.loads(muge(*arguments).stdout)
+    said = json.loads(muge(*arguments, *ALONE).stdout)
     assert said["documents"] == 300
     assert said["encoded_images"] < 300

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from flows.reindex_dataset import reindex_dataset
 from tasks.work.aliases import LONGEST
 from tests.flows.conftest import Muge
+from tests.plain import reindex_dataset
 from tests.shop import make_pictures
 
 BLUE_GREEN = ["--strategy", "blue-green"]
@@ -27,7 +27,6 @@ def options(place: dict[str, Any]) -> list[str]:
     return ["--store", place["store"], "--work-dir", place["work_dir"]]
 
 
-@pytest.mark.usefixtures("flows_run")
 def test_alias_and_rejects(
     muge: Muge, tmp_path: Path, place: dict[str, Any], options: list[str]
 ) -> None:

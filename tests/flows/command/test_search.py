@@ -13,15 +13,12 @@ from tests.flows.conftest import Muge
 __all__ = ["indexed"]
 
 
-def test_a_file_of_questions(
-    indexed: tuple[Path, Path], muge: Muge, prefect_server: str, tmp_path: Path
-) -> None:
+def test_a_file_of_questions(indexed: tuple[Path, Path], muge: Muge, tmp_path: Path) -> None:
     questions, out = tmp_path / "q.jsonl", tmp_path / "hits.jsonl"
     lines = [{"text": "帽子", "query_id": number} for number in range(600)]
     questions.write_text("\n".join(json.dumps(line) for line in [*lines, {"image": "none.png"}]))
     done = muge(
         *("search", "--queries", str(questions), "--out", str(out), "--topk", "2", "--json"),
-        environment={"PREFECT_API_URL": prefect_server},
         cwd=indexed[0],
     )
     assert done.returncode == 3, done.stderr
