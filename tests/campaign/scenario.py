@@ -30,7 +30,15 @@ from tests.servers.dashvector import DashVectorServer
 from tests.servers.dashvector_schedules import draw_faults
 from tests.servers.fixtures import store_on
 
-EXPECTED = {"WorkFolderError", "StoreError", "VerificationError", "SwitchRefusedError"}
+EXPECTED = {
+    "NoRoomError",
+    "StoreError",
+    "StoreFullError",
+    "StoreSetBackError",
+    "SwitchRefusedError",
+    "VerificationError",
+    "WorkFolderError",
+}
 """What a disturbed run may end with: a full disk, a store that refuses; anything else is a bug."""
 FLOW_EVERY = 3
 SHARDS, PICTURES = (6, 9, 14), ("jpeg", "none")
