@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 SEAL = "seal"
@@ -17,6 +17,20 @@ def fingerprint(**made_of: Any) -> str:
     """
     text = json.dumps(made_of, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def fingerprint_of_many(name: str, items: Iterable[Any], **made_of: Any) -> str:
+    """As `fingerprint` with a list `name` of the items, which are never held together."""
+    outer = json.dumps(
+        {**made_of, name: []}, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    )
+    begin, _, end = outer.partition(f'"{name}":[]')
+    digest, comma = hashlib.blake2b(f'{begin}"{name}":['.encode(), digest_size=8), b""
+    for item in items:
+        digest.update(comma + json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode())
+        comma = b","
+    digest.update(f"]{end}".encode())
+    return digest.hexdigest()
 
 
 def sealed(said: Mapping[str, Any]) -> dict[str, Any]:

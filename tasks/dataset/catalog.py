@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -25,6 +25,8 @@ CREATE TABLE images (image_id INTEGER PRIMARY KEY, span INTEGER, number INTEGER,
 CREATE TABLE queries (query_id INTEGER UNIQUE, query TEXT, position TEXT);
 CREATE TABLE pairs (image_id INTEGER, query_id INTEGER, position TEXT,
                     UNIQUE (image_id, query_id));
+CREATE TABLE rejects (stage TEXT, position TEXT, id TEXT, code TEXT, reason TEXT,
+                      payload_hash TEXT);
 """
 
 
@@ -88,6 +90,21 @@ class Catalog:
             advance(read)
         yield from self._drop_pairs_without_image()
         self._db.execute("CREATE INDEX by_place ON images (span, number)")
+
+    def fill_and_keep(self, reader: Reader, advance: Callable[[int], None]) -> int:
+        """As `fill`, with the rejects kept beside the rest; how many there are."""
+        return self._db.executemany(
+            "INSERT INTO rejects VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                tuple(storable(text) for text in astuple(reject))
+                for reject in self.fill(reader, advance)
+            ),
+        ).rowcount
+
+    def rejects(self) -> Iterator[Reject]:
+        """The rejects that were kept, in order."""
+        kept = self._db.execute("SELECT * FROM rejects ORDER BY rowid")
+        return (Reject(*row) for row in kept)
 
     def _add(self, row: Row, span: int, number: int) -> Iterator[Reject]:
         if row.defect is not None:

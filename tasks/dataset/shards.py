@@ -17,7 +17,7 @@ from tasks.dataset.reader import Reader
 from tasks.errors import DatasetError, WorkFolderError
 from tasks.records import QueryPart, Reject, Row, Shard
 from tasks.work.folder import Folder
-from tasks.work.markers import completed, fingerprint, mark_complete
+from tasks.work.markers import completed, fingerprint, fingerprint_of_many, mark_complete
 from tasks.work.rejects import payload_hash, write_rejects
 
 FORMAT = 2
@@ -65,32 +65,33 @@ def plan_shards(
     Raises `DatasetError` if no image is in it.
     """
     with Catalog(max_image_bytes) as catalog:
-        rejects = list(catalog.fill(reader, advance))
+        rejects = catalog.fill_and_keep(reader, advance)
         counts = catalog.counts()
         if not counts.images:
-            raise DatasetError(_nothing_left(name, rejects))
+            raise DatasetError(_nothing_left(name, rejects, catalog.rejects()))
         data = catalog.fingerprint()
         # rejects are part of what a run says, the cut into shards of what parts are called, and
         # the same rows in another file or order are read from other places
-        full = fingerprint(
+        full = fingerprint_of_many(
+            "rejects",
+            ((r.position, r.code, r.payload_hash) for r in catalog.rejects()),
             data=data,
             shard_images=shard_images,
             format=FORMAT,
             places=catalog.places(),
-            rejects=[(r.position, r.code, r.payload_hash) for r in rejects],
         )
         where = f"{reader.name}/{full}"
         known = find_plan(work.sub(where), name)
         if known is not None:
             return replace(known, links_outside=reader.links_outside)
-        plan = _write_parts(catalog, work.sub(where), shard_images)
-    folder = work.sub(where)
-    write_rejects(folder, "dataset", rejects)
+        folder = work.sub(where)
+        plan = _write_parts(catalog, folder, shard_images)
+        write_rejects(folder, "dataset", catalog.rejects())
     said: dict[str, Any] = {
         "folder": where,
         "fingerprint": data,
         "counts": asdict(counts),
-        "rejects": len(rejects),
+        "rejects": rejects,
         **plan,
     }
     folder.write_json("shards.json", said)
@@ -98,12 +99,12 @@ def plan_shards(
     return replace(_as_plan(said, name), links_outside=reader.links_outside)
 
 
-def _nothing_left(name: str, rejects: Sequence[Reject]) -> str:
-    if not rejects:
+def _nothing_left(name: str, count: int, rejects: Iterator[Reject]) -> str:
+    first = next(rejects, None)
+    if first is None:
         return f"data set {name!r} is empty: it has no image"
-    first = rejects[0]
     return (
-        f"data set {name!r} has no usable image: all {len(rejects)} problems start with "
+        f"data set {name!r} has no usable image: all {count} problems start with "
         f"{first.position}: {first.reason}"
     )
 

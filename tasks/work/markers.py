@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from tasks.errors import FileMissingError
 from tasks.seal import fingerprint as fingerprint
+from tasks.seal import fingerprint_of_many as fingerprint_of_many
 from tasks.work.folder import Folder
 
 

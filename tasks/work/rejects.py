@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 
 import pyarrow as pa
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 
 from tasks.records import Reject
 from tasks.work.folder import Folder
+from tasks.work.parquet import writing_parquet
 
+AT_ONCE = 20_000
 SCHEMA = pa.schema([(field.name, pa.string()) for field in fields(Reject)])
 
 
@@ -20,15 +23,19 @@ def payload_hash(payload: bytes) -> str:
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
 
 
-def write_rejects(folder: Folder, name: str, rejects: Sequence[Reject]) -> None:
-    """Write one stage's rejects of one part as `rejects/<name>.parquet`; none writes no file."""
-    path = f"rejects/{name}.parquet"
-    if not rejects:
+def write_rejects(folder: Folder, name: str, rejects: Iterable[Reject]) -> None:
+    """Write one stage's rejects of one part as `rejects/<name>.parquet`, `AT_ONCE` in memory; none
+    writes no file."""
+    path, stream = f"rejects/{name}.parquet", iter(rejects)
+    some = list(itertools.islice(stream, AT_ONCE))
+    if not some:
         folder.remove(path)
         return
-    with folder.writing(path) as handle:
-        rows = [{k: storable(v) for k, v in asdict(reject).items()} for reject in rejects]
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), handle)
+    with writing_parquet(folder, path, SCHEMA, "snappy") as file:
+        while some:
+            rows = [{k: storable(v) for k, v in asdict(reject).items()} for reject in some]
+            file.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+            some = list(itertools.islice(stream, AT_ONCE))
 
 
 def read_rejects(folder: Folder, begin: tuple[str, ...] = ("",)) -> Iterator[Reject]:
@@ -36,8 +43,8 @@ def read_rejects(folder: Folder, begin: tuple[str, ...] = ("",)) -> Iterator[Rej
     for name in folder.names("rejects"):
         if name.endswith(".parquet") and name.startswith(begin):
             with folder.reading(f"rejects/{name}") as handle:
-                for row in pq.read_table(handle).to_pylist():
-                    yield Reject(**row)
+                for batch in pq.ParquetFile(handle).iter_batches(AT_ONCE):
+                    yield from (Reject(**row) for row in batch.to_pylist())
 
 
 def storable(text: str) -> str:

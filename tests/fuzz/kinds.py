@@ -130,7 +130,7 @@ def _parquet_seeds(place: Path) -> list[bytes]:
         return out.getvalue()
 
     table = pa.Table.from_pylist(muge_lines(20))
-    bombs = (
+    bombs: tuple[Callable[[], Path], ...] = (
         lambda: dictionary_bomb(file, 65, 2),
         lambda: dictionary_bomb(file, 40, 4, nested=True),
         lambda: understated(dictionary_bomb(file, 65, 2)),

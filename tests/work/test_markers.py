@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.work.folder import Folder
-from tasks.work.markers import completed, fingerprint, mark_complete
+from tasks.work.markers import completed, fingerprint, fingerprint_of_many, mark_complete
 
 OUTPUT = "images/part-00000-of-00001.parquet"
 CONTENT = b"vectors" * 50
@@ -118,3 +118,12 @@ def test_a_fingerprint_is_sixteen_hex_digits(made_of: dict[str, float]) -> None:
     assert len(said) == 16
     assert int(said, 16) >= 0
     assert said == fingerprint(**json.loads(json.dumps(made_of)))
+
+
+@given(st.lists(st.tuples(st.text(), st.text())), st.text())
+def test_many_items_have_the_fingerprint_of_their_list(
+    items: list[tuple[str, str]], data: str
+) -> None:
+    others = {"data": data, "format": 2, "places": '"rejects":[]'}
+    together = fingerprint(rejects=items, **others)
+    assert fingerprint_of_many("rejects", iter(items), **others) == together
