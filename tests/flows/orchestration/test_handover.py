@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("flows_run")
 
 def test_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exits: list[int] = []
-    monkeypatch.setattr(handover.os, "_exit", exits.append)
+    monkeypatch.setattr("os._exit", exits.append)
     place = load_settings(store=f"zvec:{tmp_path}/store", work_dir=f"{tmp_path}/work")
     said: list[str | None] = []
 
