@@ -27,6 +27,7 @@ SHARED_BY = {
     **{
         f"tests/flows/{name}.py": "a Prefect server"
         for name in (
+            "orchestration/test_handover",
             "orchestration/test_retries",
             "orchestration/test_runners",
             "orchestration/test_states",

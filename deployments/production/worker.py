@@ -19,8 +19,8 @@ from pathlib import Path
 HANDING_SECONDS = 20.0
 STOPPING_SECONDS = 20.0
 PROCESSES = Path("/proc")
-ENGINE = b"prefect.engine"
-"""Part of the command line of a run's process."""
+ENGINES = (b"prefect.engine", b"prefect.flow_engine", b"_workspace_runtime_bootstrap")
+"""Parts of command lines of runs' processes."""
 
 
 def work(pool: str) -> int:
@@ -39,14 +39,14 @@ def work(pool: str) -> int:
     if worker.poll() is not None:
         return worker.returncode
     print("muge: stopping; runs are handed to the next worker", file=sys.stderr)
-    _hand_over(worker.pid)
+    os.kill(worker.pid, signal.SIGSTOP)
+    hand_over(worker.pid)
     return _stop(worker)
 
 
-def _hand_over(worker: int) -> None:
-    """Tell the runs of a worker to end, and wait until they have; it sleeps afterwards."""
-    os.kill(worker, signal.SIGSTOP)
-    runs = [process for process in _descendants(worker) if ENGINE in _command(process)]
+def hand_over(parent: int) -> None:
+    """Tell the runs that a process started to end, and wait until they have."""
+    runs = [process for process in _descendants(parent) if _is_run(process)]
     for run in runs:
         with suppress(ProcessLookupError):
             os.kill(run, signal.SIGTERM)
@@ -93,8 +93,9 @@ def _is_alive(process: int) -> bool:
     return fields is not None and fields[0] != "Z"
 
 
-def _command(process: int) -> bytes:
+def _is_run(process: int) -> bool:
     try:
-        return (PROCESSES / str(process) / "cmdline").read_bytes()
+        command = (PROCESSES / str(process) / "cmdline").read_bytes()
     except OSError:
-        return b""
+        return False
+    return any(engine in command for engine in ENGINES)

@@ -38,7 +38,7 @@ def handed_over(context: Context) -> Iterator[None]:
         yield
         return
     before = signal.getsignal(signal.SIGTERM)
-    told = threading.Event()
+    told, over = threading.Event(), threading.Event()
 
     def terminated(sent: int, frame: object) -> None:
         if get_intent() is None:
@@ -47,7 +47,7 @@ def handed_over(context: Context) -> Iterator[None]:
             before(sent, frame)  # type: ignore[arg-type]
 
     leaving = threading.Thread(
-        target=copy_context().run, args=(_leave, told, number, context), daemon=True
+        target=copy_context().run, args=(_leave, told, over, number, context), daemon=True
     )
     leaving.start()
     signal.signal(signal.SIGTERM, terminated)
@@ -55,17 +55,22 @@ def handed_over(context: Context) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        over.set()
+        told.set()
 
 
-def _leave(told: threading.Event, number: UUID, context: Context) -> None:
-    """Wait to be told, and leave; the client is made before, since there may be a second then."""
-    with (
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}),
-        get_client(sync_client=True) as client,
-    ):
-        told.wait()
-        try:
+def _leave(told: threading.Event, over: threading.Event, number: UUID, context: Context) -> None:
+    told.wait()
+    if over.is_set():
+        return
+    code = 128 + signal.SIGTERM
+    try:
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}),
+            get_client(sync_client=True) as client,
+        ):
             propose_state_sync(client, AwaitingRetry(message=SAID), flow_run_id=number)
-            context.let_go()
-        finally:
-            os._exit(0)
+        code = 0  # of another the worker would say that it crashed
+        context.let_go()
+    finally:
+        os._exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ import pytest
 
 from tests.deployments.machines import MUGE, Machine, clean_environment, end_group, free_port
 from tests.forked import ForkedMuge
+from tests.shop import make_pictures
 
 
 @contextmanager
@@ -92,6 +94,32 @@ def test_interrupted_while_it_starts_it_leaves_no_server(
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{machine.api}/health")
     assert "Traceback" not in (tmp_path / "serve.log").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_when_it_is_started_again(
+    tmp_path: Path, forked: ForkedMuge, model: Path
+) -> None:
+    machine = Machine(tmp_path, forked)
+    pictures = make_pictures(tmp_path / "pictures", 300)
+    parameters = {"dataset": f"folder:{pictures}", "model": str(model), "shard_images": 20}
+    given = [f"--param={name}={json.dumps(value)}" for name, value in parameters.items()]
+
+    def run() -> Any:
+        found = machine.ask("flow_runs/filter", flow_runs={"start_time": {"is_null_": False}})
+        return found[0] if found else None
+
+    with serving(machine) as process:
+        machine.prefect("deployment", "run", "index_dataset/index", *given)
+        encoded = tmp_path / ".muge" / "work"
+        machine.wait(lambda: len(list(encoded.rglob("images-*/*.done"))) > 2, "it encodes")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    with serving(machine):
+        machine.wait(lambda: run()["state"]["type"] == "COMPLETED", "it is done", 300)
+        states = machine.get(f"flow_run_states/?flow_run_id={run()['id']}")
+    assert [state["name"] for state in states].count("AwaitingRetry") == 1
+    assert {"Crashed", "Failed"}.isdisjoint(state["name"] for state in states)
 
 
 @pytest.mark.slow
