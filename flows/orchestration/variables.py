@@ -71,7 +71,7 @@ def _away(error: Exception) -> StoreError:
     from prefect.settings import get_current_settings
 
     return StoreError(
-        f"the Prefect server that keeps the aliases, {get_current_settings().api.url} "
-        f"({server_origin()}), does not answer ({type(error).__name__}: {reason_of(error)}); start "
-        f"it, or unset its address"
+        f"the Prefect server that keeps the aliases does not answer at "
+        f"{get_current_settings().api.url}, {server_origin()} ({type(error).__name__}: "
+        f"{reason_of(error)}); start it, or unset its address"
     )
