@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.context import Context
-from tasks.errors import UsageError
+from tasks.errors import QueryError, UsageError
 from tasks.search.batches import read_lines, search_file
 from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
@@ -93,6 +93,23 @@ def test_groups(place: tuple[Path, Settings]) -> None:
     assert len({group["value"] for group in answer["groups"]}) == 4
     assert all(1 <= len(group["hits"]) <= 2 for group in answer["groups"])
     assert sum(len(group["hits"]) for group in answer["groups"]) == len(answer["hits"])
+
+
+@pytest.mark.parametrize("part", ["queries >= 1 and ", "not ", "("])
+def test_a_filter_without_end_is_an_error_and_not_the_end(
+    part: str, context: Context, place: tuple[Path, Settings]
+) -> None:
+    """zvec's parser would end the process."""
+    searcher = open_searcher(context, place[1])
+    for count in (10, 1001, 30_000):
+        endless = part * count + "queries >= 1" + ")" * count * (part == "(")
+        question = Question(text="猫", topk=1, filter=endless)
+        if count > 1000:
+            with pytest.raises(QueryError, match="at most 1,000 are taken") as caught:
+                searcher.search(question)
+            assert len(str(caught.value)) < 300
+        elif part != "not ":
+            assert searcher.search(question).hits
 
 
 BAD = {

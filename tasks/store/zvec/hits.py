@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
+from tasks.errors import QueryError
 from tasks.records import FieldValue, Hit, Query
 from tasks.store.zvec.partition import Partition
 from tasks.store.zvec.query import FETCH_AT_ONCE
 from tasks.store.zvec.schema import Entry
 from tasks.store.zvec.scores import Scored
 
+MOST_PARTS = 1000
+"""zvec's parser recurses on them, and beyond some thousands it ends the process."""
+_PARTS = re.compile(r"\b(?:and|or|not)\b|\(", re.IGNORECASE)
+
 
 def filter_of(query: Query) -> str | None:
-    """The filter of a query; None if it is blank."""
-    return query.filter if query.filter and query.filter.strip() else None
+    """The filter of a query; None if it is blank. Raises `QueryError` for one of too many parts."""
+    if not query.filter or not query.filter.strip():
+        return None
+    if (parts := len(_PARTS.findall(query.filter))) > MOST_PARTS:
+        raise QueryError(
+            f"filter {query.filter[:60]!r}... cannot be used: it has {parts:,} of and, or, not and "
+            f"brackets, at most {MOST_PARTS:,} are taken"
+        )
+    return query.filter
 
 
 def alike(queries: Sequence[Query]) -> Iterable[list[int]]:
