@@ -67,10 +67,13 @@ FLOWS: dict[str, Flow[..., Any]] = {
     "search": search_file,
 }
 ONLY_OF_COMMAND = {
-    "index": {"as_json", "verbose"},
-    "reindex": {"as_json", "verbose"},
-    "evaluate": {"as_json", "verbose", "html"},
-    "search": {"as_json", "verbose", "html", "text", "image", "like", "queries", "out"},
+    "index": {"as_json", "verbose", "orchestrator"},
+    "reindex": {"as_json", "verbose", "orchestrator"},
+    "evaluate": {"as_json", "verbose", "html", "orchestrator"},
+    "search": {
+        *("as_json", "verbose", "html", "orchestrator"),
+        *("text", "image", "like", "queries", "out"),
+    },
 }
 ONLY_OF_FLOW = {
     "index": {"dataset"},

@@ -61,6 +61,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the commands of the pages name, made from the sample."""
     place = tmp_path_factory.mktemp("docs")
     pictures = sample_pictures(place / "pictures")
+    _ask_twice(pictures / "queries.jsonl")
     for block in (b for b in blocks("json") if '"image"' in b.text):
         example = json.loads(block.text)
         Image.new("RGB", (64, 48), "firebrick").save(pictures / example["image"])
@@ -84,6 +85,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {row["image_id"]: (row["name"], [row["image_id"]]) for row in rows},
     )
     return place
+
+
+def _ask_twice(file: Path) -> None:
+    """A second query about each picture, as catalogues have them: one can be left out then."""
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    second = [
+        {**line, "query_id": line["query_id"] + 10_000_000, "query": f"{line['query']} 图"}
+        for line in lines
+    ]
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, *second]), "utf-8")
 
 
 def run_all(lines: Sequence[Sequence[str]], place: Path, orchestrator: str) -> list[Ran]:
@@ -183,6 +194,7 @@ def test_the_python_example_runs(
     known: dict[str, Any] = {}
     exec(compile(block.text, str(README), "exec"), known)
     printed = capsys.readouterr().out.splitlines()
+    printed = [line for line in printed if not line.endswith(" 图")]  # second lines of hits
     assert len(printed) == 6
     assert any("伞" in line for line in printed[:5])
     assert "R@10" in printed[-1]

@@ -34,6 +34,14 @@ from tests.dataset.muge_files import picture_line, query_line
 from tests.dataset.rows import muge_lines, plan_of
 from tests.encode.model.costly import WIDE_WEBP, many_scans
 from tests.encode.model.pictures import PICTURES
+from tests.fuzz.searched import (
+    filter_seeds,
+    question_seeds,
+    take_filter,
+    take_question,
+    take_upload,
+    upload_seeds,
+)
 
 LIMIT = 1 << 20
 SAMPLE = Path(str(files("tasks.sample"))) / "model"
@@ -244,6 +252,9 @@ KINDS: dict[str, Kind] = {
     "weights": Kind(
         _model_seeds("pytorch_model.bin"), _take_model("pytorch_model.bin", loaded=True), slow=True
     ),
+    "filters": Kind(filter_seeds, take_filter),
+    "page: questions": Kind(question_seeds, take_question),
+    "page: pictures": Kind(upload_seeds, take_upload),
     "work: shards": Kind(_work_seeds("shards.json"), _take_work("shards.json")),
     "work: markers": Kind(_work_seeds("**/*.parquet.done"), _take_work("**/*.parquet.done")),
     "work: catalog": Kind(_work_seeds("**/*.parquet"), _take_work("**/*.parquet")),

@@ -26,14 +26,20 @@ _INSECURE = "DASHVECTOR_INSECURE_MODE"
 def loopback_allowed(tls: bool = False) -> Iterator[None]:
     """While it lasts, clients of this process may use 127.0.0.1:PORT, without TLS (or with `tls`
     as always), and nothing else."""
-    before, accepted = os.environ.get(_INSECURE, ""), handler.verify_endpoint
-    os.environ[_INSECURE] = "" if tls else "1"
+    before, accepted = os.environ.get(_INSECURE), handler.verify_endpoint
+    _set(None if tls else "1")
     handler.verify_endpoint = lambda endpoint: bool(_LOOPBACK.fullmatch(str(endpoint)))
     try:
         yield
     finally:
         handler.verify_endpoint = accepted
-        os.environ[_INSECURE] = before
+        _set(before)
+
+
+def _set(value: str | None) -> None:
+    os.environ.pop(_INSECURE, None)
+    if value is not None:
+        os.environ[_INSECURE] = value
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,13 +10,15 @@ from pathlib import Path
 NOISY = """
 import ctypes, os, subprocess
 from flows.command.output import print_json
-from flows.command.running import running_flows
-with running_flows(verbose=False):
+from flows.command.running import How, run
+from tasks.settings import load_settings
+def noisy(runner):
     os.write(1, b"native\\n")
     ctypes.CDLL(None).printf(b"kept by the C library until the end\\n")
     subprocess.run(["sh", "-c", "echo a child"])
-    late = subprocess.Popen(["sh", "-c", "read line; echo a late child"], stdin=subprocess.PIPE)
     print("python")
+    return subprocess.Popen(["sh", "-c", "read line; echo a late child"], stdin=subprocess.PIPE)
+late = run(load_settings(), How("none", verbose=False), noisy, None)
 print_json({"answer": "图"})
 late.communicate(b"now\\n")
 """
