@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# before torch: threads that wait for each other must not spin where several workers share few cores
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""What zvec may take the process down with is tried in a process of its own first:
-`python -m tasks.store.zvec.child recover|look PATH`.
+"""What zvec may take the process down with is tried in a process of its own first.
 
 A partition that its writer left behind is recovered there, and one that has no checksums is opened
 there. Whatever has checksums that are right needs no such thing.
@@ -13,10 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.errors import MugeError, StoreDamagedError, StoreError
+from tasks.errors import StoreDamagedError, StoreError
 from tasks.store.zvec.recovery import WritingMark
 
 HERE = Path(__file__).parents[3]
+TRIAL = "tasks.store.zvec.trial"
 BUSY = 75
 PATIENCE_S = 600.0
 """More than any recovery takes: at most 25,000 documents are read from zvec's log."""
@@ -49,7 +49,7 @@ def look_first(path: Path) -> None:
 def _tried(what: str, path: Path) -> str | None:
     """Why it does not work, None if it does."""
     # this very package, whatever is called alike in the current folder
-    command = [sys.executable, "-P", "-m", __name__, what, str(path)]
+    command = [sys.executable, "-P", "-m", TRIAL, what, str(path)]
     places = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         done = subprocess.run(
@@ -72,22 +72,3 @@ def _tried(what: str, path: Path) -> str | None:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
         return said[-1][-300:]
     return None
-
-
-def main() -> None:
-    """Do it, and say in one line why it does not work."""
-    from tasks.store.zvec.disk import ZVEC_ERRORS
-    from tasks.store.zvec.opening import Opening, is_locked
-
-    what, path = sys.argv[1:]
-    opening = Opening(Path(path))
-    try:
-        (opening.recover if what == "recover" else opening.look)()
-    except (MugeError, *ZVEC_ERRORS) as error:
-        if is_locked(error.__cause__ or error):
-            sys.exit(BUSY)
-        sys.exit(" ".join(str(error).split()) or type(error).__name__)
-
-
-if __name__ == "__main__":
-    main()

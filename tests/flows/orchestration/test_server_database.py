@@ -12,7 +12,8 @@ from alembic.script import ScriptDirectory
 from prefect.server.database._migrations import versions
 
 from flows.orchestration import server_database
-from flows.orchestration.server_database import lay_out, make
+from flows.orchestration.server_database import lay_out
+from tests.servers.prefect import make
 
 FILLED = {"alembic_version", "block_schema", "block_schema_reference", "block_type"}
 
