@@ -18,9 +18,20 @@ from tests.servers.prefect import make
 FILLED = {"alembic_version", "block_schema", "block_schema_reference", "block_type"}
 
 
-def schema(place: Path) -> set[str]:
+def schema(place: Path) -> set[tuple[object, ...]]:
+    """Columns, indexes, foreign keys and triggers: Prefect writes a table's constraints in another
+    order each time."""
+    found: set[tuple[object, ...]] = set()
     with closing(sqlite3.connect(place)) as db:
-        return {said for (said,) in db.execute("SELECT sql FROM sqlite_master") if said}
+        for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
+            if kind != "table":
+                found.add((kind, name, sql))
+                continue
+            columns = db.execute(f'PRAGMA table_info("{name}")').fetchall()
+            keys = db.execute(f'PRAGMA foreign_key_list("{name}")').fetchall()
+            found |= {(name, "column", *column[1:]) for column in columns}
+            found |= {(name, "key", *key[2:]) for key in keys}
+    return found
 
 
 def test_nothing_is_left_to_migrate(tmp_path: Path) -> None:
