@@ -12,6 +12,7 @@ from flows.command.alias import alias_app
 from flows.command.demo import demo
 from flows.command.evaluate import evaluate
 from flows.command.index import index
+from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
 from flows.command.look import inspect, model_command, status
 from flows.command.reindex import reindex
 from flows.command.rejects import rejects_app
@@ -58,6 +59,8 @@ def main() -> None:
         code = app(standalone_mode=False)
     except UsageError as error:  # from reading the environment while help is made
         _refuse(str(error), error.exit_code)
+    except KeyboardInterrupt:  # before the command itself began
+        _refuse(INTERRUPTED, EXIT_INTERRUPTED)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise

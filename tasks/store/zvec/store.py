@@ -264,7 +264,10 @@ class ZvecStore:
         check_name(partition, "partition")
         if not self._path(name, partition).is_dir():
             there = ", ".join(self._partition_names(name))
-            raise StoreError(f"collection {name!r} has no partition {partition!r}; it has {there}")
+            raise StoreError(
+                f"collection {name!r} has no partition {partition!r}; it has {there or 'none'}; if "
+                f"its folder was lost, `muge repair {name}` builds it anew from the work folder"
+            )
         return self._shared(name, partition)
 
     def _shared(self, name: str, partition: str) -> Partition:
