@@ -207,6 +207,8 @@ def _query_row(position: str, line: dict[str, Any], known: set[str], ids: dict[s
     query, picture = line.get("query"), line.get("image")
     if not isinstance(query, str):
         return Row(position, defect=("bad_query", f"query is {str(query)[:80]!r}, expected text"))
+    if isinstance(picture, str):
+        picture = picture.removeprefix("./")
     if picture is not None and not (isinstance(picture, str) and picture in known):
         said = f"image {str(picture)[:80]!r} is not a picture of this folder"
         return Row(position, defect=("missing_image", said))

@@ -101,8 +101,9 @@ def test_byte_order_mark_and_line_ends(pictures: Path, start: str, end: str, kin
     assert [(r.query, r.query_id) for r in queries(pictures)] == [("红, 色", None), ("蓝", None)]
 
 
-def test_a_picture_that_no_line_names_is_kept(pictures: Path, tmp_path: Path) -> None:
-    write_lines(pictures, {"query": "红色", "image": "a.jpg"})
+@pytest.mark.parametrize("name", ["a.jpg", "./a.jpg"])
+def test_a_picture_that_no_line_names_is_kept(name: str, pictures: Path, tmp_path: Path) -> None:
+    write_lines(pictures, {"query": "红色", "image": name})
     work = Folder(str(tmp_path / "work"))
     plan = plan_of(f"folder:{pictures}", work)
     found = {entry.position: entry.queries for entry in entries_of(plan, work)}

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pydantic import SecretStr
 
 from tasks.errors import UsageError
+from tasks.opening import read_regular
 from tasks.options import read_options
 from tasks.settings import DashVectorSettings
 
+MOST_BYTES = 64 << 10
 COMMAND_SECONDS = 60.0
 
 
@@ -51,8 +53,7 @@ def _secret(settings: DashVectorSettings, field: str) -> SecretStr | None:
 
 def _of_file(variable: str, path: str) -> SecretStr:
     try:
-        with open(path, encoding="utf-8") as handle:
-            said = handle.read().strip()
+        said = read_regular(path, MOST_BYTES).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(f"{variable} {path} cannot be read: {reason}") from None

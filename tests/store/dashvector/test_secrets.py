@@ -72,7 +72,10 @@ def test_credentials_of_a_secret_store(
 
 WAYS = {
     "no file": ({"_FILE": "/nowhere/key"}, r"DASHVECTOR_API_KEY_FILE /nowhere/key cannot be read"),
-    "an empty file": ({"_FILE": "/dev/null"}, r"DASHVECTOR_API_KEY_FILE /dev/null is empty"),
+    "no regular file": (
+        {"_FILE": "/dev/null"},
+        r"_FILE /dev/null cannot be read: it is not a file",
+    ),
     "no command": (
         {"_COMMAND": "no-such-command a"},
         r"DASHVECTOR_API_KEY_COMMAND .*no-such-comma",
