@@ -8,11 +8,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.work.folder import Folder
-from tasks.work.markers import Marker, completed, mark_complete
+from tasks.work.markers import Marker, completed, fingerprint, mark_complete
 from tasks.work.parquet import writing_parquet
 
 _SCHEMA = pa.schema([("id", pa.string()), ("digest", pa.string())])
 _EMBEDDINGS = b"embeddings"
+
+
+def ledgers_folder(made_of: str, incarnation: str, changes: str = "") -> str:
+    """Folder that says what the store holds: anew for what a collection is made of, each time it is
+    created, and each list of changes that is made to it."""
+    made = {"made_of": made_of, "incarnation": incarnation, "changes": changes}
+    return f"upserts-{fingerprint(**made)}"
 
 
 def write_ledger(

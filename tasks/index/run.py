@@ -12,6 +12,7 @@ from tasks.encode.stage.plan import ImageStage
 from tasks.encode.stage.reuse import Encodings
 from tasks.encode.stage.workers import decoders_at_once
 from tasks.index.documents import DocumentParts, Source, collection_fields
+from tasks.index.ledger import ledgers_folder
 from tasks.records import ModelInfo
 from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
@@ -241,10 +242,8 @@ class IndexRun:
         return Encodings(record.run, then.images, then.pictures, then.texts)
 
     def upserts(self, record: CollectionRecord, changes: str = "") -> str:
-        """Folder that says what the store holds: anew for each collection, each time it is created,
-        and each list of changes that is made to it."""
-        made = {"made_of": self.made_of, "incarnation": record.incarnation, "changes": changes}
-        return f"upserts-{fingerprint(**made)}"
+        """Folder that says what the store holds of this run."""
+        return ledgers_folder(self.made_of, record.incarnation, changes)
 
     def new_record(self) -> CollectionRecord:
         """The record of a collection that this run starts to fill."""

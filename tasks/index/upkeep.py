@@ -12,7 +12,7 @@ from tasks.context import Context
 from tasks.dataset.shards import Plan, find_plan
 from tasks.errors import CollectionRecordError, VerificationError, WorkFolderError
 from tasks.index.documents import DocumentParts, Source, collection_spec, read_documents
-from tasks.index.ledger import read_ledger
+from tasks.index.ledger import ledgers_folder, read_ledger
 from tasks.index.upserting import send
 from tasks.index.verification import sampled_documents, verify_count, verify_documents
 from tasks.names import check_name
@@ -20,8 +20,7 @@ from tasks.records import Document
 from tasks.settings import Settings
 from tasks.work.collections import CollectionRecord, find_record, require_record, save_record
 from tasks.work.folder import Folder
-from tasks.work.lock import run_lock
-from tasks.work.markers import completed, fingerprint
+from tasks.work.markers import completed
 
 COMPARED_AT_ONCE = 200
 
@@ -68,8 +67,8 @@ def repair(context: Context, settings: Settings) -> Upkeep:
     call. Raises `CollectionRecordError` without a record or of a collection that was never
     complete, `WorkFolderError` if what it was made of is not all there.
     """
-    work = Folder(settings.work_url)
-    with run_lock(work, "muge repair", settings.wait):
+    with context.holding(settings, "muge repair"):
+        work = context.work(settings)
         record = _repairable(work, settings, _meant(context, settings))
         plan, source = _whole(work, record)
         store, name = context.store(settings.store_uri), record.collection
@@ -88,7 +87,8 @@ def repair(context: Context, settings: Settings) -> Upkeep:
         if record.losses != (losses := store.losses(name)):
             record = replace(record, incarnation=uuid.uuid4().hex, losses=losses)
             save_record(work, record)
-        ledgers = _ledgers(record)
+        # as runs name it, so that later ones go on from there
+        ledgers = ledgers_folder(record.made_of, record.incarnation)
         with context.stage("upsert", record.counts.get("documents")):
             sent = [send(context, source, record, ledgers, shard) for shard in source.shards]
         store.finish(name)
@@ -114,12 +114,6 @@ def _repairable(work: Folder, settings: Settings, name: str) -> CollectionRecord
             f"what to build it from; run the `muge index` that is to make it"
         )
     return record
-
-
-def _ledgers(record: CollectionRecord) -> str:
-    """As `IndexRun.upserts` names it, so that later runs go on from there."""
-    made = {"made_of": record.made_of, "incarnation": record.incarnation, "changes": ""}
-    return f"upserts-{fingerprint(**made)}"
 
 
 def _source(work: Folder, record: CollectionRecord, plan: Plan) -> Source:

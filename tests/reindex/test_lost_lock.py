@@ -17,6 +17,7 @@ from tasks.context import Context
 from tasks.errors import LockLostError
 from tasks.index.operation import index
 from tasks.index.runner import Threads
+from tasks.index.upkeep import repair
 from tasks.reindex.operation import reindex
 from tasks.settings import ReindexChoices, Settings, Strategy, load_settings
 from tasks.work import lock
@@ -191,3 +192,25 @@ def test_it_ends_with_a_line_and_changes_nothing(
     assert after
     assert team.all_there_is() == after
     team.reindex(strategy, Silent())
+
+
+def test_a_repair_that_lost_its_lock_ends_and_changes_nothing(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after: dict[str, object] = {}
+
+    def another_run() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(lock, "DEAD_SECONDS", -1.0)
+            with Context(shared_aliases=lambda: team.book) as context:
+                repair(context, team.settings)
+        after.update(team.all_there_is())
+
+    progress = Stops("upsert", False, another_run)
+    with (
+        Context(progress, shared_aliases=lambda: team.book) as context,
+        pytest.raises(LockLostError, match="another run has taken over the work folder memory:"),
+    ):
+        repair(context, team.settings)
+    assert after
+    assert team.all_there_is() == after
