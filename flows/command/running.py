@@ -3,10 +3,8 @@ errors in one line."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from flows.command.interrupts import ending_soon
@@ -73,7 +71,7 @@ def _orchestrated(
     lost: Callable[[MugeError], None],
 ) -> Report:
     from flows.orchestration.context import showing
-    from flows.orchestration.environment import room_for_prefect
+    from flows.orchestration.environment import prefect_home, room_for_prefect
     from flows.orchestration.temporary_server import temporary_server
     from flows.orchestration.variables import server_is_configured
 
@@ -85,7 +83,7 @@ def _orchestrated(
         done = _look(settings, operation, bars, planned)
         if done is not None:
             return done
-    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
+    home = prefect_home()
     with (
         room_for_prefect(home),
         temporary_server(home, lost) as ready,

@@ -22,6 +22,11 @@ QUIET = {
 }
 
 
+def prefect_home() -> Path:
+    """Where Prefect keeps its profiles, and a temporary server its data base."""
+    return Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
+
+
 ROOM_BYTES = 32 << 20
 """What Prefect's data base and log of one command need at least."""
 FULL_BYTES = 1 << 20

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from flows.orchestration.environment import prefect_home
 from flows.orchestration.origin import server_origin
 from flows.orchestration.temporary_server import TEMPORARY
 from tasks.errors import StoreError, reason_of
@@ -25,9 +25,8 @@ def server_is_configured() -> bool:
     """Whether the environment or a Prefect profile names a server that outlives the command."""
     if address := os.environ.get("PREFECT_API_URL"):
         return address != os.environ.get(TEMPORARY)
-    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
     try:
-        return "PREFECT_API_URL" in (home / "profiles.toml").read_text("utf-8")
+        return "PREFECT_API_URL" in (prefect_home() / "profiles.toml").read_text("utf-8")
     except OSError:
         return False
 

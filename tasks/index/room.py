@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import NoRoomError
+from tasks.free import free_bytes
 from tasks.index.run import Filling, IndexRun
 from tasks.records import Shard
 from tasks.store.stores import parse_address
@@ -49,7 +49,7 @@ def check_room(run: IndexRun, to_send: int | None = None) -> None:
     for need in needs:
         device = os.stat(need.place).st_dev
         together = [other for other in needs if os.stat(other.place).st_dev == device]
-        size, free = sum(each.size for each in together), _free(need.place)
+        size, free = sum(each.size for each in together), free_bytes(need.place)
         if size > free:
             what = " and ".join(each.what for each in together)
             raise NoRoomError(
@@ -99,11 +99,6 @@ def _there(place: Path) -> Path:
     """The folder, or the first above it that is there."""
     place = place.absolute()
     return next(each for each in (place, *place.parents) if each.exists())
-
-
-def _free(place: Path) -> float:
-    said = os.statvfs(place)
-    return said.f_bavail * said.f_frsize if said.f_blocks else math.inf
 
 
 def _said(size: float) -> str:

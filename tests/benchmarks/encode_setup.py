@@ -25,7 +25,6 @@ from tasks.encode.model.contract import Encoder
 from tasks.encode.model.describe import describe_model
 from tasks.encode.model.load import load_encoder
 from tasks.encode.model.pending import PendingVectors
-from tasks.encode.model.pixels import decode_image
 from tasks.encode.stage.clock import shares
 from tasks.encode.stage.plan import Encoded
 from tasks.index import stages as index_stages
@@ -34,6 +33,7 @@ from tasks.index.runner import Threads
 from tasks.records import Uint8
 from tasks.settings import Settings, load_settings
 from tests.benchmarks.make_muge import write_muge
+from tests.encode.model.pictures import decode_image
 
 LIMIT = 10**8
 TENSORS = 2048

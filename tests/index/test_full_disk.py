@@ -49,7 +49,7 @@ def place(tmp_path: Path, disk: Path, model: str) -> dict[str, Any]:
 @pytest.fixture
 def unforeseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else fills the disk after room was looked for."""
-    monkeypatch.setattr(room, "_free", lambda _: math.inf)
+    monkeypatch.setattr(room, "free_bytes", lambda _: math.inf)
     monkeypatch.setattr(disk_room, "RESERVE", -(1 << 40))
 
 

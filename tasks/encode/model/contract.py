@@ -76,7 +76,7 @@ class Encoder(Protocol):
         bytes of a GPU's memory allows (a fixed number elsewhere)."""
 
     def encode_images(self, pixels: Uint8) -> Float32:
-        """(N, R, R, 3) uint8 RGB pixels, as `decode_image` makes them with `square`, to vectors
+        """(N, R, R, 3) uint8 RGB pixels, as `decode_picture` makes them with `square`, to vectors
         (N, D); N may be 0. Raises `ValueError` for another shape or type, `DeviceError` if memory
         does not hold the work on one picture."""
 

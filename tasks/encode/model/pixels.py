@@ -160,11 +160,6 @@ def _decode(
         raise _explain(data, error) from None
 
 
-def decode_image(data: bytes, resolution: int, max_pixels: int, square: Square = squash) -> Uint8:
-    """The (resolution, resolution, 3) uint8 RGB pixels a model sees; errors as `decode_picture`."""
-    return decode_picture(data, resolution, max_pixels, square=square).pixels
-
-
 def picture_png(data: bytes, max_pixels: int) -> bytes:
     """The first frame as a PNG of the original size, as the tutorial stores it; errors as
     `decode_picture`."""

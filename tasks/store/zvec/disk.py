@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.errors import StoreError, StoreFullError, reason_of
+from tasks.free import free_bytes
 
 # Everything pybind11 turns a C++ exception or a refused argument into.
 ZVEC_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, OSError)
@@ -43,7 +42,7 @@ def failed(what: str, path: Path, error: Exception) -> StoreError:
 
 def check_free(path: Path, size: int = 0) -> None:
     """Raise `OSError` unless `size` bytes and the reserve fit on the disk of a path."""
-    free = _free_bytes(path)
+    free = free_bytes(path)
     if free < size + RESERVE:
         needed = (size + RESERVE) / 1e6
         raise OSError(errno.ENOSPC, f"{free / 1e6:.1f} MB are free, {needed:.1f} MB needed")
@@ -51,19 +50,7 @@ def check_free(path: Path, size: int = 0) -> None:
 
 def is_full(path: Path) -> bool:
     """Whether the disk of a path has no room for anything more."""
-    return _free_bytes(path) < FULL_BELOW
-
-
-def _free_bytes(path: Path) -> float:
-    """What can still be written, 0 without a free inode; infinite if that cannot be asked."""
-    try:
-        said = os.statvfs(path)
-    except OSError:
-        return math.inf
-    if not said.f_blocks:  # a file system that does not say
-        return math.inf
-    no_inodes = said.f_files > 0 and said.f_favail == 0
-    return 0 if no_inodes else said.f_bavail * said.f_frsize
+    return free_bytes(path) < FULL_BELOW
 
 
 def is_no_space(error: BaseException) -> bool:

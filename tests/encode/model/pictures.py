@@ -8,6 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
+from tasks.encode.model.pixels import Square, decode_picture, squash
+from tasks.records import Uint8
+
 LIMIT = 10_000_000
 
 
@@ -20,6 +23,11 @@ def painted(width: int = 97, height: int = 61) -> Image.Image:
     draw.ellipse((width // 5, 3, width // 2, height - 4), fill=(250, 20, 60, 255))
     draw.rectangle((width // 2, height // 3, width - 2, height // 2), fill=(0, 90, 200, 120))
     return image
+
+
+def decode_image(data: bytes, resolution: int, max_pixels: int, square: Square = squash) -> Uint8:
+    """The (resolution, resolution, 3) uint8 RGB pixels that a model sees."""
+    return decode_picture(data, resolution, max_pixels, square=square).pixels
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:

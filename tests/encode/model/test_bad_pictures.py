@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.encode.model.pixels import decode_image, decode_picture, picture_png
+from tasks.encode.model.pixels import decode_picture, picture_png
 from tasks.errors import ImageError
-from tests.encode.model.pictures import LIMIT, PICTURES, saved
+from tests.encode.model.pictures import LIMIT, PICTURES, decode_image, saved
 
 
 def code_of(data: bytes, limit: int = LIMIT) -> str:
@@ -78,13 +78,13 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
 def test_a_real_bomb_is_refused_in_little_memory_and_time() -> None:
     script = (
         "import io, resource, sys, time\n"
-        "from tasks.encode.model.pixels import decode_image\n"
+        "from tasks.encode.model.pixels import decode_picture\n"
         "from tasks.errors import ImageError\n"
         "data = sys.stdin.buffer.read()\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "start = time.perf_counter()\n"
         "try:\n"
-        "    decode_image(data, 224, 100_000_000)\n"
+        "    decode_picture(data, 224, 100_000_000)\n"
         "except ImageError as error:\n"
         "    print(error.code, time.perf_counter() - start,\n"
         "          resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"

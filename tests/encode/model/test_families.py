@@ -22,7 +22,6 @@ from tasks.encode.model.chinese_clip.family import ChineseClipFamily
 from tasks.encode.model.describe import describe_model, square_of
 from tasks.encode.model.families import MODELS, families, family_of
 from tasks.encode.model.load import encoder_for, load_encoder
-from tasks.encode.model.pixels import decode_image
 from tasks.encode.stage.embeddings import read_embeddings
 from tasks.errors import DeviceError, ModelError
 from tasks.search.questions import Question
@@ -30,7 +29,7 @@ from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings
 from tasks.work.folder import Folder
 from tests.encode.model.models import TinyModel
-from tests.encode.model.pictures import saved
+from tests.encode.model.pictures import decode_image, saved
 from tests.encode.stage.parts import Pictures, encode, encode_texts, make_pictures
 from tests.search.library import build
 from tests.servers.hub import Hub

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from tasks import sample
-from tasks.encode.model.pixels import decode_image, decode_picture, picture_png
+from tasks.encode.model.pixels import decode_picture, picture_png
 from tasks.records import Uint8
-from tests.encode.model.pictures import LIMIT, PICTURES, oriented, painted, saved
+from tests.encode.model.pictures import LIMIT, PICTURES, decode_image, oriented, painted, saved
 
 SAMPLE_PICTURES = Path(sample.__file__).parent / "data" / "images.parquet"
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tasks.dataset.catalog import CatalogEntry
-from tasks.encode.model.pixels import decode_image
 from tasks.encode.stage.embeddings import EmbeddingWriter, embedding_schema, read_embeddings
 from tasks.encode.stage.known import KnownImage
 from tasks.records import Float32, ModelInfo
@@ -19,6 +18,7 @@ from tasks.work.folder import Folder
 from tasks.work.parquet import writing_parquet
 from tasks.work.rejects import payload_hash
 from tests.encode.model.models import TinyModel
+from tests.encode.model.pictures import decode_image
 from tests.encode.stage.parts import (
     Pictures,
     encode,

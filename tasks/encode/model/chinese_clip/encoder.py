@@ -105,7 +105,7 @@ class ChineseClipEncoder:
             self._features(torch.zeros(rows, side, side, 3, dtype=torch.uint8, device=self._place))
 
     def encode_images(self, pixels: Uint8) -> Float32:
-        """(N, R, R, 3) uint8 RGB pixels, as `decode_image` gives them, to vectors (N, D).
+        """(N, R, R, 3) uint8 RGB pixels, as `decode_picture` gives them, to vectors (N, D).
 
         All N go through the model at once, or in halves where the device's memory is too small.
         Raises `ValueError` for another shape or type.

@@ -16,8 +16,8 @@ from PIL import Image
 
 from tasks.encode.model.load import load_encoder
 from tasks.encode.model.locate import SAMPLE
-from tasks.encode.model.pixels import decode_image
 from tasks.records import Uint8
+from tests.encode.model.pictures import decode_image
 
 FILE = Path(__file__).with_name("canonical.json")
 TEXTS = ("熊猫", "骑自行车的人", "红色 T恤 2023 😀", "")
