@@ -147,9 +147,19 @@ class Machine:
             timeout=PATIENCE,
         )
 
+    def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """What the server's API answers once its data base is not locked by another request, for
+        which it says 503; its own client asks again as well."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            answer = httpx.request(method, f"{self.api}/{path}", json=body, timeout=30)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > end:
+                return answer
+            time.sleep(0.5)
+
     def post(self, path: str, **body: Any) -> httpx.Response:
         """The server's API's answer to a POST."""
-        return httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+        return self.request("POST", path, body)
 
     def ask(self, path: str, **body: Any) -> Any:
         """What the server's API answers to a POST, which must succeed."""
@@ -159,7 +169,7 @@ class Machine:
 
     def get(self, path: str) -> Any:
         """What the server's API answers to a GET."""
-        answer = httpx.get(f"{self.api}/{path}", timeout=30)
+        answer = self.request("GET", path)
         assert answer.is_success, answer.text
         return answer.json()
 

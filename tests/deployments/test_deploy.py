@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
 
 from deployments.production.definitions import ROOT, variables
@@ -38,7 +37,7 @@ def deployment(machine: Machine, name: str) -> Any:
 
 
 def patch(machine: Machine, path: str, **body: Any) -> None:
-    assert httpx.patch(f"{machine.api}/{path}", json=body, timeout=30).is_success
+    assert machine.request("PATCH", path, body).is_success
 
 
 def test_everything_is_set_up_once(deployed: Machine) -> None:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -104,7 +103,7 @@ def test_a_run_that_is_not_heard_of_is_crashed(deployed: Machine) -> None:
     ]
     found["trigger"]["within"] = 10
     body = {name: found[name] for name in ("name", "description", "trigger", "actions")}
-    assert httpx.put(f"{deployed.api}/automations/{found['id']}", json=body).is_success
+    assert deployed.request("PUT", f"automations/{found['id']}", body).is_success
     run = new_run(deployed, "reindex_dataset/reindex")
     become(deployed, run, "RUNNING")
     heartbeat = {
@@ -116,7 +115,7 @@ def test_a_run_that_is_not_heard_of_is_crashed(deployed: Machine) -> None:
             {"prefect.resource.id": "prefect.tag.muge", "prefect.resource.role": "tag"},
         ],
     }
-    assert httpx.post(f"{deployed.api}/events", json=[heartbeat]).is_success
+    assert deployed.request("POST", "events", [heartbeat]).is_success
 
     def state() -> Any:
         return deployed.get(f"flow_runs/{run}")["state"]
