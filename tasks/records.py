@@ -11,6 +11,8 @@ Glossary. Each word means one thing here:
   of a shard that a store holds; marker: the note beside an output that it is complete.
 - stage: one kind of work; runner: how stages are run; context: what a caller shares among them;
   operation: the order of stages; run: one operation on one data set; report: what it says it did.
+- field: a value that a document carries beside its picture; product: the field whose value several
+  pictures share, of which a search answers with the best.
 - question: what a person asks; query: what a store is asked; hit: a document that answers.
 - judgement: a query with its right images; gallery: what is searched in an evaluation.
 - hash: of content; fingerprint: of all that made an output, and part of its name.
@@ -30,6 +32,10 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 Uint8 = npt.NDArray[np.uint8]
 FieldValue = str | int | float | bool
+FieldType = Literal["int", "long", "str", "float", "bool"]
+"""`int` is 32 bits and `long` 64 in DashVector; zvec keeps 64 bits for both."""
+ImageId = int | str
+"""The id that a data set gives a picture: a number, as in MUGE, or a text, as in a catalogue."""
 SparseVector = Mapping[int, float]
 """BM25 weights by term: keys 0 to 2**32 - 1, values finite and above 0."""
 
@@ -41,15 +47,20 @@ class Row:
     """One line of a data set: an image, a query, or (as in MUGE) the pair of both.
 
     `position` is what a person looks up ("queries.jsonl:17"). `defect` is set by a reader that
-    could not make sense of the line: a short code and a sentence.
+    could not make sense of the line: a short code and a sentence. `fields` are what else is known
+    of the image, `source` is the file or address of its picture where `position` is not; `address`
+    is where its bytes must be downloaded from, if they must.
     """
 
     position: str
-    image_id: int | None = None
+    image_id: ImageId | None = None
     image: bytes | None = None
     query_id: int | None = None
     query: str | None = None
     defect: tuple[str, str] | None = None
+    fields: Mapping[str, FieldValue] = field(default_factory=dict, hash=False)
+    source: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +153,6 @@ class Document:
     vector: Float32
     sparse: SparseVector
     fields: Mapping[str, FieldValue]
-
-
-FieldType = Literal["int", "long", "str", "float", "bool"]
-"""`int` is 32 bits and `long` 64 in DashVector; zvec keeps 64 bits for both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,33 +7,37 @@ image once, each query once and each pair once, so that memory does not grow wit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple, dataclass, replace
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
-from tasks.dataset.reader import Reader, stable_id
+from tasks.dataset.reader import NO_FIELDS, Reader, document_id, stable_id
 from tasks.dataset.text import clean_query
 from tasks.errors import QueryTextError
-from tasks.records import Reject, Row
+from tasks.records import FieldType, FieldValue, ImageId, Reject, Row
 from tasks.work.rejects import payload_hash, storable
 from tasks.work.scratch import scratch_table
 
 _TABLES = """
-CREATE TABLE images (image_id INTEGER PRIMARY KEY, span INTEGER, number INTEGER,
-                     position TEXT, hash TEXT);
+CREATE TABLE images (image_id PRIMARY KEY NOT NULL, span INTEGER, number INTEGER, position TEXT,
+                     hash TEXT, source TEXT, product TEXT, fields TEXT) WITHOUT ROWID;
 CREATE TABLE queries (query_id INTEGER UNIQUE, query TEXT, position TEXT);
-CREATE TABLE pairs (image_id INTEGER, query_id INTEGER, position TEXT,
-                    UNIQUE (image_id, query_id));
+CREATE TABLE pairs (image_id, query_id INTEGER, position TEXT, UNIQUE (image_id, query_id));
 CREATE TABLE rejects (stage TEXT, position TEXT, id TEXT, code TEXT, reason TEXT,
                       payload_hash TEXT);
 """
+
+PRODUCT_PICTURES = "product_pictures"
+"""The field that says how many pictures an image's product has."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogCounts:
     """What one pass found; `rows` counts every line, `duplicates` lines that repeat another,
-    `largest_id` is the largest image or query id that is indexed."""
+    `largest_id` is the largest image or query id that is indexed, and a number; `text_ids` says
+    that not all image ids are numbers: then all are texts."""
 
     rows: int
     images: int
@@ -41,20 +45,29 @@ class CatalogCounts:
     pairs: int
     duplicates: int
     largest_id: int
+    text_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
     """One image of a shard: where its bytes are (row `number` of span `span`), the BLAKE2b-128
-    of its bytes, and all its queries in the order of the data set."""
+    of its bytes, all its queries in the order of the data set, its fields, and the file or address
+    of the picture where that is not what `position` says."""
 
-    image_id: int
+    image_id: ImageId
     span: int
     number: int
     position: str
     hash: str
     query_ids: tuple[int, ...]
     queries: tuple[str, ...]
+    fields: Mapping[str, FieldValue] = field(default_factory=dict, hash=False)
+    source: str = ""
+
+    @property
+    def document_id(self) -> str:
+        """The id of the image's embedding, and of its document."""
+        return document_id(self.image_id)
 
 
 class Catalog:
@@ -64,6 +77,8 @@ class Catalog:
         self._tables = scratch_table("catalog", _TABLES)
         self._max_image_bytes = max_image_bytes
         self._rows = self._duplicates = 0
+        self._fields = NO_FIELDS
+        self._text_ids = False
 
     def __enter__(self) -> Catalog:
         self._db = self._tables.__enter__()
@@ -79,6 +94,7 @@ class Catalog:
 
     def fill(self, reader: Reader, advance: Callable[[int], None]) -> Iterator[Reject]:
         """Take in every row; yields what was rejected. `advance` is told of rows read."""
+        self._fields = reader.fields
         for span_number, span in enumerate(reader.spans()):
             read = 0
             for number, row in enumerate(reader.read(span)):
@@ -90,6 +106,10 @@ class Catalog:
             advance(read)
         yield from self._drop_pairs_without_image()
         self._db.execute("CREATE INDEX by_place ON images (span, number)")
+        if self._fields.product:
+            self._db.execute("CREATE INDEX by_product ON images (product)")
+        text = "SELECT EXISTS (SELECT 1 FROM images WHERE typeof(image_id) = 'text')"
+        self._text_ids = bool(self._count(text))
 
     def fill_and_keep(self, reader: Reader, advance: Callable[[int], None]) -> int:
         """As `fill`, with the rejects kept beside the rest; how many there are."""
@@ -132,21 +152,32 @@ class Catalog:
         if len(row.image) > self._max_image_bytes:
             said = f"the image has {len(row.image)} bytes, the limit is {self._max_image_bytes}"
             return _reject(row, "too_many_bytes", said)
-        digest = payload_hash(row.image)
+        digest, fields = payload_hash(row.image), self._as_text(row)
+        product = row.fields.get(self._fields.product)
         added = self._db.execute(
-            "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?)",
-            (row.image_id, span, number, row.position, digest),
+            "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (row.image_id, span, number, row.position, digest, row.source, product, fields),
         )
         if added.rowcount:
             return None
-        position, known = self._db.execute(
-            "SELECT position, hash FROM images WHERE image_id = ?", (row.image_id,)
+        position, known, known_fields = self._db.execute(
+            "SELECT position, hash, fields FROM images WHERE image_id = ?", (row.image_id,)
         ).fetchone()
-        if known == digest:
-            self._duplicates += row.query is None
-            return None
-        said = f"image_id {row.image_id} has another picture at {position}; the first one is kept"
-        return _reject(row, "conflicting_image", said)
+        if known != digest:
+            said = (
+                f"image_id {row.image_id} has another picture at {position}; the first one is kept"
+            )
+            return _reject(row, "conflicting_image", said)
+        if known_fields != fields:
+            said = f"image {row.image_id} has other fields at {position}; the first ones are kept"
+            return _reject(row, "conflicting_fields", said)
+        self._duplicates += row.query is None
+        return None
+
+    def _as_text(self, row: Row) -> str | None:
+        """The fields of a row, always in the same order; None if it has none."""
+        kept = {name: row.fields[name] for name in self._fields.types if name in row.fields}
+        return json.dumps(kept, ensure_ascii=False) if kept else None
 
     def _add_query(self, row: Row) -> Reject | None:
         try:
@@ -192,9 +223,11 @@ class Catalog:
             pairs=self._count(one + "pairs"),
             duplicates=self._duplicates,
             largest_id=self._count(
-                "SELECT max(coalesce((SELECT max(image_id) FROM images), 0), "
+                "SELECT max(coalesce((SELECT max(image_id) FROM images "
+                "WHERE typeof(image_id) = 'integer'), 0), "
                 "coalesce((SELECT max(query_id) FROM pairs), 0))"
             ),
+            text_ids=self._text_ids,
         )
 
     def unmatched(self) -> tuple[int, int]:
@@ -209,23 +242,38 @@ class Catalog:
     def entries(self) -> Iterator[CatalogEntry]:
         """All images in the order of their first appearance, with their queries."""
         images = self._db.execute(
-            "SELECT image_id, span, number, position, hash FROM images ORDER BY span, number"
+            "SELECT image_id, span, number, position, hash, source, product, fields FROM images "
+            "ORDER BY span, number"
         )
-        for image_id, span, number, position, digest in images:
+        for image_id, span, number, position, digest, source, product, fields in images:
             pairs = self._db.execute(
                 "SELECT query_id, query FROM pairs JOIN queries USING (query_id) "
                 "WHERE image_id = ? ORDER BY pairs.rowid",
                 (image_id,),
             ).fetchall()
             yield CatalogEntry(
-                image_id,
+                str(image_id) if self._text_ids else image_id,
                 span,
                 number,
                 position,
                 digest,
                 tuple(query_id for query_id, _ in pairs),
                 tuple(query for _, query in pairs),
+                {**(json.loads(fields) if fields else {}), **self._siblings(product)},
+                source,
             )
+
+    def _siblings(self, product: str | None) -> dict[str, FieldValue]:
+        """How many pictures a product has, as a field; {} if it is of none."""
+        if product is None:
+            return {}
+        count = "SELECT count(*) FROM images WHERE product = ?"
+        return {PRODUCT_PICTURES: int(self._db.execute(count, (product,)).fetchone()[0])}
+
+    def field_types(self) -> dict[str, FieldType]:
+        """The fields that entries may have, and their types."""
+        more: dict[str, FieldType] = {PRODUCT_PICTURES: "int"} if self._fields.product else {}
+        return {**self._fields.types, **more}
 
     def queries(self) -> Iterator[tuple[int, str]]:
         """All queries that have an image, by their first appearance."""
@@ -236,13 +284,20 @@ class Catalog:
 
     def fingerprint(self) -> str:
         """16 hex digits over ids, image contents, queries and their order."""
-        return _digest((e.image_id, e.hash, e.query_ids, e.queries) for e in self.entries())
+        return _digest(
+            (e.image_id, e.hash, e.query_ids, e.queries, *((e.fields,) if e.fields else ()))
+            for e in self.entries()
+        )
 
     def places(self) -> str:
         """16 hex digits over where the images are read from."""
-        return _digest(
-            self._db.execute("SELECT span, number, position FROM images ORDER BY span, number")
-        )
+        rows = "SELECT span, number, position, source FROM images ORDER BY span, number"
+        return _digest(row if row[3] else row[:3] for row in self._db.execute(rows))
+
+    @property
+    def product(self) -> str:
+        """The field whose value the pictures of a product share; "" if there is none."""
+        return self._fields.product
 
 
 def _digest(lines: Iterable[tuple[Any, ...]]) -> str:

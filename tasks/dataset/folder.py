@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.dataset.listing import list_files
-from tasks.dataset.reader import DatasetName, integer_id, stable_id
+from tasks.dataset.reader import NO_FIELDS, DatasetName, integer_id, stable_id
 from tasks.errors import DatasetError, InputFileError
 from tasks.opening import open_stored, read_stored, text_lines
 from tasks.records import Row, Span
@@ -29,6 +29,8 @@ class FolderReader:
     A picture that no line names is kept without a query. Without a query file a picture's name is
     its text. Ids that are not given are made from the file name or the text.
     """
+
+    fields = NO_FIELDS
 
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug

@@ -15,7 +15,7 @@ import pyarrow.types as kinds
 
 from tasks.dataset.listing import LINKS_REFUSED, check_link, list_files
 from tasks.dataset.pages import rows_at_once
-from tasks.dataset.reader import DatasetName, integer_id
+from tasks.dataset.reader import NO_FIELDS, DatasetName, integer_id
 from tasks.errors import DatasetError, InputFileError, reason_of
 from tasks.opening import is_local, leads_beneath, open_stored, read_stored
 from tasks.records import Row, Span
@@ -30,6 +30,8 @@ WANTED = ("query_id", "query", "image_id", "image")
 class ParquetReader:
     """A file, a folder of files or a glob, on any fsspec file system; `?split=S` keeps the files
     whose name, or path in the folder, contains S."""
+
+    fields = NO_FIELDS
 
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from tasks.records import Row, Span
+from tasks.records import FieldType, ImageId, Row, Span
 
+_DOCUMENT_ID = re.compile(r"[a-zA-Z0-9_\-!@#$%+=.]{1,64}")  # what DashVector takes
 _DIGITS = re.compile(r"\s*-?[0-9]{1,4000}\s*")  # int() alone would take "1_0" and "١" too
+
+
+@dataclass(frozen=True, slots=True)
+class RowFields:
+    """The fields that the rows of a data set have beside picture and query, by name with their
+    type; `product` is the one whose value several pictures share ("" if there is none)."""
+
+    types: Mapping[str, FieldType] = field(default_factory=dict)
+    product: str = ""
+
+
+NO_FIELDS = RowFields()
 
 
 class Reader(Protocol):
     """A data set as spans of rows, each span readable alone and always in the same order."""
 
     name: str
+
+    @property
+    def fields(self) -> RowFields:
+        """What its rows have beside picture and query; every field of every row is among them."""
 
     @property
     def links_outside(self) -> int:
@@ -70,6 +87,12 @@ def stable_id(text: str) -> int:
     """A positive 63-bit id for things that come without one, the same in every run."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def document_id(image_id: ImageId) -> str:
+    """The id of an image's document: its own where a store takes that, else a stable number."""
+    text = str(image_id)
+    return text if _DOCUMENT_ID.fullmatch(text) else str(stable_id(text))
 
 
 def integer_id(value: object) -> int:

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pyarrow.parquet as pq
 
-from tasks.dataset.reader import DatasetName
+from tasks.dataset.reader import NO_FIELDS, DatasetName
 from tasks.errors import DatasetError
 from tasks.records import Row, Span
 
@@ -19,6 +19,7 @@ class SampleReader:
     `sample:?split=held_out` the queries that are kept for evaluation, without pictures."""
 
     links_outside = 0
+    fields = NO_FIELDS
 
     def __init__(self, name: DatasetName) -> None:
         self.split = name.options.get("split", "indexed")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,23 +15,19 @@ import pyarrow.parquet as pq
 from tasks.dataset.catalog import Catalog, CatalogCounts, CatalogEntry
 from tasks.dataset.reader import Reader
 from tasks.errors import DatasetError, WorkFolderError
-from tasks.records import QueryPart, Reject, Row, Shard
+from tasks.records import FieldType, QueryPart, Reject, Row, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, fingerprint_of_many, mark_complete
 from tasks.work.rejects import payload_hash, write_rejects
 
 FORMAT = 2
-_ENTRY = pa.schema(
-    [
-        ("image_id", pa.int64()),
-        ("span", pa.int32()),
-        ("number", pa.int32()),
-        ("position", pa.string()),
-        ("hash", pa.string()),
-        ("query_ids", pa.list_(pa.int64())),
-        ("queries", pa.list_(pa.string())),
-    ]
-)
+_TYPES: Mapping[FieldType, pa.DataType] = {
+    "int": pa.int64(),
+    "long": pa.int64(),
+    "str": pa.string(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+}
 _QUERY = pa.schema([("query_id", pa.int64()), ("query", pa.string())])
 QUERIES_A_PART = 50_000
 CHECKED_AT_ONCE = 16
@@ -40,7 +36,8 @@ CHECKED_AT_ONCE = 16
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A data set cut into shards, in `folder` (relative to the work folder); `links_outside` of its
-    files lie elsewhere now."""
+    files lie elsewhere now. `fields` are what its images have beside picture and query, `product`
+    the one that pictures of one product share ("" if none)."""
 
     dataset: str
     folder: str
@@ -50,6 +47,8 @@ class Plan:
     counts: CatalogCounts
     rejects: int
     links_outside: int = 0
+    fields: Mapping[str, FieldType] = field(default_factory=dict, hash=False)
+    product: str = ""
 
 
 def plan_shards(
@@ -69,7 +68,7 @@ def plan_shards(
         counts = catalog.counts()
         if not counts.images:
             raise DatasetError(_nothing_left(name, rejects, catalog.rejects()))
-        data = catalog.fingerprint()
+        data, fields = catalog.fingerprint(), catalog.field_types()
         # rejects are part of what a run says, the cut into shards of what parts are called, and
         # the same rows in another file or order are read from other places
         full = fingerprint_of_many(
@@ -79,6 +78,7 @@ def plan_shards(
             shard_images=shard_images,
             format=FORMAT,
             places=catalog.places(),
+            **({"fields": list(fields.items())} if fields else {}),
         )
         where = f"{reader.name}/{full}"
         known = find_plan(work.sub(where), name)
@@ -92,6 +92,7 @@ def plan_shards(
         "fingerprint": data,
         "counts": asdict(counts),
         "rejects": rejects,
+        **({"fields": fields, "product": catalog.product} if fields else {}),
         **plan,
     }
     folder.write_json("shards.json", said)
@@ -110,13 +111,14 @@ def _nothing_left(name: str, count: int, rejects: Iterator[Reject]) -> str:
 
 
 def _write_parts(catalog: Catalog, folder: Folder, shard_images: int) -> dict[str, Any]:
-    total = -(-catalog.counts().images // shard_images)
+    counts = catalog.counts()
+    total, schema = -(-counts.images // shard_images), _schema(counts, catalog.field_types())
     shards = []
     entries = catalog.entries()
     for index in range(total):
         part = list(itertools.islice(entries, shard_images))
         shard = Shard(index, total, len(part), fingerprint(rows=[_line(e) for e in part]))
-        _write(folder, shard.file_in("catalog"), [asdict(e) for e in part], _ENTRY)
+        _write(folder, shard.file_in("catalog"), [asdict(e) for e in part], schema)
         shards.append(asdict(shard))
     queries, parts = catalog.queries(), 0
     while part_of_queries := list(itertools.islice(queries, QUERIES_A_PART)):
@@ -126,8 +128,24 @@ def _write_parts(catalog: Catalog, folder: Folder, shard_images: int) -> dict[st
     return {"shards": shards, "query_parts": parts}
 
 
+def _schema(counts: CatalogCounts, fields: Mapping[str, FieldType]) -> pa.Schema:
+    columns = [
+        ("image_id", pa.string() if counts.text_ids else pa.int64()),
+        ("span", pa.int32()),
+        ("number", pa.int32()),
+        ("position", pa.string()),
+        ("hash", pa.string()),
+        ("query_ids", pa.list_(pa.int64())),
+        ("queries", pa.list_(pa.string())),
+        ("source", pa.string()),
+    ]
+    kept = [("fields", pa.struct([(name, _TYPES[kind]) for name, kind in fields.items()]))]
+    return pa.schema(columns + (kept if fields else []))
+
+
 def _line(entry: CatalogEntry) -> list[Any]:
-    return [entry.image_id, entry.hash, entry.query_ids, entry.queries]
+    fields = [entry.fields] if entry.fields else []
+    return [entry.image_id, entry.hash, entry.query_ids, entry.queries, *fields]
 
 
 def _write(folder: Folder, name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
@@ -159,6 +177,8 @@ def _as_plan(said: dict[str, Any], name: str) -> Plan:
         query_parts=said["query_parts"],
         counts=CatalogCounts(**said["counts"]),
         rejects=said["rejects"],
+        fields=said.get("fields", {}),
+        product=said.get("product", ""),
     )
 
 
@@ -176,11 +196,13 @@ def read_entries(folder: Folder, shard: Shard) -> Iterator[CatalogEntry]:
     with folder.reading(shard.file_in("catalog")) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(1024):
             for line in batch.to_pylist():
+                kept = line.get("fields") or {}
                 yield CatalogEntry(
                     **{
                         **line,
                         "query_ids": tuple(line["query_ids"]),
                         "queries": tuple(line["queries"]),
+                        "fields": {name: v for name, v in kept.items() if v is not None},
                     }
                 )
 

@@ -51,7 +51,7 @@ class Gallery:
         for shard in self.shards:
             for entry in read_entries(self.run, shard):
                 if self.parts.form == "image":
-                    yield str(entry.image_id), list(entry.queries)
+                    yield entry.document_id, list(entry.queries)
                     continue
                 for document, text in document_texts(entry, "pair"):
                     yield document, [text] if text else []

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tasks.dataset.reader import Reader, stable_id
+from tasks.dataset.reader import Reader, document_id, stable_id
 from tasks.dataset.text import clean_query
 from tasks.errors import DatasetError, QueryTextError, UsageError
+from tasks.records import ImageId
 from tasks.settings import ProtocolName
 from tasks.sparse.tokens import normalise
 
@@ -75,13 +76,13 @@ def read_judgements(reader: Reader, name: str, unanswered: bool = False) -> list
             continue  # a reject when the data set was indexed: the first text of an id is kept
         images = relevant.setdefault(query_id, set())
         if image_id is not None:
-            images.add(str(image_id))
+            images.add(document_id(image_id))
     if not texts:
         raise DatasetError(f"data set {name!r} has no usable query to evaluate with")
     return [Judgement(str(i), texts[i], frozenset(relevant[i])) for i in texts]
 
 
-def _pairs(reader: Reader) -> Iterator[tuple[int, str, int | None]]:
+def _pairs(reader: Reader) -> Iterator[tuple[int, str, ImageId | None]]:
     for span in reader.spans():
         for row in reader.read_queries(span):
             if row.query is None or row.defect is not None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
-from tasks.dataset.shards import read_entries
+from tasks.dataset.shards import Plan, read_entries
 from tasks.encode.stage.embeddings import read_embeddings
 from tasks.errors import WorkFolderError
 from tasks.records import (
@@ -37,10 +37,12 @@ FIELDS: dict[str, FieldType] = {
     "queries": "int",
     "picture": "str",
 }
-"""image_id; query: all queries of the document, one a line ("" if none); query_id: the first
-(-1 if none); queries: how many; picture: as the option says ("" if none)."""
+"""Of every document. image_id: as the data set has it; query: all queries of the document, one a
+line ("" if none); query_id: the first (-1 if none); queries: how many; picture: as the option says
+("" if none)."""
 
 NO_QUERY = -1
+IDS = ("image_id", "query_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +66,32 @@ class Source:
     parts: DocumentParts
 
 
-def collection_fields(largest_id: int) -> dict[str, FieldType]:
-    """The fields of a collection whose ids go up to `largest_id`: ids beyond 32 bits, as those
-    made from file names are, need DashVector's `long`."""
-    ids: FieldType = "int" if largest_id < 1 << 31 else "long"
-    return {**FIELDS, "image_id": ids, "query_id": ids}
+def collection_fields(plan: Plan) -> dict[str, FieldType]:
+    """The fields of a collection of a data set: ids beyond 32 bits, as those made from file names
+    are, need DashVector's `long`."""
+    ids: FieldType = "int" if plan.counts.largest_id < 1 << 31 else "long"
+    image_ids: FieldType = "str" if plan.counts.text_ids else ids
+    return {**FIELDS, "image_id": image_ids, "query_id": ids, **plan.fields}
 
 
 def collection_spec(
-    name: str, dimension: int, largest_id: int = 0, there: CollectionInfo | None = None
+    name: str,
+    dimension: int,
+    fields: Mapping[str, FieldType] = FIELDS,
+    there: CollectionInfo | None = None,
 ) -> CollectionSpec:
-    """The schema of a collection of images; of one that is there already, with its `long` fields,
-    which hold small ids as well."""
-    fields = collection_fields(largest_id)
-    if there is not None:
-        long = {name for name, kind in there.spec.fields.items() if kind == "long"}
-        fields |= {name: "long" for name, kind in fields.items() if kind == "int" and name in long}
-    return CollectionSpec(name, dimension, fields)
+    """The schema of a collection of images with these fields. Ids are `long`, which hold those of
+    pictures to come, but for a collection that is there already and has another type."""
+    kinds = dict.fromkeys(IDS, "long") if there is None else there.spec.fields
+    long = {field for field, kind in kinds.items() if kind == "long"}
+    kept = {f: "long" if kind == "int" and f in long else kind for f, kind in fields.items()}
+    return CollectionSpec(name, dimension, kept)
 
 
 def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterator[Document]:
     """The documents of a shard, in order; pictures that were rejected have none."""
     sparse = dict(read_sparse(folder, shard.file_in(parts.sparse)))
-    entries = {str(e.image_id): e for e in read_entries(folder, shard)}
+    entries = {e.document_id: e for e in read_entries(folder, shard)}
     pictures = _pictures(folder, shard, parts, entries)
     for image_id, vector in _vectors(folder, shard.file_in(parts.images)):
         entry = entries[image_id]
@@ -113,7 +118,7 @@ def document_digests(folder: Folder, shard: Shard, parts: DocumentParts) -> dict
     return {
         document_id: digest
         for entry in read_entries(folder, shard)
-        if str(entry.image_id) in images
+        if entry.document_id in images
         for document_id, digest in _digests(entry, parts)
     }
 
@@ -129,7 +134,8 @@ def _digests(entry: CatalogEntry, parts: DocumentParts) -> Iterator[tuple[str, s
     position = entry.position if parts.picture_is_position else ""
     for number, (document_id, text) in enumerate(document_texts(entry, parts.form)):
         ids = entry.query_ids if parts.form == "image" else entry.query_ids[number : number + 1]
-        row = json.dumps([entry.hash, ids, text, position], ensure_ascii=False)
+        fields = [entry.fields] if entry.fields else []
+        row = json.dumps([entry.hash, ids, text, position, *fields], ensure_ascii=False)
         yield document_id, payload_hash(row.encode())
 
 
@@ -139,7 +145,7 @@ def read_scored_parts(
     """(ids, vectors (N, D), sparse vectors) of a shard's documents, at most `size` at a time: what
     a score is made of, without fields."""
     sparse = dict(read_sparse(folder, shard.file_in(parts.sparse)))
-    entries = {str(e.image_id): e for e in read_entries(folder, shard)}
+    entries = {e.document_id: e for e in read_entries(folder, shard)}
     documents = (
         (document_id, vector)
         for image_id, vector in _vectors(folder, shard.file_in(parts.images))
@@ -171,6 +177,7 @@ def _fields(
         "query_id": query_ids[number] if query_ids else NO_QUERY,
         "queries": len(query_ids) if form == "image" else min(1, len(query_ids)),
         "picture": picture,
+        **entry.fields,
     }
 
 

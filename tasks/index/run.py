@@ -27,6 +27,9 @@ PICTURES_VERSION = 2
 VERSION_OF = "version of"
 """How the names of a recipe begin that only an upgrade of this program changes."""
 
+NOTED_LATER = {"ids": "numbers", "fields": "none"}
+"""What a recipe says that was made before there was anything else."""
+
 
 @dataclass(frozen=True)
 class IndexRun:
@@ -178,7 +181,7 @@ class IndexRun:
             sparse=self._sparse,
             document=self.settings.document,
             partition=self.settings.partition,
-            fields=collection_fields(self.plan.counts.largest_id),
+            fields=collection_fields(self.plan),
         )
 
     @property
@@ -192,7 +195,15 @@ class IndexRun:
             sparse=self._sparse_form,
             document=options.document,
             partition=options.partition,
+            **self._fields_form,
         )
+
+    @property
+    def _fields_form(self) -> dict[str, Any]:
+        """What documents must have in common beside MUGE's fields; {} for a data set like MUGE."""
+        plan = self.plan
+        fields = {"fields": sorted(plan.fields.items())} if plan.fields else {}
+        return {**fields, **({"ids": "text"} if plan.counts.text_ids else {})}
 
     @property
     def recipe(self) -> dict[str, str]:
@@ -209,6 +220,9 @@ class IndexRun:
             "precision": options.precision,
             "jpeg_draft": options.jpeg_draft,
             "words and statistics of BM25": fingerprint(**self.sparse_options.fingerprint()),
+            "ids": "texts" if self.plan.counts.text_ids else NOTED_LATER["ids"],
+            "fields": ",".join(f"{name}:{kind}" for name, kind in self.plan.fields.items())
+            or NOTED_LATER["fields"],
         }
         return {name: str(value) for name, value in said.items()}
 
@@ -268,6 +282,7 @@ class IndexRun:
             kept=self.kept,
             served=False,
             recipe=self.recipe,
+            product=self.plan.product,
         )
 
 

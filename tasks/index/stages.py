@@ -20,7 +20,7 @@ from tasks.encode.stage.reuse import known_images, known_of_part, known_texts, p
 from tasks.encode.stage.stages import encode_image_shard, encode_query_part, image_shard_done
 from tasks.errors import WorkFolderError
 from tasks.index.agreement import load_statistics
-from tasks.index.documents import collection_spec
+from tasks.index.documents import collection_fields, collection_spec
 from tasks.index.done import images_done, sparse_done, texts_done, upsert_done
 from tasks.index.record import after_losses, agree, described
 from tasks.index.run import IndexRun
@@ -248,9 +248,9 @@ def open_collection(context: Context, run: IndexRun, anew: bool) -> CollectionRe
     if known is None:
         known = run.new_record()
         save_record(run.work, known)
-    largest = run.plan.counts.largest_id
+    fields = collection_fields(run.plan)
     context.check_held()
-    store.create(collection_spec(options.collection, run.model.dimension, largest, there))
+    store.create(collection_spec(options.collection, run.model.dimension, fields, there))
     return after_losses(store, run.work, known)
 
 

@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 from tasks.context import Context
 from tasks.dataset.shards import Plan, find_plan
 from tasks.errors import CollectionRecordError, VerificationError, WorkFolderError
-from tasks.index.documents import DocumentParts, Source, collection_spec, read_documents
+from tasks.index.documents import (
+    DocumentParts,
+    Source,
+    collection_fields,
+    collection_spec,
+    read_documents,
+)
 from tasks.index.ledger import ledgers_folder, read_ledger
 from tasks.index.upserting import send
 from tasks.index.verification import sampled_documents, verify_count, verify_documents
@@ -83,7 +89,7 @@ def repair(context: Context, settings: Settings) -> Upkeep:
             )
             save_record(work, record)
             store.drop(name)
-        store.create(collection_spec(name, record.model.dimension, plan.counts.largest_id))
+        store.create(collection_spec(name, record.model.dimension, collection_fields(plan)))
         if record.losses != (losses := store.losses(name)):
             record = replace(record, incarnation=uuid.uuid4().hex, losses=losses)
             save_record(work, record)

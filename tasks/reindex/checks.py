@@ -196,7 +196,7 @@ def _drawn(run: IndexRun) -> list[Judgement]:
     for shard in run.plan.shards:
         for entry in read_entries(run.folder, shard):
             for query_id in relevant.keys() & set(entry.query_ids):
-                relevant[query_id].add(str(entry.image_id))
+                relevant[query_id].add(entry.document_id)
     return [Judgement(str(i), chosen[i], frozenset(relevant[i])) for i in sorted(chosen)]
 
 

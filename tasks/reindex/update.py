@@ -11,7 +11,7 @@ from dataclasses import replace
 from tasks.context import Context
 from tasks.errors import CollectionRecordError, RemovalRefusedError
 from tasks.index.changes import Changes
-from tasks.index.documents import collection_spec
+from tasks.index.documents import collection_fields, collection_spec
 from tasks.index.record import described, differences
 from tasks.index.run import IndexRun
 from tasks.records import CollectionInfo
@@ -47,7 +47,8 @@ def find_updatable(context: Context, run: IndexRun) -> CollectionRecord | None:
 
 def _check_fields(run: IndexRun, found: CollectionInfo) -> None:
     largest = run.plan.counts.largest_id
-    wanted = collection_spec(found.spec.name, run.model.dimension, largest, found).fields
+    fields = collection_fields(run.plan)
+    wanted = collection_spec(found.spec.name, run.model.dimension, fields, found).fields
     for name, kind in wanted.items():
         has = found.spec.fields.get(name)
         if (has, kind) == ("int", "long"):

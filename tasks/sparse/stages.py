@@ -28,10 +28,10 @@ def document_texts(entry: CatalogEntry, form: DocumentForm) -> Iterator[tuple[st
     An image without a query is one document with an empty text in either form.
     """
     if form == "image" or not entry.queries:
-        yield str(entry.image_id), "\n".join(entry.queries)
+        yield entry.document_id, "\n".join(entry.queries)
         return
     for query_id, query in zip(entry.query_ids, entry.queries, strict=True):
-        yield f"{entry.image_id}-{query_id}", query
+        yield f"{entry.document_id}-{query_id}", query
 
 
 def train_statistics(

@@ -62,7 +62,7 @@ class CollectionRecord:
     whether an alias ever meant it (None: made by a version that did not note it). `losses` is what
     the store said of its losses when `incarnation` was given. `recipe` is what else its documents
     depend on, by names for people: options, and versions of this program's own steps ({}: made by a
-    version that did not note it).
+    version that did not note it). `product` is the field that the pictures of a product share.
     """
 
     collection: str
@@ -88,6 +88,7 @@ class CollectionRecord:
     served: bool | None = None
     losses: str = ""
     recipe: dict[str, str] = field(default_factory=dict)
+    product: str = ""
 
 
 _FORM = TypeAdapter(CollectionRecord)

@@ -161,8 +161,21 @@ def test_other_options_need_a_new_collection(pictures: Path, place: dict[str, An
     assert done.collection == "muge-1"
 
 
-def test_ids_made_from_names_need_a_new_collection(pictures: Path, place: dict[str, Any]) -> None:
+def test_ids_made_from_names_go_into_a_collection_of_small_ids(
+    pictures: Path, place: dict[str, Any]
+) -> None:
     reindex_dataset(f"folder:{pictures}", **place)
+    (pictures / "queries.jsonl").unlink()
+    done = reindex_dataset(f"folder:{pictures}", max_removed=1.0, **place)
+    assert (done.collection, done.documents, counts(done)[2]) == ("muge", COUNT, COUNT)
+
+
+def test_ids_made_from_names_need_a_new_collection_where_ids_have_32_bits(
+    pictures: Path, place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("tasks.index.documents.IDS", ())  # as collections were made before
+        reindex_dataset(f"folder:{pictures}", **place)
     (pictures / "queries.jsonl").unlink()
     with pytest.raises(CollectionRecordError, match=r"32 bits, and \d{10,} of folder:") as error:
         reindex_dataset(f"folder:{pictures}", **place)

@@ -43,7 +43,7 @@ class Batch:
 
     def add(self, entry: CatalogEntry, picture: bytes | None, vector: Float32 | None) -> None:
         """Append a row; without a vector its pixels must be there already."""
-        self.ids.append(str(entry.image_id))
+        self.ids.append(entry.document_id)
         self.hashes.append(entry.hash)
         self.vectors.append(vector)
         self.pictures.append(picture)
