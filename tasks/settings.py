@@ -63,6 +63,12 @@ class Content(Group):
         64 * 1024 * 1024, ge=1, description="Larger image files are rejected unread, bytes."
     )
     links: bool = flag(True, "Follow links on the disk, wherever in it they lead.")
+    fields: str | None = flag(
+        None, "Columns of a table that documents carry: all, or price:float,brand,name=column."
+    )
+    image_root: str | None = flag(
+        None, "Folder of the pictures that a table names. Default: the table's."
+    )
     user_dictionary: str | None = plain(
         None, description="File of words that BM25 never cuts apart, one a line."
     )

@@ -35,7 +35,7 @@ IMPORTED = (
     "flows.command.bars",
     "flows.command.measured",
     "tasks.dataset.folder",
-    "tasks.dataset.parquet",
+    "tasks.dataset.table.parquet",
     "tasks.encode.model.card",
     "tasks.index.status",
     "tasks.inspect.dataset",

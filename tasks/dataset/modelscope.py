@@ -17,8 +17,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from tasks.dataset.muge import PICTURES, MugeReader
-from tasks.dataset.parquet import ParquetReader
 from tasks.dataset.reader import DatasetName, Reader, RowFields
+from tasks.dataset.table.reader import TableReader
 from tasks.download.hub import download_snapshot, find_snapshot, list_snapshot
 from tasks.errors import DatasetError, HubError
 from tasks.opening import read_regular
@@ -140,7 +140,7 @@ def _open_files(folder: Path, name: DatasetName, split: str) -> Reader:
     """The reader of what was downloaded: Parquet if there is any, else MUGE's files."""
     options = {"split": split} if split else {}
     if _matching(folder, [_FORMS[0].format(split)]):
-        return ParquetReader(DatasetName("parquet", str(folder), options, name.bounds))
+        return TableReader(DatasetName("parquet", str(folder), options, name.bounds))
     places = sorted({file.parent for file in folder.rglob("*") if PICTURES.fullmatch(file.name)})
     place = str(places[0] if places else folder)
     return MugeReader(DatasetName("muge", place, options, name.bounds))

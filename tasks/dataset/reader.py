@@ -55,10 +55,13 @@ class Reader(Protocol):
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What a reader may open: `links` says whether links on the disk are followed, and larger
-    picture files than `picture_bytes` are not read."""
+    picture files than `picture_bytes` are not read. Of tables: `fields` names the columns that
+    documents carry, `image_root` the folder of the pictures ("": the table's own)."""
 
     links: bool = True
     picture_bytes: int = 64 << 20
+    fields: str = ""
+    image_root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

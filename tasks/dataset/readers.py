@@ -40,6 +40,17 @@ class ReaderKind:
         return opens(name)
 
 
+def _table(*options: str) -> ReaderKind:
+    """A kind of table: which column is what can be told."""
+    known = ("id", "text", "image", "product", "query", "split", *options)
+    return ReaderKind(
+        "tasks.dataset.table.reader:TableReader",
+        "PATH?" + "&".join(f"{option}={option[0].upper()}" for option in known),
+        known,
+        is_path=True,
+    )
+
+
 READERS: dict[str, ReaderKind] = {
     "sample": ReaderKind("tasks.dataset.sample:SampleReader", "", ("split",), needs_path=False),
     "muge": ReaderKind("tasks.dataset.muge:MugeReader", "DIR?split=S", ("split",), is_path=True),
@@ -48,9 +59,9 @@ READERS: dict[str, ReaderKind] = {
         "OWNER/NAME?split=S&revision=R",
         ("split", "revision"),
     ),
-    "parquet": ReaderKind(
-        "tasks.dataset.parquet:ParquetReader", "PATH?split=S", ("split",), is_path=True
-    ),
+    "csv": _table("encoding"),
+    "jsonl": _table(),
+    "parquet": _table(),
     "folder": ReaderKind("tasks.dataset.folder:FolderReader", "PATH", is_path=True),
 }
 """Every kind of data set, by what stands before the colon of its name."""
@@ -96,4 +107,6 @@ def open_reader(name: str, bounds: Bounds = Bounds()) -> Reader:
 
 def bounds_of(options: Content) -> Bounds:
     """What readers may open, as the options say."""
-    return Bounds(options.links, options.max_image_bytes)
+    return Bounds(
+        options.links, options.max_image_bytes, options.fields or "", options.image_root or ""
+    )

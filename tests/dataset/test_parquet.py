@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.dataset.parquet import ROWS_A_SPAN
 from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import read_images
+from tasks.dataset.table.parquet import ROWS_A_SPAN
 from tasks.errors import DatasetError
 from tasks.records import Row
 from tasks.work.folder import Folder
@@ -191,14 +191,15 @@ def test_text_that_is_no_utf8_is_a_reject(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ({"id": 1, "url": "x"}, "has columns ['id', 'url'], expected image_id"),
-        ({"image_id": 1}, "expected image_id with image or query"),
+        ({"id": 1, "link_to": "x"}, "has columns 'id', 'link_to', expected one with pictures"),
+        ({"image_id": 1}, "expected one with pictures (image: image, image_url, 图片; text: "),
+        ({"sku": 1, "id": 1, "image": b"x"}, "can each be the id; say which: ?id=sku"),
         (
             {"image_id": 1, "image": 5},
             "column image is int64, expected binary, struct<bytes, path>",
         ),
         ({"image_id": 1, "image": {"path": "a"}}, "column image is struct<path: string>"),
-        ({"image_id": 1.5, "query": "猫"}, "column image_id is double, expected integer or string"),
+        ({"image_id": [1], "query": "猫"}, "expected integer or string"),
         ({"image_id": 1, "query": 5}, "column query is int64, expected string"),
         ({"image_id": 1, "query": ["猫"]}, "column query is list"),
     ],
@@ -228,7 +229,7 @@ def test_images_may_be_files_beside(tmp_path: Path, kind: pa.DataType) -> None:
     schema = pa.schema([("image_id", pa.int64()), ("image", kind)])
     write_parquet(tmp_path / "data" / "a.parquet", lines, schema=schema)
     rows = all_rows(f"parquet:{tmp_path}/data/a.parquet")
-    assert rows[0] == Row("a.parquet:0", 0, b"one")
+    assert rows[0] == Row("a.parquet:0", 0, b"one", source="jpg/一.jpg")
     assert {row.defect and row.defect[0] for row in rows[1:]} == {"no_image_bytes"}
     assert all(
         repr(path) in str(row.defect) for path, row in zip(paths, rows, strict=True) if row.defect

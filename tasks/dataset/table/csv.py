@@ -1,0 +1,324 @@
+"""CSV and TSV as sheets and shops write them: any of their encodings, separators and habits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tasks.dataset.lines import open_lines
+from tasks.dataset.table.columns import Columns
+from tasks.dataset.table.format import TableFile, TableLine
+from tasks.dataset.table.rows import check_no_repeats
+from tasks.errors import DatasetError
+from tasks.records import FieldType
+
+ROWS_A_SPAN = 1000
+LONGEST_ROW = 96 << 20  # bytes; a picture of 64 MiB in base64 fits
+LOOKED_AT_BYTES = 4 << 20
+MOST_LOOKED_AT_BYTES = 1 << 30
+SEPARATORS = (",", "\t", ";", "|")
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
+_SAID = {"utf-8": "UTF-8", "gb18030": "GB18030", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+_NAMES = {
+    **{"utf-8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8"},
+    **{"gb18030": "gb18030", "gbk": "gb18030", "gb2312": "gb18030", "cp936": "gb18030"},
+    **{"utf-16": "utf-16-le", "utf-16-le": "utf-16-le", "utf-16-be": "utf-16-be"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a file is written, and where its rows begin: byte, and number of the line."""
+
+    encoding: str
+    separator: str
+    header: tuple[str, ...]
+    start: int
+    line: int
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of cells, or what is wrong with it; `start` to `stop` are its bytes, `line` and
+    `next_line` the numbers of its first line and of the one behind it."""
+
+    start: int
+    stop: int
+    line: int
+    next_line: int
+    cells: list[str]
+    defect: tuple[str, str] | None = None
+
+
+class CsvFormat:
+    """Files with a header. The encoding is told from the mark at the beginning or from the first
+    `LOOKED_AT_BYTES` with other letters than ASCII's, or named: `?encoding=gb18030`."""
+
+    endings = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
+
+    def __init__(self) -> None:
+        csv.field_size_limit(LONGEST_ROW)  # of the whole process: its own is below a picture's
+        self._forms: dict[str, Form] = {}
+        self._lines: dict[tuple[str, int], int] = {}
+
+    def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
+        """The header's cells; columns without a name are left out."""
+        return dict.fromkeys(name for name in self._form(file).header if name)
+
+    def check(self, file: TableFile, columns: Columns) -> None:
+        """No column that is used may be there twice."""
+        check_no_repeats(self._form(file).header, columns)
+
+    def said(self, file: TableFile) -> str:
+        """Encoding and separator."""
+        form = self._form(file)
+        name = {"\t": "tab", ",": "comma", ";": "semicolon"}.get(form.separator, form.separator)
+        mark = " with a byte order mark" if form.marked else ""
+        return f"{_SAID[form.encoding]}{mark}, separated by {name}"
+
+    def spans(self, file: TableFile) -> Iterator[tuple[int, int]]:
+        """`ROWS_A_SPAN` rows each, found by reading the file: a line end may be in a cell. A gzip
+        file cannot be entered in the middle: it is one."""
+        form = self._form(file)
+        if file.path.endswith(".gz"):
+            self._lines[file.path, form.start] = form.line
+            yield form.start, 1 << 62
+            return
+        with open_lines(file.filesystem, file.path) as handle:
+            records = _records(handle, form, form.start, form.line)
+            while part := list(itertools.islice(_edges(records), ROWS_A_SPAN)):
+                start, line = part[0][0], part[0][2]
+                self._lines[file.path, start] = line
+                yield start, part[-1][1]
+
+    def lines(
+        self, file: TableFile, start: int, stop: int, wanted: Sequence[str]
+    ) -> Iterator[TableLine]:
+        """The rows of a part; rows without any value are left out.
+
+        Places are line numbers if the parts before were found by the same reader.
+        """
+        form = self._form(file)
+        line = self._lines.get((file.path, start))
+        places = [(n, name) for n, name in enumerate(form.header) if name in set(wanted)]
+        with open_lines(file.filesystem, file.path) as handle:
+            for record in _records(handle, form, start, line or 1):
+                if record.start >= stop:
+                    return
+                place = f"byte {record.start}" if line is None else record.line
+                if record.defect is not None:
+                    yield TableLine(place, defect=record.defect)
+                elif any(cell.strip() for cell in record.cells):
+                    cells = record.cells
+                    yield TableLine(place, {name: _plain(cells[n]) for n, name in places})
+
+    def _form(self, file: TableFile) -> Form:
+        if file.path not in self._forms:
+            self._forms[file.path] = _form_of(file)
+        return self._forms[file.path]
+
+
+def _edges(records: Iterator[Record]) -> Iterator[tuple[int, int, int]]:
+    """Start, stop and line of each: the cells of a whole part are not held together."""
+    return ((record.start, record.stop, record.line) for record in records)
+
+
+def _plain(cell: str) -> str | None:
+    """A cell's text without what a sheet writes to keep digits as text; None if it is empty."""
+    if cell.startswith('="') and cell.endswith('"'):
+        cell = cell[2:-1]
+    return cell or None
+
+
+def _form_of(file: TableFile) -> Form:
+    with open_lines(file.filesystem, file.path) as handle:
+        encoding, mark = _encoding(handle, file.options.get("encoding", ""))
+        form = Form(encoding, ",", (), len(mark), 1, bool(mark))
+        handle.seek(form.start)
+        first = _text_of(next(_physical(handle, encoding), b""), encoding)
+        if not first.strip() and not first:
+            raise DatasetError("it is empty, expected a header with the names of the columns")
+        start, line = form.start, 1
+        separator = ""
+        if first.lower().startswith("sep=") and len(first.strip()) == 5:
+            separator = first.strip()[4]
+            start, line = start + len(_bytes_of(first, encoding)), 2
+            handle.seek(start)
+            first = _text_of(next(_physical(handle, encoding), b""), encoding)
+        separator = separator or max(SEPARATORS, key=lambda sign: _outside_quotes(first, sign))
+        form = Form(encoding, separator, (), start, line, bool(mark))
+        header = next(_records(handle, form, start, line), None)
+        if header is None or header.defect is not None:
+            said = header.defect[1] if header and header.defect else "it has no line"
+            raise DatasetError(f"its header cannot be read: {said}")
+        names = tuple(_plain(cell.strip()) or "" for cell in header.cells)
+        while names and not names[-1]:
+            names = names[:-1]
+        return Form(encoding, separator, names, header.stop, header.next_line, bool(mark))
+
+
+def _outside_quotes(line: str, sign: str) -> int:
+    return sum(part.count(sign) for part in line.split('"')[::2])
+
+
+def _encoding(handle: io.BufferedIOBase, named: str) -> tuple[str, bytes]:
+    """The encoding and the mark that begins the file (b"" if none does)."""
+    head = handle.read(4)
+    found = next(((mark, name) for mark, name in _MARKS if head.startswith(mark)), None)
+    if named:
+        if named.lower() not in _NAMES:
+            raise DatasetError(f"?encoding={named} is none of utf-8, gb18030, utf-16")
+        encoding = _NAMES[named.lower()]
+        return (encoding, found[0]) if found and found[1] == encoding else (encoding, b"")
+    if found:
+        return found[1], found[0]
+    handle.seek(0)
+    sample = _telling(handle)
+    if b"\0" in sample[:1000]:
+        return ("utf-16-be" if sample[:1] == b"\0" else "utf-16-le"), b""
+    for encoding in ("utf-8", "gb18030"):
+        if _reads(sample, encoding):
+            return encoding, b""
+    raise DatasetError(
+        "its encoding is neither UTF-8 nor GB18030 nor UTF-16; write it in UTF-8, or name it: "
+        "?encoding=gb18030 (lines that do not fit are then rejects)"
+    )
+
+
+def _telling(handle: io.BufferedIOBase) -> bytes:
+    """The first part of a file that has other letters than ASCII's, from the line before it; its
+    first part if there is none in `MOST_LOOKED_AT_BYTES`."""
+    first = part = handle.read(LOOKED_AT_BYTES)
+    read = len(part)
+    while part and part.isascii() and read < MOST_LOOKED_AT_BYTES:
+        part = handle.read(LOOKED_AT_BYTES)
+        read += len(part)
+    if not part or part.isascii():
+        return first
+    place = next(n for n in range(0, len(part), 4096) if not part[n : n + 4096].isascii())
+    begin = part.rfind(b"\n", 0, place) + 1
+    return part[begin:] + handle.readline(LOOKED_AT_BYTES)
+
+
+def _reads(sample: bytes, encoding: str) -> bool:
+    """Whether all but a cut letter at the end is in this encoding, or nearly all lines are."""
+    lines = sample.splitlines()
+    wrong = sum(not _decodes(line, encoding) for line in lines[:-1])
+    last = bool(lines) and not any(
+        _decodes(lines[-1][: len(lines[-1]) - cut], encoding) for cut in range(4)
+    )
+    return wrong + last <= len(lines) // 50
+
+
+def _decodes(line: bytes, encoding: str) -> bool:
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _text_of(line: bytes, encoding: str) -> str:
+    return line.decode(encoding, "replace")
+
+
+def _bytes_of(line: str, encoding: str) -> bytes:
+    return line.encode(encoding)
+
+
+def _physical(handle: io.BufferedIOBase, encoding: str) -> Iterator[bytes]:
+    """Lines as bytes with their ends, in pieces of at most `LONGEST_ROW`. UTF-16 has the byte of a
+    line end in other letters too."""
+    if not encoding.startswith("utf-16"):
+        while line := handle.readline(LONGEST_ROW):
+            yield line
+        return
+    low = encoding == "utf-16-le"
+    line = b""
+    while piece := handle.readline(LONGEST_ROW):
+        line += piece
+        if low and piece.endswith(b"\n") and len(line) % 2:
+            line += handle.read(1)
+        ends = line.endswith(b"\n\0") if low else line.endswith(b"\0\n")
+        if (ends and len(line) % 2 == 0) or len(line) >= LONGEST_ROW:
+            yield line
+            line = b""
+    if line:
+        yield line
+
+
+class _Feed:
+    """Lines for the csv module, and where those that it took lie."""
+
+    def __init__(self, handle: io.BufferedIOBase, form: Form, start: int, line: int) -> None:
+        handle.seek(start)
+        self._lines = _physical(handle, form.encoding)
+        self._encoding = form.encoding
+        self.stop, self.line = start, line
+        self.begin()
+
+    def begin(self) -> None:
+        """A row begins behind what was taken."""
+        self.start, self.first = self.stop, self.line
+        self.first_stop = 0
+        self.broken = ""
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> str:
+        content = next(self._lines)
+        self.stop += len(content)
+        self.line += 1
+        self.first_stop = self.first_stop or self.stop
+        if self.stop - self.start > LONGEST_ROW:
+            raise csv.Error(f"the row has more than {LONGEST_ROW:,} bytes")
+        try:
+            text = content.decode(self._encoding)
+        except UnicodeDecodeError as error:
+            self.broken = self.broken or f"{error.reason} at byte {error.start} of the line"
+            text = content.decode(self._encoding, "replace")
+        # a return alone ends a line for old sheets; inside a cell it is a blank
+        return text.removesuffix("\n").removesuffix("\r").replace("\r", " ") + "\n"
+
+
+def _records(handle: io.BufferedIOBase, form: Form, start: int, line: int) -> Iterator[Record]:
+    """All rows from a place on. Behind one that is no CSV it goes on with the next line."""
+    while True:
+        feed = _Feed(handle, form, start, line)
+        rows = csv.reader(feed, delimiter=form.separator, strict=True)
+        try:
+            for cells in rows:
+                defect = _defect(cells, feed, form)
+                if defect is not None and feed.line > feed.first + 1:  # what a quote ran together
+                    raise csv.Error(f"{defect[1]}, {feed.line - feed.first} lines together")
+                yield Record(feed.start, feed.stop, feed.first, feed.line, cells, defect)
+                feed.begin()
+        except csv.Error as error:
+            said = f"not CSV: {_why(error)}"
+            start, line = feed.first_stop, feed.first + 1
+            yield Record(feed.start, start, feed.first, line, [], ("bad_line", said))
+            continue
+        return
+
+
+def _defect(cells: list[str], feed: _Feed, form: Form) -> tuple[str, str] | None:
+    if feed.broken:
+        return "bad_encoding", f"not {_SAID[form.encoding]} as the file is: {feed.broken}"
+    count = len(form.header)
+    if count and cells and (len(cells) < count or any(cell.strip() for cell in cells[count:])):
+        return "bad_line", f"the row has {len(cells)} cells, the header {count}"
+    return None
+
+
+def _why(error: csv.Error) -> str:
+    said = str(error)
+    return "a quote is opened and never closed" if said == "unexpected end of data" else said
