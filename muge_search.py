@@ -159,12 +159,15 @@ class Collection:
         topk: int | None = None,
         filter: str | None = None,
         group_by: str | None = None,
+        products: bool = True,
     ) -> Answer:
         """The best hits for a text, a picture (file, http(s) address or bytes), both (picture =
         meaning, text = keywords), or more like a document's id.
 
-        `alpha` 1 is meaning only, 0 keywords only; it and `topk` default to the settings'. Raises
-        `QueryError` for what cannot be asked.
+        `alpha` 1 is meaning only, 0 keywords only; it and `topk` default to the settings'. If the
+        data has products, each hit is the best picture of its own, unless `products` is False.
+
+        Raises `QueryError` for what cannot be asked.
         """
         from tasks.search.questions import Question
 
@@ -184,6 +187,7 @@ class Collection:
             filter=filter,
             like=like,
             group_by=group_by,
+            products=products,
         )
         return self.ask(question, image if isinstance(image, bytes) else None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from prefect import flow
@@ -24,7 +25,10 @@ from tasks.settings import Content, Encoding, HitChoices, Place, Searching
 
 @flow(name="search_images", flow_run_name="search", persist_result=False)
 @parameters(
-    flags_of(Searching), flags_of(HitChoices, "filter"), flags_of(Place), flags_of(Encoding)
+    flags_of(Searching),
+    flags_of(HitChoices, "filter", "products"),
+    flags_of(Place),
+    flags_of(Encoding),
 )
 def search_images(
     texts: Annotated[list[str] | None, Described("Chinese queries.")] = None,
@@ -34,8 +38,9 @@ def search_images(
     given: Given = Given(),
 ) -> list[Answer]:
     """Search a collection for every text, picture, or pair of both."""
-    settings, filter = given.settings, given.read(HitChoices).filter
-    questions = pair_up(texts or [], images or [], settings.alpha, settings.topk, filter)
+    settings, hits = given.settings, given.read(HitChoices)
+    asked = pair_up(texts or [], images or [], settings.alpha, settings.topk, hits.filter)
+    questions = [replace(question, products=hits.products) for question in asked]
     with caller_context(settings) as context:
         answers = PrefectRunner(context).once(SEARCH, settings, questions)
     markdown = search_markdown(answers)

@@ -219,6 +219,7 @@ class HitChoices(Choices):
     filter: str | None = flag(None, "For example: image_id < 1000")
     group_by: str | None = flag(None, "Field: the best hits of each of its --topk best values.")
     per_group: int = flag(3, "Hits a group.", ge=1)
+    products: bool = flag(True, "One hit a product, its best picture, if the data has products.")
 
 
 class DashVectorSettings(BaseSettings):

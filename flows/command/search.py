@@ -78,6 +78,7 @@ def search(
             like=asked.like,
             group_by=hits.group_by,
             per_group=hits.per_group,
+            products=hits.products,
         )
         _show(_answer(given, checked(question)), html, as_json)
 

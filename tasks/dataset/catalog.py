@@ -270,6 +270,11 @@ class Catalog:
         count = "SELECT count(*) FROM images WHERE product = ?"
         return {PRODUCT_PICTURES: int(self._db.execute(count, (product,)).fetchone()[0])}
 
+    def sources(self) -> Iterator[tuple[str, str, str]]:
+        """(id, row, picture) of all images, sorted by id: where they came from."""
+        rows = "SELECT CAST(image_id AS TEXT) AS id, position, source FROM images ORDER BY id"
+        yield from self._db.execute(rows)
+
     def field_types(self) -> dict[str, FieldType]:
         """The fields that entries may have, and their types."""
         more: dict[str, FieldType] = {PRODUCT_PICTURES: "int"} if self._fields.product else {}

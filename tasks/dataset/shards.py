@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import Catalog, CatalogCounts, CatalogEntry
 from tasks.dataset.reader import Reader
+from tasks.dataset.sources import write_sources
 from tasks.errors import DatasetError, WorkFolderError
 from tasks.records import FieldType, QueryPart, Reject, Row, Shard
 from tasks.work.folder import Folder
@@ -86,6 +87,7 @@ def plan_shards(
             return replace(known, links_outside=reader.links_outside)
         folder = work.sub(where)
         plan = _write_parts(catalog, folder, shard_images)
+        write_sources(folder, catalog.sources())
         write_rejects(folder, "dataset", catalog.rejects())
     said: dict[str, Any] = {
         "folder": where,

@@ -12,7 +12,7 @@ from tasks.evaluate.gallery import Gallery, images_of
 from tasks.evaluate.judgements import Judgement
 from tasks.evaluate.metrics import Float64, score_queries
 from tasks.search.searcher import load_statistics
-from tasks.settings import Settings
+from tasks.settings import DocumentForm, Settings
 from tasks.sparse.bm25 import Bm25
 
 Rankings = list[list[str]]
@@ -27,6 +27,7 @@ class JudgedQueries:
     judged: list[int]
     vectors: QueryVectors
     bm25: Bm25
+    form: DocumentForm
 
     @property
     def answered(self) -> list[Judgement]:
@@ -40,7 +41,7 @@ class JudgedQueries:
 
     def images(self, rankings: Rankings) -> Rankings:
         """Image ids of those that have a score."""
-        return [images_of(rankings[place]) for place in self.judged]
+        return [images_of(rankings[place], self.form) for place in self.judged]
 
     def score(self, rankings: Rankings) -> Float64:
         """(judged queries, len(METRICS)) of rankings of all queries."""
@@ -76,7 +77,7 @@ def encode_queries(
         sparse=tuple(bm25.encode_query(text) for text in texts),
     )
     judged = [place for place, judgement in enumerate(judgements) if judgement.relevant]
-    return JudgedQueries(judgements, judged, vectors, bm25)
+    return JudgedQueries(judgements, judged, vectors, bm25, gallery.parts.form)
 
 
 def modes_of(honest_hybrid: bool, alpha: float) -> dict[str, float]:

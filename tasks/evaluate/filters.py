@@ -13,13 +13,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tasks.errors import QueryError
-from tasks.records import FieldValue
+from tasks.records import FieldType, FieldValue
 
 Fields = Mapping[str, FieldValue]
 Predicate = Callable[[Fields], bool]
 
-KINDS: Mapping[str, type] = {"image_id": int, "query": str, "query_id": int, "queries": int}
-"""Fields of documents that can be compared here, and their types."""
+KINDS: Mapping[str, FieldType] = {
+    "image_id": "long",
+    "query": "str",
+    "query_id": "long",
+    "queries": "int",
+}
+"""Fields that documents of every collection have and that can be compared, and their types."""
+_WANTED: Mapping[FieldType, tuple[str, str]] = {
+    "str": ("text", "a text"),
+    "int": ("whole", "a whole number of 64 bits"),
+    "long": ("whole", "a whole number of 64 bits"),
+    "float": ("number", "a number"),
+    "bool": ("truth", "true or false"),
+}
 
 _SIGNS: Mapping[str, Callable[[FieldValue, FieldValue], bool]] = {
     "<": operator.lt,
@@ -31,16 +43,17 @@ _SIGNS: Mapping[str, Callable[[FieldValue, FieldValue], bool]] = {
 }
 _PART = re.compile(
     r"(?P<sign><=|>=|!=|[<>=()])"
-    r"|(?P<number>-?[0-9]+(?![\w.]))"
+    r"|(?P<number>-?[0-9]+(?:\.[0-9]+)?(?![\w.]))"
     r"|(?P<text>'[^'\\]*'|\"[^\"\\]*\")"
     r"|(?P<word>[A-Za-z_]\w*)"
 )
 DEEPEST = 50
 
 
-def read_filter(text: str) -> Predicate:
-    """A test of a document's fields; raises `QueryError` for what cannot be read here."""
-    reading = _Reading(text, [])
+def read_filter(text: str, kinds: Mapping[str, FieldType] = KINDS) -> Predicate:
+    """A test of a document's fields, which have these types; one that a document lacks takes no
+    comparison. Raises `QueryError` for what cannot be read here."""
+    reading = _Reading(text, [], kinds)
     place = 0
     while rest := text[place:].lstrip():
         place = len(text) - len(rest)
@@ -61,11 +74,12 @@ class _Reading:
 
     filter: str
     parts: list[tuple[str, str]]
+    kinds: Mapping[str, FieldType]
 
     def refusal(self, why: str) -> QueryError:
         return QueryError(
             f"filter {self.filter!r} cannot be evaluated exactly: {why}; use < <= = != >= > with "
-            f"{', '.join(KINDS)}, like 'abc%', and, or, parentheses"
+            f"{', '.join(self.kinds)}, like 'abc%', and, or, parentheses"
         )
 
     def alternatives(self, depth: int) -> Predicate:
@@ -90,7 +104,7 @@ class _Reading:
                 raise self.refusal("a parenthesis is not closed")
             return inner
         _, name = self._next("a field")
-        if name not in KINDS:
+        if name not in self.kinds:
             raise self.refusal(f"{name!r} is no field that can be compared")
         _, sign = self._next("a comparison")
         kind, value = self._next("a value")
@@ -99,23 +113,28 @@ class _Reading:
         if sign not in _SIGNS:
             raise self.refusal(f"{sign!r} is no comparison")
         compare, wanted = _SIGNS[sign], self._value(name, kind, value)
-        return lambda fields: compare(fields[name], wanted)
+        return lambda fields: name in fields and compare(fields[name], wanted)
 
     def _value(self, name: str, kind: str, text: str) -> FieldValue:
-        if kind == "text" and KINDS[name] is str:
+        form, wanted = _WANTED[self.kinds[name]]
+        if form == kind == "text":
             return text[1:-1]
-        if kind == "number" and KINDS[name] is int and -(2**63) <= int(text) < 2**63:
+        whole = form == "whole" and kind == "number" and "." not in text
+        if whole and -(2**63) <= int(text) < 2**63:
             return int(text)
-        wanted = "a text" if KINDS[name] is str else "a whole number of 64 bits"
+        if form == kind == "number":
+            return float(text)
+        if form == "truth" and text.lower() in ("true", "false"):
+            return text.lower() == "true"
         raise self.refusal(f"{name} is compared with {text}, expected {wanted}")
 
     def _like(self, name: str, kind: str, text: str) -> Predicate:
-        pattern = str(self._value(name, kind, text)) if KINDS[name] is str else ""
+        pattern = str(self._value(name, kind, text)) if self.kinds[name] == "str" else ""
         if "%" not in pattern or "_" in pattern:
             raise self.refusal(f"like {text}: a pattern is a text with % and without _")
         literal = ".*".join(map(re.escape, pattern.split("%")))
         matches = re.compile(literal, re.DOTALL).fullmatch
-        return lambda fields: matches(str(fields[name])) is not None
+        return lambda fields: name in fields and matches(str(fields[name])) is not None
 
     def _took(self, wanted: str) -> bool:
         if self.parts and self.parts[0][0] != "text" and self.parts[0][1].lower() == wanted:

@@ -15,9 +15,10 @@ from tasks.evaluate.filters import read_filter
 from tasks.index.documents import DocumentParts, read_fields
 from tasks.records import Float32, Query, Shard
 from tasks.search.searcher import check_model, open_searcher
-from tasks.settings import Settings
+from tasks.settings import DocumentForm, Settings
 from tasks.sparse.stages import document_texts
 from tasks.store.contract import VectorStore
+from tasks.store.filters import check_filter_fields
 from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
 
@@ -72,7 +73,9 @@ class Gallery:
 
     @cached_property
     def _allowed_images(self) -> frozenset[str] | None:
-        return None if self.allowed is None else frozenset(map(image_of, self.allowed))
+        if self.allowed is None:
+            return None
+        return frozenset(image_of(document, self.parts.form) for document in self.allowed)
 
     def _kept(self, ids: Sequence[str], allowed: frozenset[str] | None) -> list[int]:
         return [n for n, each in enumerate(ids) if allowed is None or each in allowed]
@@ -110,8 +113,11 @@ def open_gallery(context: Context, settings: Settings, filter: str | None = None
 
 
 def _filtered(gallery: Gallery, filter: str) -> Gallery:
-    takes = read_filter(filter)
     record = gallery.record
+    info = gallery.store.describe(record.collection)
+    kinds = {} if info is None else dict(info.spec.fields)
+    check_filter_fields(filter, kinds)
+    takes = read_filter(filter, {name: kinds[name] for name in kinds if name != "picture"})
     # what the store cannot use is better known now than after the exact search
     probe = Query(None, {0: 1.0}, 0.0, 1, filter, (), record.partition)
     gallery.store.query(record.collection, probe)
@@ -130,11 +136,11 @@ def _filtered(gallery: Gallery, filter: str) -> Gallery:
     return found
 
 
-def image_of(document: str) -> str:
-    """The image id of a document: a pair's document id is image-query."""
-    return document.split("-", 1)[0]
+def image_of(document: str, form: DocumentForm) -> str:
+    """The id of a document's image: a pair's document id is image-query."""
+    return document if form == "image" else document.rpartition("-")[0] or document
 
 
-def images_of(ranking: list[str]) -> list[str]:
+def images_of(ranking: list[str], form: DocumentForm) -> list[str]:
     """Image ids of documents in their order, each once."""
-    return list(dict.fromkeys(map(image_of, ranking)))
+    return list(dict.fromkeys(image_of(document, form) for document in ranking))

@@ -55,13 +55,14 @@ def evaluate(
     """
     clock = _Clock()
     gallery = open_gallery(context, settings, options.filter)
+    form = gallery.parts.form
     reader = open_reader(dataset, bounds_of(settings))
     judgements = read_judgements(reader, dataset, unanswered=True)
     known = gallery.image_ids()
     _check_related(dataset, judgements, gallery, known)
     protocol = choose_protocol(judgements, gallery.texts(), options.protocol)
     if protocol.name == "leave-query-out":
-        texts = ((image_of(document), said) for document, said in gallery.documents())
+        texts = ((image_of(document, form), said) for document, said in gallery.documents())
         protocol = replace(protocol, textless=textless_share(judgements, texts))
     _check(dataset, judgements, protocol, options)
     with context.stage("search_exact"):
@@ -71,7 +72,7 @@ def evaluate(
         exact = _exactly(gallery, asked, keywords, modes_of(protocol.honest_hybrid, settings.alpha))
     clock.lap("exact")
     if options.predictions is not None:
-        images = [images_of(ranking) for ranking in filled(exact)]
+        images = [images_of(ranking, form) for ranking in filled(exact)]
         write_predictions(options.predictions, judgements, images)
     live = _live(context, gallery, asked, modes_of(protocol.honest_store, settings.alpha))
     clock.lap("store")

@@ -9,6 +9,7 @@ from tasks.evaluate.gallery import Gallery, image_of, images_of
 from tasks.evaluate.judgements import Judgement
 from tasks.evaluate.metrics import first_rank
 from tasks.evaluate.result import Worst
+from tasks.settings import DocumentForm
 
 SHOWN = 12
 NEVER = 1 << 30
@@ -23,19 +24,26 @@ def worst_queries(
 ) -> tuple[Worst, ...]:
     """The worst first, those with the right picture nowhere before all; queries of which no right
     picture is in the gallery (`known` ids) are left out, since no search could find it."""
+    form = gallery.parts.form
     ranked = [
-        (first_rank(images_of(ranking), judgement.relevant), judgement, ranking)
+        (first_rank(images_of(ranking, form), judgement.relevant), judgement, ranking)
         for judgement, ranking in zip(judgements, rankings, strict=True)
         if not known.isdisjoint(judgement.relevant)
     ]
     late = [query for query in ranked if query[0] != 1]
     late.sort(key=lambda query: -(query[0] or NEVER))
-    found = [_worst(*query, known) for query in late[:shown]]
+    found = [_worst(*query, known, form) for query in late[:shown]]
     return _with_fields(gallery, found)
 
 
-def _worst(rank: int | None, judgement: Judgement, ranking: list[str], known: set[str]) -> Worst:
-    wanted = next((d for d in ranking if image_of(d) in judgement.relevant), None)
+def _worst(
+    rank: int | None,
+    judgement: Judgement,
+    ranking: list[str],
+    known: set[str],
+    form: DocumentForm,
+) -> Worst:
+    wanted = next((d for d in ranking if image_of(d, form) in judgement.relevant), None)
     return Worst(
         query_id=judgement.query_id,
         text=judgement.text,

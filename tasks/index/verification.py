@@ -15,7 +15,7 @@ from tasks.index.documents import Source, read_documents
 from tasks.index.ledger import read_ledger
 from tasks.index.record import check_no_losses
 from tasks.index.run import Filling
-from tasks.records import DEFAULT_PARTITION, Document
+from tasks.records import DEFAULT_PARTITION, Document, FieldValue
 from tasks.store.contract import VectorStore
 from tasks.work.freed import give_back
 
@@ -110,8 +110,16 @@ def _same(a: Document, b: Document) -> bool:
         and np.allclose(a.vector, b.vector, atol=TOLERANCE)
         and a.sparse.keys() == b.sparse.keys()
         and all(abs(w - b.sparse[key]) < TOLERANCE for key, w in a.sparse.items())
-        and dict(a.fields) == dict(b.fields)
+        and a.fields.keys() == b.fields.keys()
+        and all(_same_value(value, b.fields[name]) for name, value in a.fields.items())
     )
+
+
+def _same_value(a: FieldValue, b: FieldValue) -> bool:
+    """Whether two values of a field are equal, numbers in the 32 bits that DashVector keeps."""
+    if isinstance(a, float) and isinstance(b, int | float):
+        return bool(np.float32(a) == np.float32(b))
+    return a == b
 
 
 def _until(read: Callable[[], T], good: Callable[[T], bool], wait: float) -> T:

@@ -228,10 +228,11 @@ def _recall(
     rankings: list[list[str]] = []
     for start in range(0, len(judgements), BATCH):
         questions = [
-            Question(text=judgement.text, alpha=alpha, topk=DEPTH)
+            Question(text=judgement.text, alpha=alpha, topk=DEPTH, products=False)
             for judgement in judgements[start : start + BATCH]
         ]
         answers = searcher.answer([searcher.prepare(q) for q in questions], ())
-        rankings += [images_of([hit.id for hit in answer.hits]) for answer in answers]
+        form = collection.record.document
+        rankings += [images_of([hit.id for hit in answer.hits], form) for answer in answers]
     scores = score_queries(rankings, [judgement.relevant for judgement in judgements])
     return float(scores[:, METRICS.index("R@10")].mean())

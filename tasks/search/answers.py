@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tasks.dataset.sources import ImageSource
 from tasks.records import Document, Hit, HitGroup
+from tasks.search.products import more_pictures
 from tasks.search.questions import Question
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Hits, best first, the bytes of the picture that was asked with, and the milliseconds spent
-    in the model (with BM25) and in the store; `hits` are those of `groups` if it was grouped."""
+    in the model (with BM25) and in the store; `hits` are those of `groups` if it was grouped, and
+    each stands for a product if `product` names the field that says which. `sources` say where the
+    hits' pictures came from, by the hits' ids."""
 
     question: Question
     picture: bytes | None
     hits: list[Hit]
     took_ms: dict[str, float]
     groups: list[HitGroup] = field(default_factory=list)
+    product: str = ""
+    sources: Mapping[str, ImageSource] = field(default_factory=dict)
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
@@ -31,26 +38,32 @@ def as_json(answer: Answer) -> dict[str, Any]:
             asked[name] = value
     answered = {
         "query": asked,
-        "hits": [_hit(hit) for hit in answer.hits],
+        "hits": [_hit(hit, answer) for hit in answer.hits],
         "took_ms": answer.took_ms,
     }
     if question.group_by is not None:
         answered["groups"] = [
-            {"value": group.value, "hits": [_hit(hit) for hit in group.hits]}
+            {"value": group.value, "hits": [_hit(hit, answer) for hit in group.hits]}
             for group in answer.groups
         ]
     return answered
 
 
-def _hit(hit: Hit) -> dict[str, Any]:
+def _hit(hit: Hit, answer: Answer) -> dict[str, Any]:
     # not asdict: it copies every value, which takes longer than the search
-    return {
+    said = {
         "id": hit.id,
         "score": hit.score,
         "dense": hit.dense,
         "sparse": hit.sparse,
         "fields": dict(hit.fields),
     }
+    if answer.product:
+        said["product"] = hit.fields.get(answer.product)
+        said["more_pictures"] = more_pictures(hit)
+    if (source := answer.sources.get(hit.id)) is not None:
+        said["source"] = {name: value for name, value in asdict(source).items() if value}
+    return said
 
 
 def took(model: float, store: float) -> dict[str, float]:

@@ -15,7 +15,6 @@ from typing import Any
 
 from tasks.context import Context
 from tasks.errors import QueryError, UsageError, WorkFolderError
-from tasks.index.documents import FIELDS
 from tasks.opening import leads_beneath, open_regular, text_lines
 from tasks.search.answers import Answer, as_json
 from tasks.search.questions import Question, checked
@@ -25,7 +24,7 @@ from tasks.settings import Settings
 BATCH = 512
 LONGEST_LINE = 1 << 20  # characters
 ADDRESSES = ("http://", "https://")
-FIELDS_KEPT = tuple(name for name in FIELDS if name != "picture")
+LEFT_OUT = "picture"
 """Pictures stay out: a million hits would carry gigabytes of them; ids lead to them."""
 TEXT_KEYS = ("text", "query", "query_text")
 
@@ -98,6 +97,7 @@ def _line(path: Path, number: int, text: str, defaults: Question) -> Line:
             like=None if given.get("like") is None else str(given["like"]),
             group_by=defaults.group_by,
             per_group=defaults.per_group,
+            products=defaults.products,
         )
         return Line(number, given.get("query_id"), checked(question))
     except json.JSONDecodeError:
@@ -197,7 +197,7 @@ def _answered(searcher: Searcher, batch: list[EncodedQuestion]) -> list[Answer |
     """Answers in order; the halves of a batch with questions that cannot be asked are asked apart,
     down to each of those."""
     try:
-        return list(searcher.find(batch, FIELDS_KEPT))
+        return list(searcher.find(batch, tuple(f for f in searcher.fields if f != LEFT_OUT)))
     except QueryError as error:
         if len(batch) == 1:
             return [error]

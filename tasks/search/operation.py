@@ -28,6 +28,7 @@ def search_file(
         filter=hits.filter,
         group_by=hits.group_by,
         per_group=hits.per_group,
+        products=hits.products,
     )
     with runner.context.stage("search"):
         return runner.once(SEARCH_FILE, settings, queries, out, defaults, model)

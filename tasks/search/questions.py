@@ -17,7 +17,8 @@ class Question:
     `image` is a file name or an http(s) address; `like` instead is the id of a document whose own
     vector is searched with (itself is no hit). alpha 1 is meaning only, 0 keywords only; a picture
     alone has no keywords, so that its alpha is 1. With `group_by` (a field) the answer is the best
-    `per_group` hits of each of the `topk` best values of that field.
+    `per_group` hits of each of the `topk` best values of that field. With `products` each hit is
+    the best picture of its product, if the data has products.
     """
 
     text: str | None = None
@@ -28,6 +29,7 @@ class Question:
     like: str | None = None
     group_by: str | None = None
     per_group: int = 3
+    products: bool = True
 
     @property
     def needs_dense(self) -> bool:

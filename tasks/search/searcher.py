@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from tasks.context import Context
+from tasks.dataset.sources import ImageSource, Sources
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
 from tasks.encode.model.describe import describe_model, square_of
@@ -19,13 +20,15 @@ from tasks.encode.model.pixels import DecodedPicture, Square
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
 from tasks.index.agreement import check_model, identity, load_statistics
 from tasks.ranges import MAX_TOPK
-from tasks.records import Document, Float32, Hit, HitGroup, Query, SparseVector, Uint8
+from tasks.records import Document, FieldType, Float32, Hit, HitGroup, Query, SparseVector, Uint8
 from tasks.search.answers import Answer, answers, as_json, stored_picture, took
 from tasks.search.pictures import read_picture
+from tasks.search.products import best_of_products
 from tasks.search.questions import Question, checked
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25
 from tasks.store.contract import VectorStore
+from tasks.store.filters import check_filter_fields
 from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
 
@@ -94,6 +97,8 @@ class Searcher:
         Raises `QueryError` for what cannot be asked.
         """
         question = checked(question)
+        if question.filter:
+            check_filter_fields(question.filter, self.fields)
         if decoded is not None:
             picture = decoded.thumbnail
         elif question.image is not None and picture is None:
@@ -138,23 +143,27 @@ class Searcher:
     def find(
         self, batch: Sequence[EncodedQuestion], fields: tuple[str, ...] | None = None
     ) -> list[Answer]:
-        """Hits for each, in order, with these fields (None: all); the store's time is shared out
-        evenly. Raises `QueryError` if one of them cannot be asked."""
+        """Hits for each, in order, with these fields (None: all, and where they came from); the
+        store's time is shared out evenly. Raises `QueryError` if one of them cannot be asked."""
         start = time.perf_counter()
         batch = self._with_vectors_of_others(batch)
         queries = [self._query(encoded, fields) for encoded in batch]
-        plain = [n for n, encoded in enumerate(batch) if encoded.question.group_by is None]
-        hits_of_plain = self._store.query_batch(self.record.collection, [queries[n] for n in plain])
-        hits = dict(zip(plain, hits_of_plain, strict=True))
+        hits = self._ranked([encoded.question for encoded in batch], queries)
         answered = [
-            self._hits(encoded.question, hits[n])
-            if n in hits
-            else self._groups(encoded.question, queries[n])
+            (hits[n], []) if n in hits else self._groups(encoded.question, queries[n])
             for n, encoded in enumerate(batch)
         ]
         store = (time.perf_counter() - start) / max(1, len(batch))
         return [
-            Answer(e.question, e.picture, wanted, took(e.seconds, store), groups)
+            Answer(
+                e.question,
+                e.picture,
+                wanted,
+                took(e.seconds, store),
+                groups,
+                self._product_of(e.question),
+                self._sources(wanted) if fields is None else {},
+            )
             for e, (wanted, groups) in zip(batch, answered, strict=True)
         ]
 
@@ -200,8 +209,42 @@ class Searcher:
             partition=self.record.partition,
         )
 
-    def _hits(self, question: Question, ranked: list[Hit]) -> tuple[list[Hit], list[HitGroup]]:
-        return [hit for hit in ranked if _wanted(hit, question)][: question.topk], []
+    def _ranked(
+        self, questions: Sequence[Question], queries: Sequence[Query]
+    ) -> dict[int, list[Hit]]:
+        """The hits of each question that is not to be grouped, by its number."""
+        hits: dict[int, list[Hit]] = {}
+        plain = [n for n, question in enumerate(questions) if question.group_by is None]
+        by_product = [n for n in plain if self._product_of(questions[n])]
+        each = [n for n in plain if n not in set(by_product)]
+        for n, ranked in zip(each, self._ask([queries[n] for n in each]), strict=True):
+            wanted = [hit for hit in ranked if _wanted(hit, questions[n])]
+            hits[n] = wanted[: questions[n].topk]
+        products = best_of_products(
+            self._ask,
+            [replace(queries[n], topk=questions[n].topk) for n in by_product],
+            self.record.product,
+            [partial(_wanted, question=questions[n]) for n in by_product],
+        )
+        return hits | dict(zip(by_product, products, strict=True))
+
+    def _sources(self, hits: Sequence[Hit]) -> dict[str, ImageSource]:
+        """Where the pictures of hits came from, by the hits' ids, as far as it is known."""
+        images = {hit.id: str(hit.fields["image_id"]) for hit in hits if "image_id" in hit.fields}
+        known = self._known_sources.of(set(images.values()))
+        return {id: known[image] for id, image in images.items() if image in known}
+
+    @cached_property
+    def _known_sources(self) -> Sources:
+        return Sources(self._run)
+
+    def _product_of(self, question: Question) -> str:
+        """The field whose values are answered with one hit each; "" if hits are pictures."""
+        apart = question.group_by is None and question.products
+        return self.record.product if apart else ""
+
+    def _ask(self, queries: Sequence[Query]) -> list[list[Hit]]:
+        return self._store.query_batch(self.record.collection, queries)
 
     def _groups(self, question: Question, query: Query) -> tuple[list[Hit], list[HitGroup]]:
         groups = self._store.query_groups(
@@ -232,6 +275,12 @@ class Searcher:
             encoded = self._encoder.encode_images(np.stack([pictures[n] for n in some]))
             vectors = _placed(vectors, some, encoded)
         return vectors
+
+    @cached_property
+    def fields(self) -> Mapping[str, FieldType]:
+        """The fields of the collection's documents, and their types."""
+        info = self._store.describe(self.record.collection)
+        return {} if info is None else info.spec.fields
 
     @cached_property
     def _encoder(self) -> Encoder:

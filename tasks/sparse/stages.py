@@ -28,7 +28,9 @@ def document_texts(entry: CatalogEntry, form: DocumentForm) -> Iterator[tuple[st
     An image without a query is one document with an empty text in either form.
     """
     if form == "image" or not entry.queries:
-        yield entry.document_id, "\n".join(entry.queries)
+        # what is before the last dash is the image: a text may have one of its own
+        alone = form == "pair" and isinstance(entry.image_id, str)
+        yield entry.document_id + ("-" if alone else ""), "\n".join(entry.queries)
         return
     for query_id, query in zip(entry.query_ids, entry.queries, strict=True):
         yield f"{entry.document_id}-{query_id}", query

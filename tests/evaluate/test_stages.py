@@ -157,7 +157,7 @@ BAD_FILTERS = {
     "image_id < 0": "takes none of the 12 documents",
     "image_id << 3": "cannot be evaluated exactly",
     "picture = 'a'": "'picture' is no field",
-    "nowhere = 3": "'nowhere' is no field",
+    "nowhere = 3": "names field 'nowhere', which documents do not have: they have image_id, query,",
 }
 
 

@@ -143,7 +143,8 @@ def test_the_json_of_an_answer(searcher: Searcher) -> None:
         "topk": 2,
         "filter": None,
     }
-    assert said["hits"][0].keys() == {"id", "score", "dense", "sparse", "fields"}
+    assert said["hits"][0].keys() == {"id", "score", "dense", "sparse", "fields", "source"}
+    assert said["hits"][0]["source"] == {"row": "0.png"}
     assert said["took_ms"].keys() == {"model", "store", "total"}
 
 

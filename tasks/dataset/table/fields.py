@@ -23,6 +23,7 @@ from tasks.records import FieldType, FieldValue
 LOOKED_AT = 1000
 ALL = "all"
 MOST_TEXT = 32_000  # bytes of one value
+LARGEST = 3.4e38  # of a number, which has 32 bits in DashVector
 RESERVED = frozenset(
     ("id", "image_id", "query", "query_id", "queries", "picture", "product_pictures", "score")
 )
@@ -218,7 +219,7 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float | decimal.Decimal):
         raise ValueError(value)
     number = float(value)
-    if not math.isfinite(number):
+    if not abs(number) <= LARGEST:
         raise ValueError(value)
     return number
 

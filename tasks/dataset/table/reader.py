@@ -130,8 +130,10 @@ class TableReader:
     def _maker(self, file: TableFile) -> RowMaker:
         if file.path not in self._makers:
             columns = self._columns(file, self._format.columns(file))
-            fields = self._fields_of_all[0]
-            self._makers[file.path] = RowMaker(file.path, columns, fields, self._pictures)
+            fields, kinds = self._fields_of_all
+            self._makers[file.path] = RowMaker(
+                file.path, columns, fields, self._pictures, kinds.product
+            )
         return self._makers[file.path]
 
     def _columns(self, file: TableFile, seen: Mapping[str, FieldType | None]) -> Columns:

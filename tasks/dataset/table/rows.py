@@ -30,6 +30,7 @@ class RowMaker:
     columns: Columns
     fields: Sequence[Field]
     pictures: Pictures
+    product: str = ""
 
     def row(self, position: str, line: Mapping[str, Any], with_picture: bool = True) -> Row:
         """The line as a row; with a `defect` if it makes no sense."""
@@ -38,13 +39,18 @@ class RowMaker:
             query = _query(line.get(columns.text), columns.text)
             query_id = self._query_id(line.get(columns.query))
             given = self._image_id(line.get(columns.id))
+        except ValueError as error:
+            return Row(position, defect=(_code_of(error), str(error)))
+        try:
             fields = self._fields(line)
             picture = self._picture(line, with_picture)
         except PictureError as error:
-            return Row(position, defect=(error.code, str(error)))
+            return Row(position, given, query_id=query_id, defect=(error.code, str(error)))
         except ValueError as error:
-            return Row(position, defect=(_code_of(error), str(error)))
+            return Row(position, given, query_id=query_id, defect=(_code_of(error), str(error)))
         image_id = given if given is not None or columns.id else _id_of(picture)
+        if self.product and image_id is not None:
+            fields.setdefault(self.product, str(image_id))  # a picture of no product is its own
         return Row(
             position,
             image_id=image_id,

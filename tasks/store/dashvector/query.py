@@ -100,8 +100,13 @@ def groups(
 
 
 def plain_fields(fields: Mapping[str, Any] | None) -> dict[str, FieldValue]:
-    """Fields that have a value; the service returns the others as None."""
-    return {name: value for name, value in (fields or {}).items() if value is not None}
+    """Fields that have a value; the service returns the others as None. Its numbers have 32 bits:
+    each comes as the shortest that means the same."""
+    return {
+        name: float(str(np.float32(value))) if isinstance(value, float) else value
+        for name, value in (fields or {}).items()
+        if value is not None
+    }
 
 
 def _parts(doc: sdk.Doc, weighted: Weighted) -> tuple[float, float] | None:
