@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from flows.command.output import explained, print_json, show
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Content, Encoding, Place
+
+if TYPE_CHECKING:  # `muge status` needs nothing of it
+    from tasks.inspect.columns import TableProfile
 
 
 @options(flags_of(Place, leave_out=["collection"]))
@@ -71,7 +74,8 @@ def inspect(
         settings = given.settings
         with Bars() as bars, Context(bars) as context:
             decoded = 0 if all_pictures else sample
-            profile = inspect_dataset(context, dataset, settings, decoded, estimate)
+            seen = (lambda _: None) if as_json else _show_table
+            profile = inspect_dataset(context, dataset, settings, decoded, estimate, seen)
         if as_json:
             from dataclasses import asdict
 
@@ -80,6 +84,12 @@ def inspect(
             from tasks.report.inspection import profile_tables
 
             show(profile_tables(profile))
+
+
+def _show_table(table: TableProfile) -> None:
+    from tasks.report.inspection import table_tables
+
+    show(table_tables(table))
 
 
 @options(flags_of(Encoding))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from tasks.dataset.catalog import Catalog
 from tasks.dataset.reader import Reader
 from tasks.dataset.readers import bounds_of, open_reader
 from tasks.encode.model.describe import describe_model
+from tasks.inspect.columns import TableProfile, profile_table
 from tasks.inspect.cost import Estimate, Workload, estimate_cost
 from tasks.inspect.pictures import EXAMPLES, KEPT, PictureProfile, check_pictures
 from tasks.settings import Settings
@@ -27,7 +29,7 @@ class DatasetProfile:
     `rejects` counts lines by the code they would be refused with, `missing_images` those of them
     that are pairs whose picture is not there. `query_characters` has mean, p50, p99 and max.
     `links_outside` of its files lie outside its folder: links lead there. `estimate` is None if it
-    was not wanted, or no picture can be read.
+    was not wanted, or no picture can be read. `table` is what was recognised of a table.
     """
 
     dataset: str
@@ -46,16 +48,26 @@ class DatasetProfile:
     estimate: Estimate | None
     read_seconds: float
     links_outside: int
+    table: TableProfile | None = None
 
 
 def inspect_dataset(
-    context: Context, dataset: str, settings: Settings, sample: int = SAMPLE, estimate: bool = True
+    context: Context,
+    dataset: str,
+    settings: Settings,
+    sample: int = SAMPLE,
+    estimate: bool = True,
+    seen: Callable[[TableProfile], None] = lambda _: None,
 ) -> DatasetProfile:
-    """Read a data set, decode `sample` of its pictures (0: all), and time the model on them.
+    """Read a data set, decode `sample` of its pictures (0: all), and time the model on them; `seen`
+    is told of a table before the whole of it is read.
 
     Raises `DatasetError` if it is not there, `ModelError` if the model is not.
     """
     reader, model = open_reader(dataset, bounds_of(settings)), describe_model(settings.model)
+    table = profile_table(reader)
+    if table is not None:
+        seen(table)
     began = time.perf_counter()
     with Catalog(settings.max_image_bytes) as catalog:
         rejects, examples = _fill(context, catalog, reader)
@@ -83,6 +95,7 @@ def inspect_dataset(
         estimate=estimate_cost(settings, model, checked, texts, work) if estimate else None,
         read_seconds=round(seconds, 3),
         links_outside=reader.links_outside,
+        table=table,
     )
 
 

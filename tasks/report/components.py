@@ -8,17 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.dataset.catalog import PRODUCT_PICTURES
 from tasks.evaluate.metrics import LABELS
+from tasks.index.documents import FIELDS
 from tasks.records import FieldValue, Hit
 from tasks.report.pictures import data_uri, query_picture, web_link
 from tasks.report.texts import Piece, clip, mark, needles
 from tasks.report.views import Intervals, Metrics, SearchView, Stages, Words, WorstQuery
 from tasks.report.wording import name_of, say
+from tasks.search.products import more_pictures
 
 TEXTS_SHOWN = 2
 """Texts of a picture that its card shows; the others unfold."""
 TEXT_LENGTH = 80
 """Longer texts of a card are cut and unfold."""
+OF_EVERY_DOCUMENT = frozenset((*FIELDS, PRODUCT_PICTURES))
+"""Fields that are not a data set's own."""
 ADDRESS_LENGTH = 300
 """A picture field that is no picture is shown as an address up to here."""
 
@@ -38,6 +43,17 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Details:
+    """What else a document says: its own fields, how many more pictures its product has, and where
+    it came from, with a link where people can follow one."""
+
+    fields: tuple[tuple[str, str], ...]
+    more: int
+    source: str
+    link: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """One hit. Widths are percent of the bar; the best hit of its section fills it."""
 
@@ -50,6 +66,7 @@ class Card:
     sparse: str
     dense_width: float
     sparse_width: float
+    details: Details
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +135,7 @@ def section_of(view: SearchView, number: int) -> Section:
         facts=_facts(view, len(hits)),
         filter=view.filter,
         groups=tuple(
-            (label, tuple(_card(hit, rank, wanted, full) for rank, hit in enumerate(group, 1)))
+            (label, tuple(_card(hit, r, wanted, full, view) for r, hit in enumerate(group, 1)))
             for label, group in listed
         ),
         advice=() if hits else advice(view),
@@ -253,7 +270,23 @@ def _facts(view: SearchView, found: int) -> tuple[Words, ...]:
     return tuple(facts)
 
 
-def _card(hit: Hit, rank: int, wanted: Sequence[str], full: float) -> Card:
+def details_of(hit: Hit, view: SearchView) -> Details:
+    """What a hit says beside its picture and texts."""
+    fields = tuple(
+        (name, clip(str(value), TEXT_LENGTH))
+        for name, value in hit.fields.items()
+        if name not in OF_EVERY_DOCUMENT
+    )
+    found = view.sources.get(hit.id)
+    place = "" if found is None else found.picture or found.row
+    said = "" if found is None else found.row
+    if found is not None and found.picture:
+        said = f"{found.row} · {found.picture}"
+    more = more_pictures(hit) if view.product else 0
+    return Details(fields, more, clip(said, ADDRESS_LENGTH), web_link(place))
+
+
+def _card(hit: Hit, rank: int, wanted: Sequence[str], full: float, view: SearchView) -> Card:
     whole = marked_texts(hit, wanted)
     short = tuple(
         mark(clip("".join(piece.text for piece in pieces), TEXT_LENGTH), wanted)
@@ -270,6 +303,7 @@ def _card(hit: Hit, rank: int, wanted: Sequence[str], full: float) -> Card:
         sparse=f"{hit.sparse:.3f}",
         dense_width=round(max(hit.dense, 0) * scale, 1),
         sparse_width=round(max(hit.sparse, 0) * scale, 1),
+        details=details_of(hit, view),
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tasks.inspect.columns import TableProfile
 from tasks.inspect.cost import FREE_DIMENSION, FREE_DOCUMENTS, Estimate
 from tasks.inspect.dataset import DatasetProfile
 from tasks.inspect.pictures import PictureProfile
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.encode.model.card import ModelCard
 
 _MINUTE, _HOUR = 60, 3600
+CELL_LENGTH = 200
 
 
 def profile_tables(profile: DatasetProfile) -> RenderableType:
@@ -41,6 +44,24 @@ def profile_tables(profile: DatasetProfile) -> RenderableType:
         **(_cost_facts(profile.estimate) if profile.estimate else {}),
     }
     return Group(_grid(facts), *_examples((*profile.examples, *profile.pictures.examples)))
+
+
+def table_tables(table: TableProfile) -> RenderableType:
+    """What was recognised of a table, and its first rows."""
+    facts = {
+        "file": f"{table.file}{f' ({table.written})' if table.written else ''}",
+        **{f"{role} from": name for role, name in table.columns.items() if name},
+        "fields": ", ".join(f"{name}:{kind}" for name, kind in table.fields.items()) or "none",
+        **({"other columns": ", ".join(table.unused) + " (--fields)"} if table.unused else {}),
+    }
+    rows = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("row", "id", "text", "picture", *table.fields):
+        rows.add_column(heading, overflow="fold")
+    for row in table.rows:
+        kept = [str(row.fields.get(name, "")) for name in table.fields]
+        cells = [row.position, row.id, row.problem or row.text, row.picture, *kept]
+        rows.add_row(*(Text(one_line(cell)[:CELL_LENGTH]) for cell in cells))
+    return Group(_grid(facts), rows)
 
 
 def outside(count: int) -> str:

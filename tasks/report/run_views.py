@@ -29,6 +29,8 @@ def search_view(answer: Answer) -> SearchView:
         took_ms=answer.took_ms,
         words=words,
         groups=answer.groups,
+        product=answer.product,
+        sources=answer.sources,
     )
 
 

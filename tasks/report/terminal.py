@@ -11,7 +11,9 @@ from rich.text import Text
 
 from tasks.records import Hit
 from tasks.report.components import (
+    Details,
     advice,
+    details_of,
     interval_text,
     marked_texts,
     metric_labels,
@@ -41,7 +43,7 @@ def search_table(view: SearchView, *, language: Language = "en") -> RenderableTy
         if value:
             table.add_row("", Text(value, style="bold"), "", "", "", "")
         for rank, hit in enumerate(hits, 1):
-            table.add_row(*_hit_row(rank, hit, wanted))
+            table.add_row(*_hit_row(rank, hit, wanted, details_of(hit, view)))
         table.add_section()
     return table
 
@@ -124,7 +126,9 @@ def _hit_table(language: Language) -> Table:
     return table
 
 
-def _hit_row(rank: int, hit: Hit, wanted: Sequence[str]) -> tuple[str | Text, ...]:
+def _hit_row(
+    rank: int, hit: Hit, wanted: Sequence[str], details: Details
+) -> tuple[str | Text, ...]:
     texts = Text(no_wrap=True, overflow="ellipsis")
     for pieces in marked_texts(hit, wanted):
         if len(texts) > TEXT_LENGTH:
@@ -133,6 +137,12 @@ def _hit_row(rank: int, hit: Hit, wanted: Sequence[str]) -> tuple[str | Text, ..
         for piece in pieces:
             style = "bold" if piece.match else ""
             texts.append(_fragment(piece.text[:TEXT_LENGTH]), style=style)
+    if details.fields:
+        said = [f"{name} {value}" for name, value in details.fields]
+        said += [f"+{details.more}"] if details.more else []
+        line = "  ".join([*said, details.source])
+        texts.append("\n")
+        texts.append(one_line(line)[:TEXT_LENGTH], style="dim")
     numbers = (f"{value:.3f}" for value in (hit.score, hit.dense, hit.sparse))
     return (str(rank), Text(one_line(hit.id)), texts, *numbers)
 

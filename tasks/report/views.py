@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tasks.dataset.sources import ImageSource
 from tasks.records import FieldValue, Hit, HitGroup
 
 Words = str | tuple[str, str]
@@ -30,6 +31,8 @@ class SearchView:
     `picture` is the encoded file that was searched with. `words` are the query's words as the
     sparse side cut them, to be marked in the hits; empty: they are guessed from `text`.
     `groups`, where given, is shown instead of `hits`. `took_ms` has "model", "store", "total".
+    `product` is the field of which each hit is the best of its value; `sources` say where pictures
+    came from, by the hits' ids.
     """
 
     hits: Sequence[Hit]
@@ -41,6 +44,8 @@ class SearchView:
     took_ms: Mapping[str, float] = field(default_factory=dict)
     words: Sequence[str] = ()
     groups: Sequence[HitGroup] = ()
+    product: str = ""
+    sources: Mapping[str, ImageSource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ RESERVED = frozenset(
 )
 """Names that every document, or every hit, has of its own."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
-_FORM = re.compile(r"(?:(?P<name>[^=]*)=)?(?P<column>.+?)(?::(?P<kind>[a-z]+))?")
+_Parts = tuple[str | None, str, str | None]
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]{0,18})")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
@@ -93,11 +93,7 @@ def choose_fields(
 
 
 def _field(part: str, seen: Mapping[str, FieldType | None]) -> Field:
-    whole = (None, part, None) if part in seen else None
-    match = _FORM.fullmatch(part)
-    name, column, kind = whole or (
-        match.group("name", "column", "kind") if match else (None, "", "")
-    )
+    name, column, kind = _taken_apart(part, seen)
     if column not in seen:
         raise DatasetError(
             f"--fields {part}: there is no column {column!r}, but {', '.join(map(repr, seen))}"
@@ -107,6 +103,16 @@ def _field(part: str, seen: Mapping[str, FieldType | None]) -> Field:
         raise DatasetError(f"--fields {part}: type {kind!r} is none of {', '.join(kinds)}")
     found = _field_of(column, seen[column], name)
     return Field(found.name, column, kind) if kind else found  # type: ignore[arg-type]
+
+
+def _taken_apart(part: str, seen: Mapping[str, FieldType | None]) -> _Parts:
+    """Name, column and type: columns may have a colon or an equals sign of their own."""
+    name, equals, rest = part.partition("=")
+    ways: list[_Parts] = []
+    for given, column in ((None, part), (name, rest)) if equals else ((None, part),):
+        bare, colon, kind = column.rpartition(":")
+        ways += [(given, column, None), *([(given, bare, kind)] if colon else [])]
+    return next((way for way in ways if way[1] in seen), ways[-1])
 
 
 def _field_of(column: str, kind: FieldType | None, name: str | None = None) -> Field:

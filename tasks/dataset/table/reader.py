@@ -6,13 +6,12 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from tasks.dataset.listing import LINKS_REFUSED, check_link, list_files
 from tasks.dataset.reader import DatasetName, RowFields
 from tasks.dataset.table.columns import ROLES, Columns, find_columns
 from tasks.dataset.table.csv import CsvFormat
-from tasks.dataset.table.fields import LOOKED_AT, choose_fields, row_fields, with_types
+from tasks.dataset.table.fields import LOOKED_AT, Field, choose_fields, row_fields, with_types
 from tasks.dataset.table.format import TableFile, TableFormat, TableLine
 from tasks.dataset.table.jsonl import JsonlFormat
 from tasks.dataset.table.parquet import ParquetFormat
@@ -34,9 +33,10 @@ OPTIONS = (*ROLES, "split")
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What was made of a table: its columns with the types that the file gives, what they are taken
+    """What was made of a table file: its columns with the types that it gives, what they are taken
     for, and what else was seen, for people."""
 
+    file: str
     seen: Mapping[str, FieldType | None]
     columns: Columns
     said: str
@@ -67,6 +67,7 @@ class TableReader:
             kind = self._format.endings[0]
             raise DatasetError(f"data set {name.path!r}: no {kind} file is there")
         self._pictures = Pictures(self._filesystem, name.bounds, self._outside)
+        _ = self._fields_of_all  # what is wrong with the first file is said at once
 
     @property
     def links_outside(self) -> int:
@@ -78,8 +79,13 @@ class TableReader:
         """The columns that were asked for with `--fields`, and the product's."""
         return self._fields_of_all[1]
 
+    @property
+    def chosen(self) -> Sequence[Field]:
+        """The fields with the columns that they come from."""
+        return self._fields_of_all[0]
+
     @cached_property
-    def _fields_of_all(self) -> tuple[Sequence[Any], RowFields]:
+    def _fields_of_all(self) -> tuple[Sequence[Field], RowFields]:
         """Chosen by the first file, whose types hold for the others."""
         first = self._file(self._paths[0])
         found = self.recognised()
@@ -93,7 +99,7 @@ class TableReader:
         file = self._file(self._paths[0])
         with self._named(file.path):
             seen = self._format.columns(file)
-            return Recognised(seen, self._columns(file, seen), self._format.said(file))
+            return Recognised(file.short, seen, self._columns(file, seen), self._format.said(file))
 
     def spans(self) -> Iterator[Span]:
         """The files' parts, file by file."""
