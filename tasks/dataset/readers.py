@@ -62,6 +62,9 @@ READERS: dict[str, ReaderKind] = {
     "csv": _table("encoding"),
     "jsonl": _table(),
     "parquet": _table(),
+    "webdataset": _table(),
+    "datasets": _table(),
+    "lmdb": ReaderKind("tasks.dataset.lmdb:LmdbReader", "DIR", is_path=True),
     "folder": ReaderKind("tasks.dataset.folder:FolderReader", "PATH", is_path=True),
 }
 """Every kind of data set, by what stands before the colon of its name."""

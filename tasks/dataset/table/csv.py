@@ -63,6 +63,7 @@ class CsvFormat:
     `LOOKED_AT_BYTES` with other letters than ASCII's, or named: `?encoding=gb18030`."""
 
     endings = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
+    others: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         csv.field_size_limit(LONGEST_ROW)  # of the whole process: its own is below a picture's

@@ -39,6 +39,8 @@ class TableFormat(Protocol):
     `OSError` for one that cannot be read."""
 
     endings: tuple[str, ...]
+    others: tuple[str, ...]
+    """How the names begin of files in a folder that have these endings and are something else."""
 
     def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
         """Its columns in order, with the type of each as a field where the file gives one."""

@@ -25,6 +25,7 @@ class JsonlFormat:
     `LOOKED_AT` lines have; a key that a line lacks is a value that was not given."""
 
     endings = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+    others: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self._columns: dict[str, dict[str, FieldType | None]] = {}

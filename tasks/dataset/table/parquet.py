@@ -28,6 +28,7 @@ class ParquetFormat:
     that says where it is."""
 
     endings = (".parquet",)
+    others: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self._sizes: dict[str, list[int]] = {}

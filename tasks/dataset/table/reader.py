@@ -11,12 +11,14 @@ from tasks.dataset.listing import LINKS_REFUSED, check_link, list_files
 from tasks.dataset.reader import DatasetName, RowFields
 from tasks.dataset.table.columns import ROLES, Columns, find_columns
 from tasks.dataset.table.csv import CsvFormat
+from tasks.dataset.table.datasets import DatasetsFormat
 from tasks.dataset.table.fields import LOOKED_AT, Field, choose_fields, row_fields, with_types
 from tasks.dataset.table.format import TableFile, TableFormat, TableLine
 from tasks.dataset.table.jsonl import JsonlFormat
 from tasks.dataset.table.parquet import ParquetFormat
 from tasks.dataset.table.pictures import Pictures
 from tasks.dataset.table.rows import RowMaker
+from tasks.dataset.table.webdataset import WebDatasetFormat
 from tasks.errors import DatasetError, InputFileError
 from tasks.records import FieldType, Row, Span
 from tasks.work.filesystems import open_filesystem, storage_errors
@@ -25,6 +27,8 @@ FORMATS: Mapping[str, Callable[[], TableFormat]] = {
     "parquet": ParquetFormat,
     "csv": CsvFormat,
     "jsonl": JsonlFormat,
+    "webdataset": WebDatasetFormat,
+    "datasets": DatasetsFormat,
 }
 """Every kind of table, by what stands before the colon of a data set's name."""
 
@@ -182,7 +186,7 @@ class TableReader:
             if defect == LINKS_REFUSED and path.lower().endswith((*endings, "/")):
                 raise InputFileError(defect[0], f"{path}: {defect[1]}")
         files = {*found.files, *(path for path in found.refused if not path.endswith("/"))}
-        hidden = ("._", "__MACOSX")
+        hidden = ("._", "__MACOSX", *self._format.others)
         wanted = [
             path
             for path in files

@@ -1,0 +1,137 @@
+"""Folders that Hugging Face's datasets saved: Arrow streams, read without that library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.dataset.table import arrow
+from tasks.dataset.table.columns import Columns
+from tasks.dataset.table.format import TableFile, TableLine
+from tasks.errors import DatasetError, reason_of
+from tasks.opening import is_local, open_stored
+from tasks.records import FieldType
+from tasks.work.filesystems import storage_errors
+
+ROWS_AT_ONCE = 64
+MOST_STATE_BYTES = 16 << 20
+_FILE = b"ARROW1"
+
+
+class DatasetsFormat:
+    """`data-*.arrow` of `save_to_disk`, also of several splits (`?split=train`). An image is its
+    bytes, a struct of bytes and path, or text that says where it is."""
+
+    endings = (".arrow",)
+    others: tuple[str, ...] = ("cache-", "indices", "tmp")
+
+    def __init__(self) -> None:
+        self._schemas: dict[str, pa.Schema] = {}
+
+    def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
+        """The schema's columns; those of lists and structs have no type.
+
+        Raises `DatasetError` for a folder whose rows are in another order than its files'.
+        """
+        return arrow.columns_of(self._schema(file))
+
+    def check(self, file: TableFile, columns: Columns) -> None:
+        """Types must fit."""
+        arrow.check_types(self._schema(file), columns)
+
+    def said(self, file: TableFile) -> str:
+        """Nothing is recognised."""
+        return ""
+
+    def spans(self, file: TableFile) -> Iterator[tuple[int, int]]:
+        """A record batch each; what is not on this machine's disk is one part, since batches are
+        found only by reading those before."""
+        with _open(file) as batches:
+            count = sum(1 for _ in batches)
+        if is_local(file.filesystem):
+            yield from ((number, number + 1) for number in range(count))
+        elif count:
+            yield 0, count
+
+    def lines(
+        self, file: TableFile, start: int, stop: int, wanted: Sequence[str]
+    ) -> Iterator[TableLine]:
+        """The rows of these batches, at most `ROWS_AT_ONCE` as values."""
+        place = 0
+        with _open(file) as batches:
+            for number, batch in enumerate(batches):
+                if start <= number < stop:
+                    kept = batch.select([n for n in wanted if n in batch.schema.names])
+                    kept.validate(full=True)  # it is used as it lies there
+                    for first in range(0, kept.num_rows, ROWS_AT_ONCE):
+                        part = kept.slice(first, ROWS_AT_ONCE)
+                        for row, values in enumerate(arrow.values_of(part), place + first):
+                            yield TableLine(row, values)
+                place += batch.num_rows
+                if number + 1 >= stop:
+                    return
+
+    def _schema(self, file: TableFile) -> pa.Schema:
+        if file.path not in self._schemas:
+            _check_order(file)
+            with _open(file) as batches:
+                self._schemas[file.path] = batches.schema
+        return self._schemas[file.path]
+
+
+class _Batches:
+    """The record batches of a file of either form, one after another."""
+
+    def __init__(self, source: Any) -> None:
+        is_file = source.read(len(_FILE)) == _FILE
+        source.seek(0)
+        self._file = pa.ipc.open_file(source) if is_file else None
+        self._stream = None if is_file else pa.ipc.open_stream(source)
+        self.schema: pa.Schema = (self._file or self._stream).schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        if self._file is None:
+            return iter(self._stream)
+        return (self._file.get_batch(n) for n in range(self._file.num_record_batches))
+
+
+@contextmanager
+def _open(file: TableFile) -> Iterator[_Batches]:
+    """The file, mapped into memory if it is on this machine; whatever is wrong with it is a
+    `DatasetError`."""
+    try:
+        with (
+            storage_errors(f"cannot read {file.path}"),
+            open_stored(file.filesystem, file.path) as handle,
+        ):
+            here = is_local(file.filesystem)
+            source = pa.memory_map(file.path) if here else pa.PythonFile(handle)
+            with source:
+                yield _Batches(source)
+    except DatasetError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DatasetError(
+            f"{file.path} is not a readable Arrow file: {reason_of(error)}"
+        ) from None
+
+
+def _check_order(file: TableFile) -> None:
+    """Refuse what an old version saved with its rows picked by a list in another file."""
+    place = f"{file.path.rpartition('/')[0]}/state.json"
+    if not file.filesystem.exists(place):
+        return
+    with open_stored(file.filesystem, place, MOST_STATE_BYTES) as handle:
+        try:
+            state = json.loads(handle.read())
+            picked = bool(state.get("_indices_files") or state.get("_indices_data_files"))
+        except (ValueError, AttributeError) as error:
+            raise DatasetError(f"state.json beside it is damaged: {error}") from None
+    if picked:
+        raise DatasetError(
+            "its rows are picked by another file; save it again after dataset.flatten_indices()"
+        )
