@@ -44,6 +44,8 @@ CHINESE: Mapping[str, str] = {
     "MUGE_THUMBNAIL_PIXELS": "JPEG 图片字段的长边，像素。",
     "MUGE_MAX_IMAGE_PIXELS": "更大的图片不解码就拒收，像素。",
     "MUGE_MAX_IMAGE_BYTES": "更大的图片文件不读取就拒收，字节。",
+    "MUGE_FIELDS": "表的哪些列成为文档的字段：all，或 price:float,brand,名字=列。",
+    "MUGE_IMAGE_ROOT": "表里写的图片所在的目录。默认：表所在的目录。",
     "MUGE_LINKS": "跟随磁盘上的链接，不论指向磁盘何处。",
     "MUGE_SHARD_IMAGES": "每个分片的图片数。",
     "MUGE_BATCH_IMAGES": "模型一次处理的图片数；0：batch_memory_mb 放得下多少就多少。",
@@ -128,6 +130,7 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--filter": "例如：image_id < 1000",
     "--group-by": "字段：它最好的 --topk 个值，各取最好的几条。",
     "--per-group": "每组的条数。",
+    "--products": "数据有商品时，每个商品只答它最好的一张图片。",
     "search --html": "把结果写成带图片的页面。",
     "--strategy": "in-place：发送变化的部分。blue-green：建新集合，检查，然后切换别名；"
     "集合名最多 26 个字符，因为会加编号。",

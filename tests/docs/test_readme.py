@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -79,12 +80,26 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "data").mkdir()
     table = pa.Table.from_pylist(pairs).select(["query_id", "query", "image_id", "image"])
     pq.write_table(table, place / "data" / "rows.parquet")
+    _write_catalogue(place / "shop.csv", [row["name"] for row in rows], pictures)
     write_muge(
         place / "muge-files",
         {row["image_id"]: row["image"] for row in rows},
         {row["image_id"]: (row["name"], [row["image_id"]]) for row in rows},
     )
     return place
+
+
+def _write_catalogue(file: Path, names: Sequence[str], pictures: Path) -> None:
+    """A table of products as a shop exports it from a sheet."""
+    with file.open("w", encoding="gb18030", newline="") as handle:
+        table = csv.writer(handle)
+        table.writerow(["商品编号", "标题", "图片", "价格", "类目", "品牌", "款号"])
+        for number, (name, one) in enumerate(
+            zip(names, sorted(pictures.glob("*.webp")), strict=False)
+        ):
+            place = f"pictures\\{one.name}"
+            price, kind = f"¥{number * 10}.50", ("女装", "男装")[number % 2]
+            table.writerow([f"SKU-{number:03d}", name, place, price, kind, "甲", f"P{number // 2}"])
 
 
 def _ask_twice(file: Path) -> None:
