@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from tasks.encode.stage.plan import Encoded
 from tasks.index import stages
+from tasks.index.agreement import check_live
 from tasks.index.completion import complete_record
 from tasks.index.done import Upserted
 from tasks.index.record import as_recorded
@@ -34,7 +35,8 @@ class Made:
 def index(dataset: str, settings: Settings, runner: Runner, replace: bool = False) -> IndexReport:
     """Shard, encode, build BM25, upsert and verify; what is done already is not done again.
 
-    `replace` drops the collection first if it was made of something else. Raises `UsageError` (or a
+    `replace` drops the collection first if it was made of something else, is damaged, or has a
+    record that cannot be used. Raises `UsageError` (or a
     child) for what cannot work, `WorkFolderError` if another run holds the work folder,
     `VerificationError` if the store does not hold what was sent.
     """
@@ -43,6 +45,8 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
         settings = settings.model_copy(update={"collection": alias.live})
     model = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge index {dataset}"):
+        if not replace:
+            check_live(runner.context, settings)
         times = StageTimes(runner.context.progress)
         run = as_recorded(plan(dataset, settings, model, runner, times))
         check_room(run)

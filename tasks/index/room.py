@@ -11,7 +11,7 @@ from tasks.free import free_bytes
 from tasks.index.run import Filling, IndexRun
 from tasks.records import Shard
 from tasks.store.stores import parse_address
-from tasks.work.collections import find_record
+from tasks.work.collections import readable_record
 from tasks.work.folder import Folder
 
 NUMBER_BYTES = 4
@@ -72,7 +72,7 @@ def _store_need(run: IndexRun, to_send: int | None) -> list[Need]:
     address = parse_address(options.store_uri)
     if not address.kind.local:
         return []
-    record = find_record(run.work, options.store_uri, options.collection)
+    record = readable_record(run.work, options.store_uri, options.collection)
     documents = to_send
     if documents is None:
         if record is not None and record.made_of != run.made_of:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 from tasks.index import stages as index_stages
+from tasks.index.agreement import check_live
 from tasks.index.operation import complete, find_encoded, make, plan, upsert, verify
 from tasks.index.record import after_losses
 from tasks.index.request import check_gate, check_request
@@ -36,6 +37,10 @@ def reindex(
     check_gate(choices)
     model = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge reindex {dataset}"):
+        if choices.strategy == "in-place":
+            alias = runner.context.aliases(settings).agreed()
+            live = settings.collection if alias is None else alias.live
+            check_live(runner.context, settings.model_copy(update={"collection": live}))
         times = StageTimes(runner.context.progress)
         run = plan(dataset, settings, model, runner, times)
         run = replace(run, retry_rejects=choices.retry_rejects)
