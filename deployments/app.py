@@ -1,4 +1,4 @@
-"""The command `muge` as people install it: the flows' commands, and those that deploy them."""
+"""The commands of `muge` as people install it: those of the flows, and those that deploy them."""
 
 from __future__ import annotations
 
