@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import time
@@ -60,7 +59,7 @@ def read_lines(path: Path, defaults: Question) -> Iterator[Line]:
     Raises `UsageError` with the number of a line that is no question.
     """
     try:
-        with io.TextIOWrapper(open_regular(path), "utf-8-sig") as file:
+        with open_regular(path) as file:
             for number, text in text_lines(file, LONGEST_LINE):
                 if text is None:
                     raise UsageError(
