@@ -11,7 +11,7 @@ from typing import Any
 from tasks.dataset.listing import list_files
 from tasks.dataset.reader import DatasetName, integer_id, stable_id
 from tasks.errors import DatasetError, InputFileError
-from tasks.opening import open_stored, read_stored, text_lines
+from tasks.opening import leads_beneath, open_stored, read_stored, text_lines
 from tasks.records import Row, Span
 from tasks.work.filesystems import open_filesystem, storage_errors
 
@@ -210,6 +210,11 @@ def _query_row(position: str, line: dict[str, Any], known: set[str], ids: dict[s
         picture = picture.removeprefix("./")
     if picture is not None and not (isinstance(picture, str) and picture in known):
         said = f"image {str(picture)[:80]!r} is not a picture of this folder"
+        if isinstance(picture, str) and not leads_beneath(picture):
+            said = (
+                f"image {picture[:80]!r} is not allowed: only files of the folder may be named, by "
+                f"their path in it (not absolute, without ..)"
+            )
         return Row(position, defect=("missing_image", said))
     try:
         image_id = _image_id(line, picture, ids)
