@@ -135,8 +135,8 @@ def search_file(
     """Answer every line of `queries` into `out`, one JSON object a line in the same order.
 
     `out` appears whole or not at all. A question that cannot be asked, or whose picture or filter
-    cannot be used, gets an `error`; raises `UsageError` if the file itself is wrong, before anything
-    is searched.
+    cannot be used, gets an `error`; raises `UsageError` if the file itself is wrong, before
+    anything is searched.
     """
     source = Path(queries)
     for _ in read_lines(source, defaults):
