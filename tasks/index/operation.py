@@ -12,7 +12,7 @@ from tasks.index.done import Upserted
 from tasks.index.record import as_recorded
 from tasks.index.report import IndexReport, report_of
 from tasks.index.request import check_request
-from tasks.index.room import check_room
+from tasks.index.room import check_room, warn_of_little_room
 from tasks.index.run import Filling, IndexRun
 from tasks.index.runner import Runner
 from tasks.index.times import StageTimes
@@ -51,6 +51,7 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
         run = as_recorded(plan(dataset, settings, model, runner, times))
         check_room(run)
         filling = Filling(run, runner.once(stages.OPEN_COLLECTION, run, replace))
+        warn_of_little_room(run)
         made = make(run, runner, times)
         upserts = upsert(filling, runner, times)
         verify(filling, upserts, runner, times)

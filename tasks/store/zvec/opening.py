@@ -15,6 +15,7 @@ from typing import Any
 import zvec
 
 from tasks.errors import StoreBusyError, StoreError, StoreFullError, StoreSetBackError
+from tasks.free import taken_bytes
 from tasks.store.zvec.checksums import (
     FILE,
     PartitionSums,
@@ -26,7 +27,7 @@ from tasks.store.zvec.checksums import (
     write_sums,
 )
 from tasks.store.zvec.child import look_first, recover
-from tasks.store.zvec.disk import ZVEC_ERRORS, failed, translated
+from tasks.store.zvec.disk import MERGING, ZVEC_ERRORS, failed, translated
 from tasks.store.zvec.recovery import WritingMark, locked
 from tasks.store.zvec.schema import is_sealed
 
@@ -139,6 +140,14 @@ class Opening:
             return False
         sums = read_sums(self.path)
         return sums is not None and sums.finished == graph_from
+
+    def merging(self) -> int:
+        """Bytes that merging takes beside what is there: all that was merged before is written
+        again."""
+        sums = read_sums(self.path)
+        if sums is None or sums.finished is None:
+            return 0
+        return taken_bytes(self.path) + MERGING
 
     def check(self) -> int:
         """Compare every file with its checksum; the bytes that were read, 0 without checksums.
