@@ -111,7 +111,9 @@ def find_record(work: Folder, store: str, collection: str) -> CollectionRecord |
         return _record_at(work, path, store, collection)
     except ValueError as error:
         copy = find_copy(work, store, collection)
-        back = "" if copy is None else f"`muge repair {collection}` brings it back from its copy, or "
+        back = (
+            "" if copy is None else f"`muge repair {collection}` brings it back from its copy, or "
+        )
         raise CollectionRecordError(
             f"the record {work.url}/{path} cannot be used ({error}); {back}`muge index DATASET "
             f"--replace` builds the collection anew"

@@ -260,7 +260,7 @@ def test_the_advice_for_a_damaged_record_works(pictures: Path, place: dict[str, 
     reindex_dataset(f"folder:{pictures}", **place)
     (record,) = Path(place["work_dir"]).glob("collections/*/muge.json")
     record.write_bytes(record.read_bytes()[:-9])
-    with pytest.raises(CollectionRecordError, match=r"`muge repair muge` .*index DATASET --replace"):
+    with pytest.raises(CollectionRecordError, match=r"`muge repair muge` .*--replace"):
         reindex_dataset(f"folder:{pictures}", **place)
     with Context() as context:
         assert repair(context, settings_of(place)).documents == COUNT
