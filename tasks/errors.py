@@ -161,6 +161,12 @@ class StoreDamagedError(StoreError):
     may_pass = False
 
 
+class NotThereError(StoreError):
+    """The store has no such collection or partition."""
+
+    may_pass = False
+
+
 class StoreFullError(StoreError):
     """There is no room on the store's disk."""
 

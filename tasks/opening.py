@@ -17,7 +17,9 @@ from fsspec.implementations.local import LocalFileSystem
 from tasks.errors import InputFileError
 from tasks.work.filesystems import AHEAD_BYTES
 
-PIECE_CHARACTERS = 1 << 20
+PIECE_BYTES = 1 << 20
+MOST_BYTES = 4
+"""Of a character in UTF-8."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -89,18 +91,40 @@ def read_stored(filesystem: Any, path: str, most: int) -> bytes:
     return _checked_length(content, most)
 
 
-def text_lines(text: io.TextIOBase, longest: int) -> Iterator[tuple[int, str | None]]:
-    """Lines with their numbers from 1; None for one of more than `longest` characters, which is
-    never held."""
-    number = 0
-    while line := text.readline(longest + 1):
-        number += 1
-        if len(line) <= longest or line.endswith(("\n", "\r")):
-            yield number, line
+def text_lines(
+    file: BinaryIO, longest: int, errors: str = "strict"
+) -> Iterator[tuple[int, str | None]]:
+    """Lines of a UTF-8 file with their ends (any of the three) and their numbers from 1; None for
+    one of more than `longest` characters, which is never held or decoded.
+
+    Raises `UnicodeDecodeError` unless `errors` says what becomes of other bytes.
+    """
+    for number, line in enumerate(_byte_lines(file, MOST_BYTES * longest), 1):
+        text = None
+        if line is not None:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8", errors)
+            if len(line) > longest and len(text.rstrip("\r\n")) > longest:
+                text = None
+        yield number, text
+
+
+def _byte_lines(file: BinaryIO, longest: int) -> Iterator[bytes | None]:
+    """Lines with their ends; None for one of more than `longest` bytes."""
+    begun, too_long = b"", False
+    while piece := file.read(PIECE_BYTES):
+        if too_long and not begun and b"\n" not in piece and b"\r" not in piece:
             continue
-        while (piece := text.readline(PIECE_CHARACTERS)) and not piece.endswith(("\n", "\r")):
-            pass
-        yield number, None
+        *lines, begun = (begun + piece).splitlines(keepends=True)
+        if begun.endswith(b"\n"):
+            lines, begun = [*lines, begun], b""
+        for line in lines:
+            yield None if too_long or len(line) > longest + 2 else line
+            too_long = False
+        if len(begun) > longest + 2:
+            # what may be half of its end is kept
+            begun, too_long = begun[-1:] if begun.endswith(b"\r") else b"", True
+    if begun or too_long:
+        yield None if too_long else begun
 
 
 def leads_beneath(path: str) -> bool:

@@ -25,6 +25,7 @@ from typing import Any
 from flows.orchestration.environment import QUIET
 
 IMPORTED = (
+    "deployments.app",
     "deployments.command",
     "deployments.production.deploy",
     "deployments.production.server",

@@ -5,10 +5,16 @@ from __future__ import annotations
 import io
 import os
 import socket
+import tracemalloc
 from pathlib import Path
+from typing import BinaryIO, cast
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tasks import opening
 from tasks.errors import InputFileError
 from tasks.opening import leads_beneath, open_regular, read_regular, text_lines
 
@@ -61,8 +67,51 @@ def test_files_that_tell_no_size_are_read_within_the_limit() -> None:
 
 
 def test_lines_are_bounded() -> None:
-    text = io.TextIOWrapper(io.BytesIO(b"one\r\n" + b"x" * 50 + b"\nthree"), newline="")
-    assert list(text_lines(text, 10)) == [(1, "one\r\n"), (2, None), (3, "three")]
+    file = io.BytesIO(b"one\r\n" + b"x" * 50 + b"\nthree")
+    assert list(text_lines(file, 10)) == [(1, "one\r\n"), (2, None), (3, "three")]
+
+
+@given(
+    content=st.text(alphabet="a图\r\n\ufeff", max_size=60).map(str.encode) | st.binary(max_size=60),
+    longest=st.integers(1, 12),
+    piece=st.integers(1, 9),
+)
+def test_lines_are_those_of_a_text_file(content: bytes, longest: int, piece: int) -> None:
+    with io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", "surrogateescape", newline="") as text:
+        wanted = [
+            (number, line if len(line.rstrip("\r\n")) <= longest else None)
+            for number, line in enumerate(text, 1)
+        ]
+    with mock.patch.object(opening, "PIECE_BYTES", piece):
+        assert list(text_lines(io.BytesIO(content), longest, "surrogateescape")) == wanted
+
+
+class Endless(io.RawIOBase):
+    """So many bytes of one line, and another line; they are never there all at once."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+        self.most_asked = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.most_asked = max(self.most_asked, size)
+        assert size >= 0
+        if self.left <= 0:
+            self.left, last = -1, b"\nnext" if self.left == 0 else b""
+            return last
+        self.left -= min(size, self.left)
+        return bytes(size)
+
+
+def test_an_endless_line_is_skipped_in_pieces_and_never_decoded() -> None:
+    """It was decoded, 8 KiB at a time."""
+    file = Endless(256 << 20)
+    tracemalloc.start()
+    assert list(text_lines(cast(BinaryIO, file), 1 << 20)) == [(1, None), (2, "next")]
+    most, asked = tracemalloc.get_traced_memory()[1], file.most_asked
+    tracemalloc.stop()
+    assert most < 16 << 20
+    assert asked >= 1 << 20
 
 
 @pytest.mark.parametrize(

@@ -22,17 +22,17 @@ def status(given: Given, as_json: AsJson = False) -> None:
     """List the collections of a store, what they were made of, and what they hold."""
     with explained():
         from flows.orchestration.context import caller_context
-        from tasks.errors import AliasDoubtError
+        from tasks.errors import CollectionRecordError
         from tasks.index.status import collection_statuses
 
         settings = given.settings
         with caller_context(settings) as context:
             collections = collection_statuses(context, settings)
-            aliases = context.aliases(settings)
-            alias = aliases.find()
+            aliases, alias = context.aliases(settings), None
             try:
+                alias = aliases.find()
                 aliases.agreed()
-            except AliasDoubtError as doubt:  # searches go on meanwhile
+            except CollectionRecordError as doubt:  # searches go on meanwhile, if it can be read
                 print(f"muge: {doubt}", file=sys.stderr)
         if as_json:
             from dataclasses import asdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -44,6 +45,23 @@ def explained() -> Iterator[None]:
         raise
     except Exception as error:
         fail(f"unexpected {type(error).__name__}: {reason_of(error)}; {keep_traceback()}", 1)
+
+
+class _Warnings(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line to what is standard error now: bars put it above themselves."""
+        print(f"muge: warning: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def warnings_shown() -> Iterator[None]:
+    """Show what operations warn of in the block."""
+    logger, handler = logging.getLogger("tasks"), _Warnings(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextmanager

@@ -58,11 +58,11 @@ def reindex(
 def _check_known(settings: Settings) -> None:
     """Raise `UsageError` for a collection that is not there while others are: it is mistyped."""
     from flows.orchestration.context import caller_context
-    from tasks.work.collections import find_record, hint
+    from tasks.work.collections import hint, known_record
     from tasks.work.folder import Folder
 
     work = Folder(settings.work_url)
-    if find_record(work, settings.store_uri, settings.collection) is not None:
+    if known_record(work, settings.store_uri, settings.collection) is not None:
         return
     others = hint(work, settings.store_uri, settings.collection)
     if not others:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from flows.command.interrupts import ending_soon
-from flows.command.output import answers_apart, explained
+from flows.command.output import answers_apart, explained, warnings_shown
 from flows.orchestration.origin import server_named
 from tasks.errors import MugeError
 
@@ -41,7 +41,7 @@ def run(
     Where no Prefect server is configured, a temporary one is started for the flow, unless
     everything is done already.
     """
-    with explained(), answers_apart(), server_named():
+    with explained(), answers_apart(), warnings_shown(), server_named():
         from flows.command.bars import Bars
         from flows.orchestration.environment import prepare
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import WorkFolderError
+from tasks.free import free_bytes
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -40,20 +40,20 @@ def room_for_prefect(home: Path) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True)
         (home / "writable").write_bytes(b"")
         (home / "writable").unlink()
-        free = shutil.disk_usage(home).free
     except OSError as error:
         raise WorkFolderError(
             f"Prefect's folder {home} cannot be written: {error.strerror}; {_MORE_ROOM}"
         ) from None
+    free = free_bytes(home)
     if free < ROOM_BYTES:
         raise WorkFolderError(
-            f"{home} has {free >> 20} MiB free, and Prefect's data base needs {ROOM_BYTES >> 20}; "
-            f"{_MORE_ROOM}"
+            f"{home} has {free / (1 << 20):.0f} MiB free, and Prefect's data base needs "
+            f"{ROOM_BYTES >> 20}; {_MORE_ROOM}"
         )
     try:
         yield
     except Exception as error:
-        if shutil.disk_usage(home).free >= FULL_BYTES:
+        if free_bytes(home) >= FULL_BYTES:
             raise
         raise WorkFolderError(
             f"the disk is full on which Prefect keeps its data base ({home}); what was done is "

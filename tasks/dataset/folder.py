@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 from tasks.dataset.listing import list_files
 from tasks.dataset.reader import NO_FIELDS, DatasetName, integer_id, stable_id
 from tasks.errors import DatasetError, InputFileError
-from tasks.opening import open_stored, read_stored, text_lines
+from tasks.opening import leads_beneath, open_stored, read_stored, text_lines
 from tasks.records import Row, Span
 from tasks.work.filesystems import open_filesystem, storage_errors
 
@@ -20,6 +19,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 QUERY_FILES = ("queries.jsonl", "queries.csv")
 FILES_A_SPAN = 256
 LONGEST_LINE = 4 << 20  # characters
+NumberedLines = Iterator[tuple[int, str | None]]
 TOO_LONG = f"the line has more than {LONGEST_LINE:,} characters"
 
 
@@ -141,11 +141,10 @@ class FolderReader:
                 raise InputFileError(*self._refused[self._query_file])
             with (
                 storage_errors(f"cannot read {self._url}/{self._query_file}"),
-                open_stored(self._filesystem, f"{self._root}/{self._query_file}") as raw,
-                # bytes that are no UTF-8 become lone surrogates, which the catalog rejects
-                io.TextIOWrapper(raw, "utf-8-sig", "surrogateescape", newline="") as text,
+                open_stored(self._filesystem, f"{self._root}/{self._query_file}") as file,
             ):
-                yield from lines(text)
+                # bytes that are no UTF-8 become lone surrogates, which the catalog rejects
+                yield from lines(text_lines(file, LONGEST_LINE, "surrogateescape"))
         except OSError as error:
             raise DatasetError(
                 f"{self._url}/{self._query_file} cannot be read: {error.strerror or error}"
@@ -155,8 +154,8 @@ class FolderReader:
 class _Lines:
     """A file's lines for the csv module, which goes on behind an error; `number` is the last's."""
 
-    def __init__(self, text: io.TextIOWrapper) -> None:
-        self._lines = text_lines(text, LONGEST_LINE)
+    def __init__(self, lines: NumberedLines) -> None:
+        self._lines = lines
         self.number = 0
 
     def __iter__(self) -> _Lines:
@@ -169,8 +168,8 @@ class _Lines:
         return line
 
 
-def _csv_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    lines = _Lines(text)
+def _csv_lines(numbered: NumberedLines) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    lines = _Lines(numbered)
     reader = csv.DictReader(lines)
     try:
         columns = reader.fieldnames or ["query"]
@@ -190,8 +189,8 @@ def _csv_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | s
         yield lines.number, {k: v for k, v in line.items() if v or k == "query"}
 
 
-def _json_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    for number, line in text_lines(text, LONGEST_LINE):
+def _json_lines(lines: NumberedLines) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    for number, line in lines:
         if line is None:
             yield number, TOO_LONG
             continue
@@ -213,6 +212,11 @@ def _query_row(position: str, line: dict[str, Any], known: set[str], ids: dict[s
         picture = picture.removeprefix("./")
     if picture is not None and not (isinstance(picture, str) and picture in known):
         said = f"image {str(picture)[:80]!r} is not a picture of this folder"
+        if isinstance(picture, str) and not leads_beneath(picture):
+            said = (
+                f"image {picture[:80]!r} is not allowed: only files of the folder may be named, by "
+                f"their path in it (not absolute, without ..)"
+            )
         return Row(position, defect=("missing_image", said))
     try:
         image_id = _image_id(line, picture, ids)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from tasks.context import Context
 from tasks.encode.model.describe import describe_model
 from tasks.encode.model.locate import full_name
-from tasks.errors import BUILD_ANEW, CollectionRecordError
-from tasks.records import ModelInfo
+from tasks.errors import BUILD_ANEW, CollectionRecordError, StoreDamagedError
+from tasks.records import CollectionInfo, ModelInfo
+from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25, load_bm25
-from tasks.work.collections import CollectionRecord
+from tasks.store.contract import VectorStore
+from tasks.store.stores import parse_address
+from tasks.work.collections import CollectionRecord, known_record
 from tasks.work.folder import Folder
 
 
@@ -25,6 +29,35 @@ def check_model(record: CollectionRecord) -> None:
             f"{record.model.weights[:12]} preprocessing {record.model.preprocessing}; here it is "
             f"{here.weights[:12]} {here.preprocessing}; {BUILD_ANEW}"
         )
+
+
+def stored(store: VectorStore, record: CollectionRecord) -> CollectionInfo | None:
+    """What the store says of a record's collection, None if it has none.
+
+    Raises `StoreDamagedError` if it is damaged, or has lost the partition of the documents.
+    """
+    found = store.describe(record.collection)
+    lost = found is not None and record.partition not in found.partitions
+    if lost and record.counts.get("documents"):
+        raise StoreDamagedError(
+            f"collection {record.collection!r} of {store.uri} has lost its partition "
+            f"{record.partition!r}; `muge repair {record.collection}` builds the collection anew "
+            f"from the work folder"
+        )
+    return found
+
+
+def check_live(context: Context, settings: Settings) -> None:
+    """Before anything slow: raise `CollectionRecordError` if the record of the settings' collection
+    cannot be used, and `StoreDamagedError` if it is complete and its files are not."""
+    record = known_record(Folder(settings.work_url), settings.store_uri, settings.collection)
+    # a service keeps its files itself, and is asked when it is needed
+    if (
+        record is not None
+        and record.status == "ready"
+        and parse_address(settings.store_uri).kind.local
+    ):
+        stored(context.store(settings.store_uri), record)
 
 
 def load_statistics(record: CollectionRecord, run: Folder) -> Bm25:

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 
 from tasks.encode.stage.plan import Encoded
 from tasks.index import stages
+from tasks.index.agreement import check_live
 from tasks.index.completion import complete_record
 from tasks.index.done import Upserted
 from tasks.index.record import as_recorded
 from tasks.index.report import IndexReport, report_of
 from tasks.index.request import check_request
-from tasks.index.room import check_room
+from tasks.index.room import check_room, warn_of_little_room
 from tasks.index.run import Filling, IndexRun
 from tasks.index.runner import Runner
 from tasks.index.times import StageTimes
@@ -34,7 +35,8 @@ class Made:
 def index(dataset: str, settings: Settings, runner: Runner, replace: bool = False) -> IndexReport:
     """Shard, encode, build BM25, upsert and verify; what is done already is not done again.
 
-    `replace` drops the collection first if it was made of something else. Raises `UsageError` (or a
+    `replace` drops the collection first if it was made of something else, is damaged, or has a
+    record that cannot be used. Raises `UsageError` (or a
     child) for what cannot work, `WorkFolderError` if another run holds the work folder,
     `VerificationError` if the store does not hold what was sent.
     """
@@ -43,10 +45,13 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
         settings = settings.model_copy(update={"collection": alias.live})
     model = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge index {dataset}"):
+        if not replace:
+            check_live(runner.context, settings)
         times = StageTimes(runner.context.progress)
         run = as_recorded(plan(dataset, settings, model, runner, times))
         check_room(run)
         filling = Filling(run, runner.once(stages.OPEN_COLLECTION, run, replace))
+        warn_of_little_room(run)
         made = make(run, runner, times)
         upserts = upsert(filling, runner, times)
         verify(filling, upserts, runner, times)

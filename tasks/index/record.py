@@ -6,10 +6,16 @@ import uuid
 from dataclasses import replace
 
 from tasks.errors import CollectionRecordError, StoreDamagedError, StoreSetBackError
+from tasks.index.agreement import stored
 from tasks.index.run import NOTED_LATER, VERSION_OF, IndexRun
 from tasks.records import CollectionInfo
 from tasks.store.contract import VectorStore
-from tasks.work.collections import CollectionRecord, find_record, remove_record, save_record
+from tasks.work.collections import (
+    CollectionRecord,
+    readable_record,
+    remove_record,
+    save_record,
+)
 from tasks.work.folder import Folder
 
 
@@ -17,7 +23,7 @@ def as_recorded(run: IndexRun) -> IndexRun:
     """The run as the record of its collection has it: of the same data that is indexed already, it
     goes on with the BM25 statistics that were kept when the data changed."""
     options = run.settings
-    record = find_record(run.work, options.store_uri, options.collection)
+    record = readable_record(run.work, options.store_uri, options.collection)
     if record is None or record.data_fingerprint != run.plan.fingerprint:
         return run
     return replace(run, kept=record.kept)
@@ -56,21 +62,32 @@ def agree(
     )
 
 
-def described(store: VectorStore, work: Folder, name: str) -> CollectionInfo | None:
-    """What the store says of a collection. One that was never complete and is damaged now, as a
-    full disk can leave it, is dropped with its record: all of it is in the work folder.
+def described(
+    store: VectorStore, work: Folder, name: str, record: CollectionRecord | None
+) -> CollectionInfo | None:
+    """What the store says of a collection with this record. One that was never complete and is
+    damaged now, as a full disk can leave it, is dropped with its record: all of it is in the work
+    folder.
 
     Raises `StoreDamagedError` for a complete one.
     """
     try:
-        return store.describe(name)
+        return store.describe(name) if record is None else stored(store, record)
     except StoreDamagedError:
-        record = find_record(work, store.uri, name)
         if record is None or record.status == "ready":
             raise
         store.drop(name)
         remove_record(work, store.uri, name)
         return None
+
+
+def is_damaged(store: VectorStore, record: CollectionRecord) -> bool:
+    """Whether the store of a record's collection is."""
+    try:
+        stored(store, record)
+    except StoreDamagedError:
+        return True
+    return False
 
 
 def after_losses(store: VectorStore, work: Folder, record: CollectionRecord) -> CollectionRecord:

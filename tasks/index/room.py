@@ -2,69 +2,108 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import NoRoomError
-from tasks.free import free_bytes
+from tasks.free import free_bytes, taken_bytes
 from tasks.index.run import Filling, IndexRun
-from tasks.records import Shard
-from tasks.store.stores import parse_address
-from tasks.work.collections import find_record
+from tasks.records import QueryPart, Shard
+from tasks.settings import PictureForm
+from tasks.store.stores import parse_address, room_needed
+from tasks.work.collections import CollectionRecord, readable_record
 from tasks.work.folder import Folder
 
 NUMBER_BYTES = 4
 PACKED = 0.85
 """Embeddings in Parquet take 0.92 of their float32 numbers (zstd; measured for the sample)."""
-LEAST_STORE_BYTES = 8 << 20
-"""What must be free for the embedded store to be written to at all; its first document takes
-2.2 MB, 2.8 MB while it is written."""
-LOGGED_DOCUMENTS = 25_000
-"""The embedded store's log holds so many documents beside what they become."""
+RAW = 0.75
+"""Of a picture in base64, as documents carry it."""
+TEXT: dict[PictureForm, tuple[int, int]] = {
+    "jpeg": (1000, 5300),
+    "png": (1000, 100_000),
+    "uri": (0, 100),
+    "none": (0, 0),
+}
+"""Bytes of a document's picture: at least, and most likely (the sample's; a photograph)."""
+AMPLE = 2
+"""Times what is likely to be written that is free where nothing is said."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """So many bytes, at least, that will be written to the disk that `place` lies on."""
+    """Bytes that must be free on the disk that `place` lies on: at least so many, and most
+    likely."""
 
     what: str
     place: Path
-    size: int
+    least: int
+    likely: int
 
 
 def check_room(run: IndexRun, to_send: int | None = None) -> None:
     """Raise `NoRoomError` if what the run still has to write surely does not fit.
 
-    The least that it takes is counted, for D numbers a vector: 0.85 * 4 * D bytes a picture still
-    to be encoded in a work folder of this machine; and in the embedded store 4 * D bytes a
-    document, the same again for the log of the last 25,000, and 8 MiB. (Measured
-    at D = 1024, 10 terms, no pictures: 4.7 kB a document when finished and 9.1 kB while it is
-    written; with pictures of 5 kB 9.7 kB and up to 19 kB.) Needs of one disk are added up.
+    Counted are, for D numbers a vector, 0.85 * 4 * D bytes a picture and a query still to be
+    encoded in a work folder of this machine, and its picture; and what the embedded store needs for
+    the documents still to be sent (`tasks.store.zvec.need`). Needs of one disk are added up.
 
     Where the number of documents `to_send` is not given, it is those that no ledger lists; a
     collection of something else, which is to be dropped first, gives its room.
     """
-    needs = [*_work_need(run), *_store_need(run, to_send)]
-    for need in needs:
-        device = os.stat(need.place).st_dev
-        together = [other for other in needs if os.stat(other.place).st_dev == device]
-        size, free = sum(each.size for each in together), free_bytes(need.place)
-        if size > free:
-            what = " and ".join(each.what for each in together)
+    for what, place, needs, free in _by_disk(run, to_send):
+        if (size := sum(need.least for need in needs)) > free:
             raise NoRoomError(
-                f"{what} will take at least {_said(size)}, and {need.place} has {_said(free)} "
+                f"{what} will take at least {_said(size)}, and {place} has {_said(free)} "
                 f"free; nothing was encoded or sent: make room, or choose another --work-dir or "
                 f"--store"
             )
+
+
+def warn_of_little_room(run: IndexRun, to_send: int | None = None) -> None:
+    """Log a warning if less is free than `AMPLE` times what the run is likely to write."""
+    for what, place, needs, free in _by_disk(run, to_send):
+        if free < AMPLE * (size := sum(need.likely for need in needs)):
+            _log.warning(
+                "%s will take about %s, and %s has %s free", what, _said(size), place, _said(free)
+            )
+
+
+def _by_disk(run: IndexRun, to_send: int | None) -> Iterator[tuple[str, Path, list[Need], float]]:
+    """For each disk: what is written to it, a place on it, the needs, and the bytes that are
+    free."""
+    disks: dict[int, list[Need]] = {}
+    for need in (*_work_need(run), *_store_need(run, to_send)):
+        if need.likely:
+            disks.setdefault(os.stat(need.place).st_dev, []).append(need)
+    for needs in disks.values():
+        place = needs[0].place
+        yield " and ".join(need.what for need in needs), place, needs, free_bytes(place)
+
+
+def _text_bytes(run: IndexRun) -> tuple[int, int]:
+    """Bytes of a picture in a document: at least, and most likely."""
+    least, likely = TEXT[run.settings.picture]
+    if run.settings.picture == "jpeg":
+        usual = type(run.settings).model_fields["thumbnail_pixels"].default
+        likely = max(least, round(likely * (run.settings.thumbnail_pixels / usual) ** 2))
+    return least, likely
 
 
 def _work_need(run: IndexRun) -> list[Need]:
     if not run.work.is_local:
         return []
     pictures = _missing(run.folder, run.image_stage.images, run.plan.shards)
-    size = int(pictures * run.model.dimension * NUMBER_BYTES * PACKED)
-    return [Need("the embeddings", _there(Path(run.work.path(""))), size)]
+    vectors = pictures + _missing_queries(run)
+    packed = vectors * run.model.dimension * NUMBER_BYTES * PACKED
+    kept = run.settings.picture in ("jpeg", "png")
+    least, likely = (round(packed + pictures * RAW * text * kept) for text in _text_bytes(run))
+    return [Need("the embeddings", _there(Path(run.work.path(""))), least, likely)]
 
 
 def _store_need(run: IndexRun, to_send: int | None) -> list[Need]:
@@ -72,27 +111,44 @@ def _store_need(run: IndexRun, to_send: int | None) -> list[Need]:
     address = parse_address(options.store_uri)
     if not address.kind.local:
         return []
-    record = find_record(run.work, options.store_uri, options.collection)
+    record = readable_record(run.work, options.store_uri, options.collection)
     documents = to_send
     if documents is None:
         if record is not None and record.made_of != run.made_of:
             return []
-        held = "" if record is None else Filling(run, record).held
-        counts = run.plan.counts
-        pictures = _missing(run.folder, held, run.plan.shards)
-        pairs = counts.pairs if run.settings.document == "pair" else counts.images
-        documents = pairs * pictures // max(1, counts.images)
+        documents = _unsent(run, record)
     if not documents:
         return []
-    logged = documents + min(documents, LOGGED_DOCUMENTS)
-    size = logged * run.model.dimension * NUMBER_BYTES + (0 if record else LEAST_STORE_BYTES)
-    return [Need("the store", _there(Path(address.place).expanduser()), size)]
+    store = Path(address.place).expanduser()
+    merged = record is not None and record.status == "ready"
+    taken = taken_bytes(store / options.collection) if merged else 0
+    least, likely = (
+        room_needed(address.kind, documents, run.model.dimension, text, taken)
+        for text in _text_bytes(run)
+    )
+    return [Need("the store", _there(store), least, likely)]
+
+
+def _unsent(run: IndexRun, record: CollectionRecord | None) -> int:
+    """Documents that no ledger lists."""
+    held = "" if record is None else Filling(run, record).held
+    counts = run.plan.counts
+    pictures = _missing(run.folder, held, run.plan.shards)
+    pairs = counts.pairs if run.settings.document == "pair" else counts.images
+    return pairs * pictures // max(1, counts.images)
 
 
 def _missing(folder: Folder, outputs: str, shards: tuple[Shard, ...]) -> int:
     """Pictures of the shards that have no file in a folder of outputs."""
     there = set(folder.names(outputs)) if outputs else set()
     return sum(shard.images for shard in shards if f"{shard.part}.parquet" not in there)
+
+
+def _missing_queries(run: IndexRun) -> int:
+    """Queries of the parts that have no file of embeddings."""
+    there, parts = set(run.folder.names(run.texts)), run.plan.query_parts
+    files = (QueryPart(number).file_in(run.texts).rsplit("/", 1)[-1] for number in range(parts))
+    return run.plan.counts.queries * sum(file not in there for file in files) // max(1, parts)
 
 
 def _there(place: Path) -> Path:

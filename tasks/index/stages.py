@@ -19,10 +19,10 @@ from tasks.encode.stage.plan import Encoded
 from tasks.encode.stage.reuse import known_images, known_of_part, known_texts, plan_reuse
 from tasks.encode.stage.stages import encode_image_shard, encode_query_part, image_shard_done
 from tasks.errors import WorkFolderError
-from tasks.index.agreement import load_statistics
+from tasks.index.agreement import load_statistics, stored
 from tasks.index.documents import collection_fields, collection_spec
 from tasks.index.done import images_done, sparse_done, texts_done, upsert_done
-from tasks.index.record import after_losses, agree, described
+from tasks.index.record import after_losses, agree, described, is_damaged
 from tasks.index.run import IndexRun
 from tasks.index.runner import PartStage, Stage
 from tasks.index.upserting import upsert
@@ -31,7 +31,13 @@ from tasks.records import Float32, QueryPart, Shard
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25, load_bm25
 from tasks.sparse.stages import encode_sparse_shard, train_statistics
-from tasks.work.collections import CollectionRecord, find_record, remove_record, save_record
+from tasks.work.collections import (
+    CollectionRecord,
+    find_record,
+    readable_record,
+    remove_record,
+    save_record,
+)
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, mark_complete
 
@@ -62,7 +68,7 @@ def plan_if_ready(context: Context, dataset: str, settings: Settings) -> Plan | 
     """The plan, if there is a finished collection that may hold all of it; who runs the stage after
     this is given the same."""
     live = context.aliases(settings).meant()
-    record = find_record(Folder(settings.work_url), settings.store_uri, live)
+    record = readable_record(Folder(settings.work_url), settings.store_uri, live)
     if record is None or record.status != "ready":
         return None
     context.planned[dataset] = made = plan(context, dataset, settings)
@@ -233,17 +239,19 @@ def _bm25(folder: Folder, name: str) -> Bm25:
 def open_collection(context: Context, run: IndexRun, anew: bool) -> CollectionRecord:
     """Make the collection ready to be filled and its record say so.
 
-    Raises `CollectionRecordError` if it holds something else, unless `anew` is given.
+    Raises `CollectionRecordError` if it holds something else, or has a record that cannot be used,
+    and `StoreDamagedError` if it is damaged, unless `anew` is given.
     """
     options = run.settings
     store = context.store(run.settings.store_uri)
-    record = find_record(run.work, options.store_uri, options.collection)
-    if anew and (record is None or record.made_of != run.made_of):
+    find = readable_record if anew else find_record
+    record = find(run.work, options.store_uri, options.collection)
+    if anew and (record is None or record.made_of != run.made_of or is_damaged(store, record)):
         context.check_held()
         store.drop(options.collection)
         remove_record(run.work, options.store_uri, options.collection)
         record = None
-    there = described(store, run.work, options.collection)
+    there = described(store, run.work, options.collection, record)
     known = agree(run, record, there)
     if known is None:
         known = run.new_record()
@@ -258,13 +266,16 @@ def opened_collection(context: Context, run: IndexRun, anew: bool) -> Collection
     """The record of the collection, if it is finished and holds what the run makes; errors as
     `open_collection`."""
     options = run.settings
-    record = find_record(run.work, options.store_uri, options.collection)
+    find = readable_record if anew else find_record
+    record = find(run.work, options.store_uri, options.collection)
     if record is None or record.status != "ready" or (anew and record.made_of != run.made_of):
         return None
     store = context.store(options.store_uri)
+    if anew and is_damaged(store, record):
+        return None
     if store.losses(options.collection) != record.losses:
         return None
-    return agree(run, record, store.describe(options.collection))
+    return agree(run, record, stored(store, record))
 
 
 PLAN = Stage("plan", plan, plan_if_ready)

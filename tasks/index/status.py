@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.context import Context
-from tasks.errors import CollectionRecordError, StoreDamagedError
+from tasks.errors import CollectionRecordError, StoreBusyError, StoreDamagedError
+from tasks.index.agreement import stored
+from tasks.records import CollectionInfo
 from tasks.settings import Place
-from tasks.work.collections import find_record
+from tasks.store.contract import VectorStore
+from tasks.work.collections import (
+    CollectionRecord,
+    find_record,
+    lost_record,
+    recorded,
+)
 from tasks.work.folder import Folder
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionStatus:
-    """One collection: `status` is "ready", "building", "no record", "damaged record" or
-    "damaged" (its store; `damage` says what), `expected` its record's number of documents."""
+    """One collection: `status` is "ready", "building", "no record", "damaged record", "damaged"
+    (its store), "missing" (from its store) or "busy" (another process writes it); `damage` says
+    what is wrong and what to do, `expected` its record's number of documents."""
 
     collection: str
     status: str
@@ -28,32 +37,46 @@ class CollectionStatus:
 
 
 def collection_statuses(context: Context, settings: Place) -> list[CollectionStatus]:
-    """All collections of the store, by name."""
+    """All collections that the store holds, or that have a record, by name; whatever is wrong with
+    one of them is said of it, and hides no other."""
     store, work = context.store(settings.store_uri), Folder(settings.work_url)
-    found = []
-    for name in store.collections():
-        record, without, damage = None, "no record", None
-        try:
-            info = store.describe(name)
-        except StoreDamagedError as error:
-            info, damage = None, str(error)
-        if info is None and damage is None:
-            continue
-        try:
-            record = find_record(work, settings.store_uri, name)
-        except CollectionRecordError:
-            without = "damaged record"
-        found.append(
-            CollectionStatus(
-                collection=name,
-                status="damaged" if damage else record.status if record else without,
-                documents=info.documents if info else 0,
-                expected=record.counts.get("documents") if record else None,
-                dimension=info.spec.dimension if info else record.model.dimension if record else 0,
-                model=record.model.name if record else None,
-                dataset=record.dataset if record else None,
-                run_dir=work.sub(record.run).url if record else None,
-                damage=damage,
-            )
-        )
-    return found
+    held = set(store.collections())
+    names = sorted(held | set(recorded(work, settings.store_uri)))
+    return [_status(store, work, settings.store_uri, name, name in held) for name in names]
+
+
+def _status(store: VectorStore, work: Folder, uri: str, name: str, held: bool) -> CollectionStatus:
+    record, status, damage = _recorded(work, uri, name)
+    info: CollectionInfo | None = None
+    try:
+        info = store.describe(name) if record is None else stored(store, record)
+    except StoreDamagedError as error:
+        status, damage = "damaged", str(error)
+    except StoreBusyError as error:
+        status, damage = "busy", str(error)
+    else:
+        if info is None and status == "ready":
+            status = "missing"
+            damage = f"it is not in {uri}; `muge repair {name}` builds it from the work folder"
+    return CollectionStatus(
+        collection=name,
+        status=status,
+        documents=info.documents if info else 0,
+        expected=record.counts.get("documents") if record else None,
+        dimension=info.spec.dimension if info else record.model.dimension if record else 0,
+        model=record.model.name if record else None,
+        dataset=record.dataset if record else None,
+        run_dir=work.sub(record.run).url if record else None,
+        damage=damage,
+    )
+
+
+def _recorded(work: Folder, uri: str, name: str) -> tuple[CollectionRecord | None, str, str | None]:
+    """The record, what it makes of the status, and what is wrong with it."""
+    try:
+        record = find_record(work, uri, name)
+    except CollectionRecordError as error:
+        return None, "damaged record", str(error)
+    if record is None:
+        return None, "no record", lost_record(work, uri, name)
+    return record, record.status, None

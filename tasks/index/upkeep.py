@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from tasks.context import Context
 from tasks.dataset.shards import Plan, find_plan
 from tasks.errors import CollectionRecordError, VerificationError, WorkFolderError
+from tasks.index.agreement import stored
 from tasks.index.documents import (
     DocumentParts,
     Source,
@@ -24,7 +25,13 @@ from tasks.index.verification import sampled_documents, verify_count, verify_doc
 from tasks.names import check_name
 from tasks.records import Document
 from tasks.settings import Settings
-from tasks.work.collections import CollectionRecord, find_record, require_record, save_record
+from tasks.work.collections import (
+    CollectionRecord,
+    find_copy,
+    find_record,
+    require_record,
+    save_record,
+)
 from tasks.work.folder import Folder
 from tasks.work.markers import completed
 
@@ -56,7 +63,7 @@ def verify(context: Context, settings: Settings, full: bool) -> Upkeep:
     work = Folder(settings.work_url)
     record = require_record(work, settings.store_uri, _meant(context, settings))
     store = context.store(settings.store_uri)
-    if store.describe(record.collection) is None:
+    if stored(store, record) is None:
         raise VerificationError(
             f"collection {record.collection!r} is not in {settings.store_uri}; "
             f"`muge repair {record.collection}` builds it from the work folder"
@@ -67,7 +74,8 @@ def verify(context: Context, settings: Settings, full: bool) -> Upkeep:
 
 
 def repair(context: Context, settings: Settings) -> Upkeep:
-    """Build a collection's store anew from the work folder, as its record says, and verify it.
+    """Build a collection's store anew from the work folder, as its record says, and verify it. A
+    record that is damaged or lost is brought back from its copy first.
 
     Searches are told meanwhile that it is not complete; killed, it is gone on with by the same
     call. Raises `CollectionRecordError` without a record or of a collection that was never
@@ -79,6 +87,8 @@ def repair(context: Context, settings: Settings) -> Upkeep:
         plan, source = _whole(work, record)
         store, name = context.store(settings.store_uri), record.collection
         if record.status == "ready":
+            context.check_held()
+            store.drop(name)
             record = replace(
                 record,
                 status="building",
@@ -87,8 +97,7 @@ def repair(context: Context, settings: Settings) -> Upkeep:
                 updates=(),
                 losses="",
             )
-            save_record(work, record)
-            store.drop(name)
+        save_record(work, record)
         store.create(collection_spec(name, record.model.dimension, collection_fields(plan)))
         if record.losses != (losses := store.losses(name)):
             record = replace(record, incarnation=uuid.uuid4().hex, losses=losses)
@@ -112,7 +121,13 @@ def _meant(context: Context, settings: Settings) -> str:
 
 
 def _repairable(work: Folder, settings: Settings, name: str) -> CollectionRecord:
-    record = find_record(work, settings.store_uri, name)
+    copy = find_copy(work, settings.store_uri, name)
+    try:
+        record = find_record(work, settings.store_uri, name) or copy
+    except CollectionRecordError:
+        if copy is None:
+            raise
+        record = copy
     if record is None or not record.counts:
         defect = "has no record" if record is None else "was never complete"
         raise CollectionRecordError(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from operator import itemgetter
 
 from tasks.context import Context
 from tasks.errors import CollectionRecordError, StoreDamagedError, UsageError
+from tasks.index.agreement import stored
 from tasks.index.run import IndexRun
 from tasks.names import check_name
 from tasks.settings import Settings
@@ -20,6 +22,7 @@ from tasks.work.collections import (
     CollectionRecord,
     find_record,
     forget_runs,
+    readable_record,
     remove_record,
 )
 
@@ -36,7 +39,7 @@ def holds(context: Context, live: CollectionRecord, run: IndexRun) -> bool:
     """Whether the live collection is just what the run would build."""
     if (live.status, live.made_of, live.updates) != ("ready", run.made_of, ()):
         return False
-    return context.store(live.store).describe(live.collection) is not None
+    return stored(context.store(live.store), live) is not None
 
 
 def undamaged(context: Context, live: CollectionRecord | None) -> CollectionRecord | None:
@@ -44,7 +47,7 @@ def undamaged(context: Context, live: CollectionRecord | None) -> CollectionReco
     with it."""
     if live is not None:
         try:
-            context.store(live.store).describe(live.collection)
+            stored(context.store(live.store), live)
         except StoreDamagedError:
             return None
     return live
@@ -78,18 +81,18 @@ def choose_collection(context: Context, run: IndexRun) -> tuple[IndexRun, int]:
 
 def _drop_orphans(context: Context, run: IndexRun, alias: Alias | None) -> tuple[int | None, int]:
     """Drop what runs that were killed or refused left of the name, with a record of this work
-    folder and not live; gives the number of one that the run can go on with (None: there is none),
-    and the highest that is or was used."""
+    folder and not live; one whose record cannot be used is left alone. Gives the number of one that
+    the run can go on with (None: there is none), and the highest that is or was used."""
     options, begun = run.settings, None
     used = 0 if alias is None else alias.generation
-    for number, record in sorted(context.aliases(options).numbered(), key=lambda pair: pair[0]):
+    for number, name, record in sorted(context.aliases(options).numbered(), key=itemgetter(0)):
         used = max(used, number)
-        if alias is not None and alias.live == record.collection:
+        if record is None or (alias is not None and alias.live == name):
             continue
         if begun is None and record.made_of == run.made_of and record.served is False:
             begun = number
             continue
-        forget(context, options, record.collection, run.plan.folder)
+        forget(context, options, name, run.plan.folder)
     return begun, used
 
 
@@ -119,7 +122,7 @@ def forget(context: Context, settings: Settings, collection: str, kept_run: str 
     the alias contradict each other.
     """
     work = context.work(settings)
-    record = find_record(work, settings.store_uri, collection)
+    record = readable_record(work, settings.store_uri, collection)
     alias = context.aliases(settings).agreed()
     if alias is None:
         live = record is None or record.served is not False

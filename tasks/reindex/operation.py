@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 from tasks.index import stages as index_stages
+from tasks.index.agreement import check_live
 from tasks.index.operation import complete, find_encoded, make, plan, upsert, verify
 from tasks.index.record import after_losses
 from tasks.index.request import check_gate, check_request
-from tasks.index.room import check_room
+from tasks.index.room import check_room, warn_of_little_room
 from tasks.index.run import Filling, IndexRun
 from tasks.index.runner import Runner
 from tasks.index.times import StageTimes
@@ -36,6 +37,10 @@ def reindex(
     check_gate(choices)
     model = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge reindex {dataset}"):
+        if choices.strategy == "in-place":
+            alias = runner.context.aliases(settings).agreed()
+            live = settings.collection if alias is None else alias.live
+            check_live(runner.context, settings.model_copy(update={"collection": live}))
         times = StageTimes(runner.context.progress)
         run = plan(dataset, settings, model, runner, times)
         run = replace(run, retry_rejects=choices.retry_rejects)
@@ -84,6 +89,7 @@ class _Reindex:
         run, number = self.runner.once(stages.CHOOSE_COLLECTION, run)
         check_room(run)
         record = self.runner.once(index_stages.OPEN_COLLECTION, run, True)
+        warn_of_little_room(run)
         known = [] if before is None else [before]
         made = make(self._find_encoded(run, known), self.runner, self.times)
         filling = Filling(made.run, replace(record, bm25=made.bm25_hash))
@@ -106,6 +112,7 @@ class _Reindex:
             drift = bm25_drift(context, run, load_bm25(run.folder, run.bm25_file))
         check_removals(run, record, changes)
         check_room(run, changes.upserts)
+        warn_of_little_room(run, changes.upserts)
         filling = Filling(run, begin_update(run, record, changes), changes.folder)
         upserts = upsert(filling, self.runner, self.times)
         with self.times.stage(stages.DELETE_REMOVED.name, changes.deletes) as count:
@@ -121,6 +128,7 @@ class _Reindex:
         before = find_record(run.work, options.store_uri, options.collection)
         check_room(run)
         record = self.runner.once(index_stages.OPEN_COLLECTION, run, True)
+        warn_of_little_room(run)
         return self._fill(Filling(run, record), [] if before is None else [before])
 
     def _fill(

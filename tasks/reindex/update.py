@@ -27,8 +27,9 @@ def find_updatable(context: Context, run: IndexRun) -> CollectionRecord | None:
     Raises `CollectionRecordError` if it was made with another model or other options.
     """
     options = run.settings
-    found = described(context.store(options.store_uri), run.work, options.collection)
     record = find_record(run.work, options.store_uri, options.collection)
+    store = context.store(options.store_uri)
+    found = described(store, run.work, options.collection, record)
     if record is None and found is not None:
         raise CollectionRecordError(
             f"collection {options.collection!r} exists in {options.store_uri} but {run.work.url} "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.context import Context
-from tasks.errors import QueryError, UsageError, WorkFolderError
+from tasks.errors import QueryError, UsageError, WorkFolderError, reason_of
 from tasks.opening import leads_beneath, open_regular, text_lines
 from tasks.search.answers import Answer, as_json
 from tasks.search.questions import Question, checked
@@ -42,11 +41,12 @@ class BatchReport:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A question of a file: `number` counts from 1, `query_id` is the asker's own, if any."""
+    """A question of a file, or why it is none: `number` counts from 1, `query_id` is the asker's
+    own, if any."""
 
     number: int
     query_id: Any
-    question: Question
+    question: Question | QueryError
 
 
 Batch = list[tuple[Line, EncodedQuestion | QueryError]]
@@ -56,10 +56,10 @@ def read_lines(path: Path, defaults: Question) -> Iterator[Line]:
     """The questions of a JSONL file, one an object: text (or query), image, like, alpha, topk,
     filter, query_id; what is missing is as in `defaults`. A relative image is one beside the file.
 
-    Raises `UsageError` with the number of a line that is no question.
+    Raises `UsageError` with the number of a line that is no JSON object.
     """
     try:
-        with io.TextIOWrapper(open_regular(path), "utf-8-sig") as file:
+        with open_regular(path) as file:
             for number, text in text_lines(file, LONGEST_LINE):
                 if text is None:
                     raise UsageError(
@@ -79,40 +79,48 @@ def _line(path: Path, number: int, text: str, defaults: Question) -> Line:
         given = json.loads(text)
         if not isinstance(given, dict):
             raise ValueError("not an object")
-        words = next((given[key] for key in TEXT_KEYS if given.get(key) is not None), None)
-        image = _text(given, "image")
-        if image is not None and not image.lower().startswith(ADDRESSES):
-            if not leads_beneath(image):
-                raise ValueError(
-                    f"image {image[:80]!r} is neither a file beside {path.name} nor an http(s) "
-                    f"address"
-                )
-            image = str(path.parent / image)
-        question = Question(
-            text=None if words is None else _text({"text": words}, "text"),
-            image=image,
-            alpha=float(given.get("alpha", defaults.alpha)),
-            topk=int(given.get("topk", defaults.topk)),
-            filter=_text(given, "filter") or defaults.filter,
-            like=None if given.get("like") is None else str(given["like"]),
-            group_by=defaults.group_by,
-            per_group=defaults.per_group,
-            products=defaults.products,
-        )
-        return Line(number, given.get("query_id"), checked(question))
     except json.JSONDecodeError:
         raise UsageError(
             f"{path} line {number}: {text.strip()[:60]!r} is not JSON, expected such as "
             f'{{"text": "..."}}; nothing was searched'
         ) from None
-    except (ValueError, TypeError, RecursionError, QueryError) as error:
-        raise UsageError(f"{path} line {number}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} line {number}: {error}; nothing was searched") from None
+    question: Question | QueryError
+    try:
+        question = checked(_question(path, given, defaults))
+    except (ValueError, TypeError, OverflowError, QueryError) as error:
+        question = QueryError(reason_of(error))
+    return Line(number, given.get("query_id"), question)
+
+
+def _question(path: Path, given: dict[str, Any], defaults: Question) -> Question:
+    """Raises `ValueError`, `TypeError` or `OverflowError` for values that are none."""
+    words = next((given[key] for key in TEXT_KEYS if given.get(key) is not None), None)
+    image = _text(given, "image")
+    if image is not None and not image.lower().startswith(ADDRESSES):
+        if not leads_beneath(image):
+            raise ValueError(
+                f"image {image[:80]!r} is neither a file beside {path.name} nor an http(s) address"
+            )
+        image = str(path.parent / image)
+    return Question(
+        text=None if words is None else _text({"text": words}, "text"),
+        image=image,
+        alpha=float(given.get("alpha", defaults.alpha)),
+        topk=int(given.get("topk", defaults.topk)),
+        filter=_text(given, "filter") or defaults.filter,
+        like=None if given.get("like") is None else str(given["like"]),
+        group_by=defaults.group_by,
+        per_group=defaults.per_group,
+        products=defaults.products,
+    )
 
 
 def _text(given: dict[str, Any], key: str) -> str | None:
     value = given.get(key)
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"{key} is {value!r}, expected a text")
+        raise ValueError(f"{key} is {str(value)[:80]}, expected a text")
     return value
 
 
@@ -126,8 +134,9 @@ def search_file(
 ) -> BatchReport:
     """Answer every line of `queries` into `out`, one JSON object a line in the same order.
 
-    `out` appears whole or not at all. A question whose picture or filter cannot be used gets an
-    `error`; raises `UsageError` if the file itself is wrong, before anything is searched.
+    `out` appears whole or not at all. A question that cannot be asked, or whose picture or filter
+    cannot be used, gets an `error`; raises `UsageError` if the file itself is wrong, before
+    anything is searched.
     """
     source = Path(queries)
     for _ in read_lines(source, defaults):
@@ -173,6 +182,9 @@ def _ready(searcher: Searcher, batch: list[Line]) -> Batch:
     """The lines with their questions encoded, or with why they cannot be asked."""
     prepared: list[PreparedQuestion | QueryError] = []
     for line in batch:
+        if isinstance(line.question, QueryError):
+            prepared.append(line.question)
+            continue
         try:
             prepared.append(searcher.prepare(line.question))
         except QueryError as error:

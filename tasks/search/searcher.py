@@ -18,7 +18,7 @@ from tasks.encode.model.load import encoder_for
 from tasks.encode.model.locate import full_name
 from tasks.encode.model.pixels import DecodedPicture, Square
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
-from tasks.index.agreement import check_model, identity, load_statistics
+from tasks.index.agreement import check_model, identity, load_statistics, stored
 from tasks.ranges import MAX_TOPK
 from tasks.records import Document, FieldType, Float32, Hit, HitGroup, Query, SparseVector, Uint8
 from tasks.search.answers import Answer, answers, as_json, stored_picture, took
@@ -334,7 +334,7 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
             f"collection {record.collection!r} was made with model {record.model.name} "
             f"({record.model.dimension} dimensions), not with {model}; leave --model out"
         )
-    info = store.describe(record.collection)
+    info = stored(store, record)
     if info is None:
         raise CollectionRecordError(
             f"collection {record.collection!r} is not in {settings.store_uri}, though its record "

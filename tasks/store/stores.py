@@ -43,6 +43,8 @@ class StoreKind:
     is an address as people write it and `means` what the part behind the colon is. A `local` one
     lies in a folder of this machine, and `place_needed` says that the address must name it; of
     others the place names credentials. `quota` is the name of the Prefect limit that runs share.
+    `room` is the function, or where it lies, that says what must be free on the disk for documents
+    to be written: as `tasks.store.zvec.need.room_needed`.
     """
 
     opens: str | type[OpensStores]
@@ -51,6 +53,7 @@ class StoreKind:
     local: bool = False
     place_needed: bool = False
     quota: str = ""
+    room: str | Callable[[int, int, int, int], int] = ""
 
 
 STORES: dict[str, StoreKind] = {
@@ -60,6 +63,7 @@ STORES: dict[str, StoreKind] = {
         means="a folder of this machine",
         local=True,
         place_needed=True,
+        room="tasks.store.zvec.need:room_needed",
     ),
     "dashvector": StoreKind(
         "tasks.store.dashvector.store:DashVectorStore",
@@ -96,6 +100,16 @@ def open_store(uri: str, access: StoreAccess = StoreAccess()) -> VectorStore:
     """
     address = parse_address(uri)
     return _class_of(address.kind).open(address.place, access)
+
+
+def room_needed(kind: StoreKind, documents: int, dimension: int, text: int, taken: int) -> int:
+    """Bytes that must be free on this machine for so many documents to be written; 0 where nothing
+    is said of it."""
+    if not kind.room:
+        return 0
+    needed: Callable[[int, int, int, int], int]
+    needed = resolve_name(kind.room) if isinstance(kind.room, str) else kind.room
+    return needed(documents, dimension, text, taken)
 
 
 def check_address(uri: str) -> None:

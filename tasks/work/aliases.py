@@ -30,7 +30,7 @@ from tasks.work.alias_book import Alias, AliasBook, Copy
 from tasks.work.collections import (
     CollectionRecord,
     find_record,
-    records_of,
+    recorded,
     save_record,
     store_slug,
 )
@@ -79,11 +79,11 @@ class Aliases:
         """
         alias = self._settled()
         if alias is None:
-            served = sorted(
-                record.collection
-                for _, record in self.numbered()
-                if record.status == "ready" and record.served is not False
-            )
+            served = [
+                f"{name} (its record is damaged)" if record is None else name
+                for _, name, record in self.numbered()
+                if record is None or (record.status == "ready" and record.served is not False)
+            ]
             if served:
                 raise self._doubt(
                     f"there is none in {self.where(self.place.collection)} nor a copy, though "
@@ -184,7 +184,8 @@ class Aliases:
         """
         self._serve(collection)
         name = self.place.collection
-        ready = {n: record.collection for n, record in self.numbered() if record.status == "ready"}
+        numbered = list(self.numbered())
+        ready = {n: name for n, name, record in numbered if record and record.status == "ready"}
         kept, copy = self._readable(name)
         known = [each for each in (copy and copy.alias, kept) if each]
         others = [one for each in known for one in (each.live, each.previous)]
@@ -196,7 +197,10 @@ class Aliases:
                 self.place.store_uri,
                 collection,
                 previous=next(iter(kept_ones), None),
-                generation=max([*ready, *(each.generation for each in known)], default=0),
+                generation=max(
+                    [number for number, _, _ in numbered] + [each.generation for each in known],
+                    default=0,
+                ),
                 changed=_now(),
             )
         )
@@ -211,12 +215,16 @@ class Aliases:
             )
         return alias.previous
 
-    def numbered(self) -> Iterator[tuple[int, CollectionRecord]]:
-        """(number, record) of the collections that were built for the settings' name."""
+    def numbered(self) -> Iterator[tuple[int, str, CollectionRecord | None]]:
+        """Number, name and record of the collections that were built for the settings' name; None
+        for a record that cannot be used, so that nobody can say what the collection is."""
         form = re.compile(rf"{re.escape(self.place.collection)}-([0-9]{{1,9}})")
-        for record in records_of(self._work, self.place.store_uri):
-            if match := form.fullmatch(record.collection):
-                yield int(match[1]), record
+        for name in recorded(self._work, self.place.store_uri):
+            if match := form.fullmatch(name):
+                record = None
+                with suppress(CollectionRecordError):
+                    record = find_record(self._work, self.place.store_uri, name)
+                yield int(match[1]), name, record
 
     def take_number(self, used: int) -> int:
         """A number above `used` that no collection of the settings' name ever had; it is taken."""

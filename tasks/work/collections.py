@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.errors import BUILD_ANEW, CollectionRecordError
+from tasks.errors import CollectionRecordError
 from tasks.names import check_name
 from tasks.records import ModelInfo
 from tasks.seal import sealed, unsealed
@@ -19,6 +19,9 @@ from tasks.settings import DocumentForm
 from tasks.store.stores import parse_address
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
+
+RECORDS = "collections"
+COPIES = "record-copies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +98,70 @@ _FORM = TypeAdapter(CollectionRecord)
 
 
 def save_record(work: Folder, record: CollectionRecord) -> None:
-    """Write or replace the record."""
-    work.write_json(_path(work, record.store, record.collection), sealed(asdict(record)))
+    """Write or replace the record; its copy first, which is never older."""
+    said = sealed(asdict(record))
+    for folder in (COPIES, RECORDS):
+        work.write_json(_path(work, record.store, record.collection, folder), said)
 
 
 def find_record(work: Folder, store: str, collection: str) -> CollectionRecord | None:
     """The record of a collection in a store, or None; raises `CollectionRecordError` if what is
     there is no record, or another collection's."""
     path = _path(work, store, collection)
+    try:
+        return _record_at(work, path, store, collection)
+    except ValueError as error:
+        copy = find_copy(work, store, collection)
+        back = (
+            "" if copy is None else f"`muge repair {collection}` brings it back from its copy, or "
+        )
+        raise CollectionRecordError(
+            f"the record {work.url}/{path} cannot be used ({error}); {back}`muge index DATASET "
+            f"--replace` builds the collection anew"
+        ) from None
+
+
+def known_record(work: Folder, store: str, collection: str) -> CollectionRecord | None:
+    """As `find_record`; raises `CollectionRecordError` too for a record that was lost, of which
+    there is a copy."""
+    record = find_record(work, store, collection)
+    if record is None and (lost := lost_record(work, store, collection)) is not None:
+        raise CollectionRecordError(lost)
+    return record
+
+
+def lost_record(work: Folder, store: str, collection: str) -> str | None:
+    """What to do for a collection without a record that was complete once, as a copy says; None
+    without one."""
+    copy = find_copy(work, store, collection)
+    if copy is None or not copy.counts:  # killed before the first was written
+        return None
+    return (
+        f"the record of collection {collection!r} is gone from {work.url}; `muge repair "
+        f"{collection}` brings it back from its copy"
+    )
+
+
+def readable_record(work: Folder, store: str, collection: str) -> CollectionRecord | None:
+    """As `find_record`, and None for one that cannot be used: for who changes nothing by it, or was
+    asked to build the collection anew. Where there is a copy, that is it."""
+    try:
+        return find_record(work, store, collection)
+    except CollectionRecordError:
+        return find_copy(work, store, collection)
+
+
+def find_copy(work: Folder, store: str, collection: str) -> CollectionRecord | None:
+    """What the record of a collection was last, if it is damaged or lost; None without a copy that
+    can be used."""
+    try:
+        return _record_at(work, _path(work, store, collection, COPIES), store, collection)
+    except ValueError:
+        return None
+
+
+def _record_at(work: Folder, path: str, store: str, collection: str) -> CollectionRecord | None:
+    """Raises `ValueError` saying why what is there is not the record of the collection."""
     if not work.exists(path):
         return None
     with work.reading(path) as handle:
@@ -112,11 +171,9 @@ def find_record(work: Folder, store: str, collection: str) -> CollectionRecord |
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
-        raise _unusable(work, path, f"{where}: {first['msg']}") from None
-    except ValueError as error:
-        raise _unusable(work, path, str(error)) from None
+        raise ValueError(f"{where}: {first['msg']}") from None
     if (record.store.split(":")[0], record.collection) != (store.split(":")[0], collection):
-        raise _unusable(work, path, f"it is of {record.collection!r} in {record.store}")
+        raise ValueError(f"it is of {record.collection!r} in {record.store}")
     return replace(record, store=store)
 
 
@@ -127,15 +184,9 @@ def _read(content: bytes) -> CollectionRecord:
     return record
 
 
-def _unusable(work: Folder, path: str, why: str) -> CollectionRecordError:
-    return CollectionRecordError(
-        f"the record {work.url}/{path} cannot be used ({why}); delete it and {BUILD_ANEW}"
-    )
-
-
 def require_record(work: Folder, store: str, collection: str) -> CollectionRecord:
     """The record of a collection that is ready to be searched; raises `CollectionRecordError`."""
-    record = find_record(work, store, collection)
+    record = known_record(work, store, collection)
     if record is None:
         raise CollectionRecordError(
             f"collection {collection!r} of {store} has no record in {work.url}"
@@ -154,22 +205,16 @@ def require_record(work: Folder, store: str, collection: str) -> CollectionRecor
 def hint(work: Folder, store: str, collection: str) -> str:
     """What somebody may have meant who named a collection that is not there, in brackets behind a
     space; "" if there is no other."""
-    try:
-        others = [record.collection for record in records_of(work, store)]
-    except CollectionRecordError:  # of another collection: that is not what was asked for
-        return ""
+    others = recorded(work, store)
     if meant := get_close_matches(collection, others, 1):
         return f" (did you mean {meant[0]!r}?)"
     return f" (there are: {', '.join(others)})" if others else ""
 
 
-def records_of(work: Folder, store: str) -> Iterator[CollectionRecord]:
-    """The records of all collections of a store; raises `CollectionRecordError` as `find_record`
-    does."""
-    for path in sorted(work.find(f"collections/{store_slug(work, store)}")):
-        record = find_record(work, store, path.rsplit("/", 1)[-1].removesuffix(".json"))
-        if record is not None:
-            yield record
+def recorded(work: Folder, store: str) -> list[str]:
+    """Names of the collections of a store that have a record, whether it can be used or not."""
+    found = work.find(f"{RECORDS}/{store_slug(work, store)}")
+    return sorted(path.rsplit("/", 1)[-1].removesuffix(".json") for path in found)
 
 
 def forget_runs(work: Folder, runs: Iterable[str]) -> None:
@@ -178,7 +223,7 @@ def forget_runs(work: Folder, runs: Iterable[str]) -> None:
     With a record that cannot be read nothing is deleted: it may name any of them.
     """
     unused = set(runs)
-    for name in work.find("collections") if unused else ():
+    for name in work.find(RECORDS) if unused else ():
         try:
             record = _read(work.read_bytes(name))
         except ValueError:
@@ -190,11 +235,12 @@ def forget_runs(work: Folder, runs: Iterable[str]) -> None:
 
 def remove_record(work: Folder, store: str, collection: str) -> None:
     """Forget a collection that was dropped."""
-    work.remove(_path(work, store, collection))
+    for folder in (COPIES, RECORDS):
+        work.remove(_path(work, store, collection, folder))
 
 
-def _path(work: Folder, store: str, collection: str) -> str:
-    return f"collections/{store_slug(work, store)}/{check_name(collection)}.json"
+def _path(work: Folder, store: str, collection: str, folder: str = RECORDS) -> str:
+    return f"{folder}/{store_slug(work, store)}/{check_name(collection)}.json"
 
 
 def store_slug(work: Folder, store: str) -> str:

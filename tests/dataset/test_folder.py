@@ -175,6 +175,21 @@ def test_lines_that_make_no_sense_are_rejects(pictures: Path, tmp_path: Path) ->
     }
 
 
+@pytest.mark.parametrize(
+    "path", ["../a.jpg", "/etc/passwd", "in/../../a.jpg", "..\\a.jpg", "C:/a.jpg", "s3://b/a.jpg"]
+)
+def test_paths_that_lead_out_of_the_folder_are_said_to_be_refused(
+    pictures: Path, path: str
+) -> None:
+    write_lines(pictures, {"query": "红色", "image": path}, {"query": "红色", "image": "b/c.jpg"})
+    refused, absent = (row.defect for row in queries(pictures)[-2:])
+    assert refused is not None
+    assert absent is not None
+    assert refused[0] == absent[0] == "missing_image"
+    assert "only files of the folder may be named" in refused[1]
+    assert "is not a picture of this folder" in absent[1]
+
+
 def test_bytes_that_are_no_utf8_are_rejects(pictures: Path, tmp_path: Path) -> None:
     (pictures / "queries.jsonl").write_bytes(
         b'{"query": "\xff\xfe", "image": "a.jpg"}\n{"query": "ok", "image": "a.jpg"}\n\xff\n'

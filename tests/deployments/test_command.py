@@ -50,6 +50,32 @@ def test_help_is_light(tmp_path: Path) -> None:
     assert done.stdout.rstrip().endswith("[]")
 
 
+INTERRUPTED_AT = """
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+from deployments.command import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["deployments.app", "typer", "flows.command.app", "pydantic"])
+def test_an_interrupt_while_it_is_imported_is_one_line(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AT, module],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert (done.stdout, done.stderr) == ("", "\nmuge: interrupted before anything was begun\n")
+
+
 def test_wrong_options_say_one_line(run: Run) -> None:
     for arguments, environment, said in (
         (["--port", "99999"], {}, "MUGE_WEB_PORT"),

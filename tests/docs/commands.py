@@ -8,7 +8,7 @@ from typing import Any
 
 import typer.main
 
-import deployments.command  # noqa: F401  (adds its commands to the app)
+import deployments.app  # noqa: F401  (adds its commands to the app)
 from flows.command.app import app
 
 

@@ -14,7 +14,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-import deployments.command  # noqa: F401  (adds its commands to the app)
+import deployments.app  # noqa: F401  (adds its commands to the app)
 from flows.command.app import app
 
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 
 from tasks.errors import NoRoomError, StoreFullError, StoreSetBackError
+from tasks.free import taken_bytes
 from tasks.index import room
+from tasks.records import CollectionSpec, Document
 from tasks.store.zvec import disk as disk_room
+from tasks.store.zvec.need import room_needed
 from tasks.store.zvec.store import ZvecStore
 from tests.disk import enlarge, mounted
 from tests.index.filling_disk import FULL
@@ -192,7 +200,7 @@ def test_too_little_room_is_said_before_anything_is_written(
     disk: Path, pictures: Path, place: dict[str, Any], tmp_path: Path
 ) -> None:
     enlarge(disk, SMALL)
-    with pytest.raises(NoRoomError, match=r"the store will take at least 8\.4 MB.*1\.5 MB free"):
+    with pytest.raises(NoRoomError, match=r"the store will take at least 11\.\d MB.*1\.5 MB free"):
         index_dataset(f"folder:{pictures}", **place)
     assert not list(disk.iterdir())
     assert not list((tmp_path / "work").rglob("images-*"))
@@ -207,3 +215,78 @@ def test_a_run_with_nothing_to_do_needs_no_room(
     enlarge(disk, used(disk))
     again = index_dataset(f"folder:{pictures}", **place)
     assert (again.upserted, again.documents) == (0, 25)
+
+
+def taken_in_all(place: Path) -> tuple[threading.Event, threading.Thread, list[int]]:
+    """Watches the most that a folder takes until the event is set."""
+    done, most = threading.Event(), [0]
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            most[0] = max(most[0], taken_bytes(place))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return done, thread, most
+
+
+@pytest.mark.parametrize(
+    ("count", "dimension", "text"), [(300, 256, 2600), (2000, 512, 3000), (2000, 512, 0)]
+)
+def test_what_is_said_to_be_needed_is_what_is_taken(
+    count: int, dimension: int, text: int, tmp_path: Path
+) -> None:
+    """Of a new collection, and of one that is written to again."""
+    rng = np.random.default_rng(1)
+    store = ZvecStore(tmp_path / "store")
+    store.create(CollectionSpec("muge", dimension, {"picture": "str"}))
+
+    def documents(start: int, stop: int) -> Iterator[Document]:
+        for number in range(start, stop):
+            vector = rng.standard_normal(dimension).astype(np.float32)
+            picture = base64.b64encode(rng.bytes(text * 3 // 4)).decode()
+            yield Document(str(number), vector, {number: 1.0}, {"picture": picture})
+
+    for start, stop in ((0, count), (count, count + count // 10)):
+        before = taken_bytes(store.root)
+        done, thread, most = taken_in_all(store.root)
+        store.upsert("muge", documents(start, stop))
+        store.finish("muge")
+        done.set()
+        thread.join()
+        said = room_needed(stop - start, dimension, text, before if start else 0)
+        took = most[0] - before
+        spare = disk_room.RESERVE + disk_room.MERGING + 3 * 500 * (4 * dimension + text)
+        assert took <= said <= 1.25 * took + spare
+    store.close()
+
+
+def test_little_room_is_said_before_anything_is_encoded(
+    disk: Path, pictures: Path, place: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    index_dataset(f"folder:{pictures}", **place)
+    assert caplog.messages == []
+    enlarge(disk, 16 << 10)
+    shutil.rmtree(disk / "store")
+    shutil.rmtree(place["work_dir"])
+    index_dataset(f"folder:{pictures}", **place)
+    (said,) = caplog.messages
+    assert re.fullmatch(
+        r"the store will take about 11\.\d MB, and .*store has 16\.\d MB free", said
+    )
+
+
+def test_little_room_that_is_not_full_is_not_called_full(tmp_path: Path) -> None:
+    def refused(free: float) -> str:
+        with patch.object(disk_room, "free_bytes", lambda _: free):
+            try:
+                disk_room.check_free(tmp_path)
+            except OSError as error:
+                return str(disk_room.failed("write to", tmp_path, error))
+        return ""
+
+    little = refused(7e6)
+    assert "7.0 MB are free, 8.4 MB needed; that is too little room: make room and run" in little
+    assert "full" not in little
+    assert "the disk is full" in refused(1e5)
+    assert refused(9e6) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ import pytest
 
 from tasks.context import Context
 from tasks.errors import (
+    AliasDoubtError,
     CollectionRecordError,
+    StoreBusyError,
     StoreDamagedError,
     VerificationError,
     WorkFolderError,
 )
-from tasks.index import upkeep
+from tasks.index import stages, upkeep
 from tasks.index.status import collection_statuses
 from tasks.index.upserting import send
 from tasks.settings import Settings, load_settings
+from tasks.store.zvec.store import ZvecStore
+from tasks.work.collections import COPIES as RECORD_COPIES
 from tasks.work.collections import find_record
 from tasks.work.folder import Folder
 from tests.plain import index_dataset, reindex_dataset, search_images
@@ -122,6 +127,199 @@ def test_what_is_not_whole_is_not_repaired_but_built_beside(
     done = reindex_dataset(dataset, strategy="blue-green", **place)
     assert (done.collection, done.encoded_images) == ("muge-1", 0)
     assert found(settings) == before
+
+
+def root_of(settings: Settings) -> Path:
+    return Path(settings.store_uri.removeprefix("zvec:"))
+
+
+def record_file(settings: Settings, collection: str = "muge") -> Path:
+    (file,) = Path(settings.work_url).glob(f"collections/*/{collection}.json")
+    return file
+
+
+LOST = {
+    "partition": "muge/default",
+    "schema": "muge/muge-schema.json",
+    "checksums": "muge/default/muge-checksums.json",
+    "lock": "muge/default/LOCK",
+}
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_what_the_store_has_lost_is_said_at_once_and_mended(
+    lost: str,
+    dataset: str,
+    place: dict[str, Any],
+    settings: Settings,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = found(settings)
+    index_dataset(dataset, collection="another", **place)
+    path = root_of(settings) / LOST[lost]
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def slow(*_: object) -> None:
+        raise AssertionError("the data set was read before the store was looked at")
+
+    monkeypatch.setattr(stages, "plan_shards", slow)
+    for command in (
+        lambda: index_dataset(dataset, **place),
+        lambda: reindex_dataset(dataset, **place),
+        lambda: found(settings),
+        lambda: upkeep.verify(context, settings, full=False),
+    ):
+        with pytest.raises(StoreDamagedError, match=r"is missing; `muge repair muge`") as caught:
+            command()
+        assert "\n" not in str(caught.value)
+        assert not caught.value.may_pass
+    monkeypatch.undo()
+    another, status = collection_statuses(context, settings)
+    assert (another.status, another.documents) == ("ready", 25)
+    assert (status.status, status.expected) == ("damaged", 25)
+    assert "muge repair muge" in str(status.damage)
+    context.close()
+
+    assert upkeep.repair(context, settings).upserted == 25
+    context.close()
+    assert found(settings) == before
+
+
+def test_a_lost_partition_of_another_name_is_said_too(
+    pictures: Path, place: dict[str, Any], settings: Settings, context: Context
+) -> None:
+    dataset = f"folder:{pictures}"
+    index_dataset(dataset, partition="shoes", **place)
+    shutil.rmtree(root_of(settings) / "muge" / "shoes")
+    for command in (
+        lambda: index_dataset(dataset, partition="shoes", **place),
+        lambda: found(settings),
+        lambda: upkeep.verify(context, settings, full=False),
+    ):
+        with pytest.raises(StoreDamagedError, match=r"partition 'shoes'.*`muge repair muge`"):
+            command()
+    (status,) = collection_statuses(context, settings)
+    assert status.status == "damaged"
+    context.close()
+    assert upkeep.repair(context, settings).upserted == 25
+
+
+def test_a_damaged_schema_leaves_the_record_until_the_store_is_dropped(
+    dataset: str, settings: Settings, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root_of(settings) / "muge" / "muge-schema.json").write_text("{")
+
+    def refuses(*_: object) -> None:
+        raise StoreBusyError("somebody reads it")
+
+    monkeypatch.setattr(ZvecStore, "drop", refuses)
+    with pytest.raises(StoreBusyError):
+        upkeep.repair(context, settings)
+    record = find_record(Folder(settings.work_url), settings.store_uri, "muge")
+    assert record is not None
+    assert record.status == "ready"
+
+
+def test_a_damaged_store_is_replaced(
+    dataset: str, place: dict[str, Any], settings: Settings
+) -> None:
+    before = found(settings)
+    damage(settings)
+    done = index_dataset(dataset, replace=True, **place)
+    assert (done.upserted, done.encoded_images) == (25, 0)
+    assert found(settings) == before
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_a_record_is_brought_back_from_its_copy(
+    how: str, dataset: str, place: dict[str, Any], settings: Settings, context: Context
+) -> None:
+    before = found(settings)
+    index_dataset(dataset, collection="another", **place)
+    file = record_file(settings)
+    file.write_text("{") if how == "damaged" else file.unlink()
+    for command in (
+        lambda: index_dataset(dataset, **place),
+        lambda: found(settings),
+        lambda: upkeep.verify(context, settings, full=False),
+    ):
+        with pytest.raises(CollectionRecordError, match=r"muge repair muge") as caught:
+            command()
+        assert "\n" not in str(caught.value)
+    another, status = collection_statuses(context, settings)
+    assert (another.status, another.documents) == ("ready", 25)
+    expected = "damaged record" if how == "damaged" else "no record"
+    assert (status.status, status.documents) == (expected, 25)
+    assert "muge repair muge" in str(status.damage)
+    context.close()
+
+    assert upkeep.repair(context, settings).documents == 25
+    context.close()
+    assert found(settings) == before
+    assert index_dataset(dataset, **place).upserted == 0
+
+
+def test_a_damaged_record_without_a_copy_is_replaced_and_never_without_being_asked(
+    dataset: str, place: dict[str, Any], settings: Settings, context: Context, pictures: Path
+) -> None:
+    before = found(settings)
+    record_file(settings).write_text("{")
+    shutil.rmtree(Path(settings.work_url) / RECORD_COPIES)
+    for command in (
+        lambda: index_dataset(dataset, **place),
+        lambda: reindex_dataset(dataset, **place),
+        lambda: reindex_dataset(dataset, strategy="blue-green", **place),
+        lambda: upkeep.repair(context, settings),
+    ):
+        with pytest.raises(CollectionRecordError, match="muge index DATASET --replace"):
+            command()
+        context.close()
+    assert (root_of(settings) / "muge" / "default").is_dir()
+    done = index_dataset(dataset, replace=True, **place)
+    assert (done.upserted, done.encoded_images) == (25, 0)
+    assert found(settings) == before
+
+
+def test_a_damaged_record_of_an_earlier_number_is_neither_dropped_nor_in_the_way(
+    dataset: str, place: dict[str, Any], settings: Settings, context: Context, pictures: Path
+) -> None:
+    (pictures / "1.png").unlink()
+    reindex_dataset(dataset, strategy="blue-green", **place)
+    index_dataset(dataset, collection="muge-7", **place)
+    record_file(settings, "muge-7").write_text("{")
+    (pictures / "3.png").unlink()
+    done = reindex_dataset(dataset, strategy="blue-green", **place)
+    assert (done.collection, done.previous, done.documents) == ("muge-8", "muge-1", 23)
+    assert context.store(settings.store_uri).collections() == ["muge-1", "muge-7", "muge-8"]
+    context.close()
+
+    # its record is damaged, but the alias says that it is the one before
+    record_file(settings, "muge-1").write_text("{")
+    (pictures / "4.png").unlink()
+    done = reindex_dataset(dataset, strategy="blue-green", **place)
+    assert (done.collection, done.previous) == ("muge-9", "muge-8")
+
+    # without an alias nobody can say what is live
+    for file in [
+        *root_of(settings).glob(".aliases/*.json"),
+        *Path(settings.work_url).glob("alias-copies/*muge.json"),
+    ]:
+        file.unlink()
+    record_file(settings, "muge-9").write_text("{")
+    with pytest.raises(AliasDoubtError, match=r"muge-9 \(its record is damaged\)"):
+        index_dataset(dataset, replace=True, **place)
+    names = {each.collection for each in collection_statuses(context, settings)}
+    assert names == {"muge-7", "muge-8", "muge-9"}
+
+
+def test_a_collection_that_the_store_has_lost_is_listed(
+    dataset: str, place: dict[str, Any], settings: Settings, context: Context
+) -> None:
+    shutil.rmtree(root_of(settings) / "muge")
+    (status,) = collection_statuses(context, settings)
+    assert (status.collection, status.status, status.documents) == ("muge", "missing", 0)
+    assert "muge repair muge" in str(status.damage)
 
 
 def test_a_collection_that_is_gone_is_repaired(

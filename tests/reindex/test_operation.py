@@ -18,6 +18,7 @@ from tasks.errors import (
     SwitchRefusedError,
     UsageError,
 )
+from tasks.index.upkeep import repair
 from tasks.records import Document
 from tasks.reindex.blue_green import move_alias
 from tasks.reindex.rejected import summarise_rejects
@@ -272,8 +273,12 @@ def test_the_advice_for_a_damaged_record_works(pictures: Path, place: dict[str, 
     reindex_dataset(f"folder:{pictures}", **place)
     (record,) = Path(place["work_dir"]).glob("collections/*/muge.json")
     record.write_bytes(record.read_bytes()[:-9])
-    with pytest.raises(CollectionRecordError, match=r"delete it and .*--strategy blue-green"):
+    with pytest.raises(CollectionRecordError, match=r"`muge repair muge` .*--replace"):
         reindex_dataset(f"folder:{pictures}", **place)
+    with Context() as context:
+        assert repair(context, settings_of(place)).documents == COUNT
+    again = reindex_dataset(f"folder:{pictures}", **place)
+    assert (again.collection, again.upserted, again.encoded_images) == ("muge", 0, 0)
     record.unlink()
     done = reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
     assert (done.collection, done.documents, done.encoded_images) == ("muge-1", COUNT, 0)

@@ -62,6 +62,7 @@ def test_a_batch_answers_as_single_searches_do(
     singles = [line.question for line in read_lines(questions, DEFAULTS)]
     searcher = open_searcher(context, settings)
     for answer, question in zip(answers, singles, strict=True):
+        assert isinstance(question, Question)
         alone = searcher.search(question)
         assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in alone.hits]
         assert [hit["score"] for hit in answer["hits"]] == pytest.approx(
@@ -112,16 +113,35 @@ def test_a_filter_without_end_is_an_error_and_not_the_end(
             assert searcher.search(question).hits
 
 
-BAD = {
-    "not json": ("{", "line 2"),
-    "no object": ("[1]", "not an object"),
+BAD_QUESTIONS: dict[str, tuple[object, str]] = {
     "nothing asked": ({}, "nothing to search for"),
+    "an empty text": ({"text": " "}, "give some words"),
     "text is a number": ({"text": 3}, "text is 3"),
     "alpha": ({"text": "a", "alpha": 2}, "alpha is 2"),
     "alpha is a word": ({"text": "a", "alpha": "much"}, "much"),
     "topk": ({"text": "a", "topk": 0}, "topk is 0"),
+    "topk without end": ('{"text": "a", "topk": 1e999}', "infinity"),
     "both pictures": ({"image": "a", "like": "b"}, "one of them"),
+    "a picture elsewhere": ({"image": "../a.jpg"}, "neither a file beside questions.jsonl"),
+}
+
+
+def test_a_bad_question_is_one_bad_line_and_the_rest_is_answered(
+    place: tuple[Path, Settings],
+) -> None:
+    bad = [{"text": "猫"}, *(line for line, _ in BAD_QUESTIONS.values()), {"text": "猫"}]
+    first, *answers, last = ask(place[1], written(place[0], *bad))
+    assert (first["hits"], last["line"]) == (last["hits"], len(BAD_QUESTIONS) + 2)
+    for answer, (_, said) in zip(answers, BAD_QUESTIONS.values(), strict=True):
+        assert said in answer["error"]
+        assert "\n" not in answer["error"]
+
+
+BAD = {
+    "not json": ("{", "line 2"),
+    "no object": ("[1]", "not an object"),
     "deep": ("[" * 100_000, "line 2"),
+    "a number of 5,000 digits": ('{"text": "a", "topk": ' + "9" * 5000 + "}", "line 2"),
 }
 
 
@@ -141,11 +161,12 @@ def test_a_wrong_line_is_refused_before_anything_is_searched(
     "image", ["/etc/passwd", "../a.jpg", "in/../../a.jpg", "file:///etc/passwd", "s3://b/a.jpg"]
 )
 def test_a_file_names_pictures_beside_it_and_addresses_alone(tmp_path: Path, image: str) -> None:
-    questions = written(tmp_path, {"image": image})
-    with pytest.raises(UsageError, match=r"line 1: .*neither a file beside questions\.jsonl"):
-        list(read_lines(questions, DEFAULTS))
+    (line,) = read_lines(written(tmp_path, {"image": image}), DEFAULTS)
+    assert isinstance(line.question, QueryError)
+    assert "neither a file beside questions.jsonl" in str(line.question)
     for taken in ("in/a.jpg", "http://127.0.0.1/a.jpg", "HTTPS://127.0.0.1/a.jpg"):
-        list(read_lines(written(tmp_path, {"image": taken}), DEFAULTS))
+        (line,) = read_lines(written(tmp_path, {"image": taken}), DEFAULTS)
+        assert isinstance(line.question, Question)
 
 
 def test_a_line_without_end_is_not_held(tmp_path: Path) -> None:

@@ -140,12 +140,13 @@ def put_time_back(file: Path, known: FileSum) -> None:
 
 
 def damaged(path: Path, name: str, how: str) -> StoreDamagedError:
-    """The error that says so, and what to do."""
-    collection = path.parent.name
-    return StoreDamagedError(
-        f"zvec cannot open {path}: {name} {how}; `muge repair {collection}` builds "
-        f"the collection anew from the work folder"
-    )
+    """The error that says so of a partition at `path`, and what to do."""
+    return StoreDamagedError(f"zvec cannot open {path}: {name} {how}; {remedy(path.parent)}")
+
+
+def remedy(collection: Path) -> str:
+    """What to do about a damaged collection in this folder."""
+    return f"`muge repair {collection.name}` builds the collection anew from the work folder"
 
 
 def _names(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tasks.errors import StoreDamagedError, StoreError
+from tasks.store.zvec.checksums import remedy
 from tasks.store.zvec.recovery import WritingMark
 
 HERE = Path(__file__).parents[3]
@@ -40,10 +41,7 @@ def look_first(path: Path) -> None:
     """Raise `StoreDamagedError` if zvec cannot open a partition and search it."""
     why = _tried("look", path)
     if why is not None:
-        raise StoreDamagedError(
-            f"zvec cannot open {path}: {why}; `muge repair {path.parent.name}` builds "
-            f"the collection anew from the work folder"
-        )
+        raise StoreDamagedError(f"zvec cannot open {path}: {why}; {remedy(path.parent)}")
 
 
 def _tried(what: str, path: Path) -> str | None:

@@ -15,6 +15,9 @@ ZVEC_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, OSError)
 RESERVE = 8 << 20
 """Bytes that must be free before anything is written: zvec makes files of some megabytes at once,
 writes to them through memory, and where there is no room for that the process gets a SIGBUS."""
+MERGING = 8 << 20
+"""Bytes more that must be free where what was merged before is merged with what is new: beside a
+second time all of it, 4 to 17 MB were taken."""
 FULL_BELOW = 1 << 20
 """Bytes; after a failure to write, less than this means that the disk is full."""
 
@@ -32,10 +35,11 @@ def failed(what: str, path: Path, error: Exception) -> StoreError:
     """The error that says what could not be done and whether for want of room."""
     reason = getattr(error, "strerror", None) or reason_of(error)
     said = f"zvec cannot {what} {path}: {reason}"
-    if is_no_space(error) or is_full(path):
+    full = is_full(path)
+    if full or is_no_space(error):
+        why = "the disk is full" if full else "that is too little room"
         return StoreFullError(
-            f"{said}; the disk is full: make room and run the same command again, nothing is "
-            f"encoded again"
+            f"{said}; {why}: make room and run the same command again, nothing is encoded again"
         )
     return StoreError(said)
 

@@ -15,17 +15,21 @@ from typing import Any
 import zvec
 
 from tasks.errors import StoreBusyError, StoreError, StoreFullError, StoreSetBackError
+from tasks.free import taken_bytes
 from tasks.store.zvec.checksums import (
+    FILE,
     PartitionSums,
     check_fully,
     check_quickly,
+    damaged,
     put_times_back,
     read_sums,
     write_sums,
 )
 from tasks.store.zvec.child import look_first, recover
-from tasks.store.zvec.disk import ZVEC_ERRORS, failed, translated
+from tasks.store.zvec.disk import MERGING, ZVEC_ERRORS, failed, translated
 from tasks.store.zvec.recovery import WritingMark, locked
+from tasks.store.zvec.schema import is_sealed
 
 LOCK_PATIENCE_S = 1.0
 
@@ -137,6 +141,14 @@ class Opening:
         sums = read_sums(self.path)
         return sums is not None and sums.finished == graph_from
 
+    def merging(self) -> int:
+        """Bytes that merging takes beside what is there: all that was merged before is written
+        again."""
+        sums = read_sums(self.path)
+        if sums is None or sums.finished is None:
+            return 0
+        return taken_bytes(self.path) + MERGING
+
     def check(self) -> int:
         """Compare every file with its checksum; the bytes that were read, 0 without checksums.
         Raises `StoreDamagedError`."""
@@ -195,6 +207,8 @@ class Opening:
             if self._sums is not None:
                 check_quickly(self.path, self._sums)
         if self._sums is None:
+            if is_sealed(self.path.parent):
+                raise damaged(self.path, FILE, "is missing")
             look_first(self.path)
 
     def _check_all(self) -> int:
@@ -212,6 +226,8 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
             return open_it()
         except ZVEC_ERRORS as error:
             if not is_locked(error):
+                if (lost := _lost(error, path)) is not None:
+                    raise damaged(path, lost, "is missing") from error
                 hint = "" if os.access(path, os.W_OK) else " (zvec must write to it even to read)"
                 raise failed(f"open{hint}", path, error) from error
         if time.monotonic() > deadline:
@@ -220,6 +236,14 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
                 "until it ends (or stop it), or use another collection"
             )
         time.sleep(0.05)
+
+
+def _lost(error: Exception, path: Path) -> str | None:
+    """The file of a partition that is there which was not found; None if it is something else."""
+    named = error.filename if isinstance(error, FileNotFoundError) else None
+    if not isinstance(named, str) or not path.is_dir() or not Path(named).is_relative_to(path):
+        return None
+    return str(Path(named).relative_to(path))
 
 
 def is_locked(error: BaseException) -> bool:

@@ -154,7 +154,7 @@ class Partition:
             if self._opened.is_finished(graph_from):
                 self._opened.close()
                 return
-            check_free(self.path)
+            check_free(self.path, self._opened.merging())
             collection = self._opened.for_writing()
             if collection.stats.doc_count >= graph_from and not self._has_graph(collection):
                 collection.create_index(

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import zvec
 
-from tasks.errors import StoreError
+from tasks.errors import StoreDamagedError, StoreError
 from tasks.records import CollectionSpec, Document, FieldType, FieldValue
-from tasks.seal import sealed, unsealed
+from tasks.seal import SEAL, sealed, unsealed
 from tasks.store.checks import dense_of, sparse_of
+from tasks.store.zvec.checksums import FILE as CHECKSUMS_FILE
+from tasks.store.zvec.checksums import remedy
 
 # Not plain schema.json: the root may be a folder where people keep other things.
 SCHEMA_FILE = "muge-schema.json"
@@ -62,21 +64,42 @@ def write_schema(folder: Path, spec: CollectionSpec) -> None:
     temporary.replace(folder / SCHEMA_FILE)
 
 
+def collections_in(root: Path, name: str = "[!.]*") -> set[str]:
+    """Names of the collections in a folder, of all or of one; a damaged one is one too.
+
+    What makes a folder a collection is its schema; where that was lost, a partition's checksums.
+    """
+    schemas, sums = root.glob(f"{name}/{SCHEMA_FILE}"), root.glob(f"{name}/[!.]*/{CHECKSUMS_FILE}")
+    return {path.parent.name for path in schemas} | {path.parent.parent.name for path in sums}
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether the collection in `folder` was made, or finished, by a version that keeps checksums:
+    then each of its partitions has some."""
+    try:
+        return SEAL in json.loads((folder / SCHEMA_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError, TypeError):
+        return False
+
+
 def read_schema(folder: Path) -> CollectionSpec | None:
-    """The schema of the collection in `folder`, or None if there is no collection."""
+    """The schema of the collection in `folder`, or None if there is no collection.
+
+    Raises `StoreDamagedError` if the schema is lost, or not what was written.
+    """
     path = folder / SCHEMA_FILE
     try:
         content = unsealed(json.loads(path.read_text(encoding="utf-8")))
         fields = {str(name): _field_type(kind) for name, kind in content["fields"].items()}
         return CollectionSpec(folder.name, int(content["dimension"]), fields)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        if not collections_in(folder.parent, folder.name):
+            return None
+        raise StoreDamagedError(f"{path} is missing; {remedy(folder)}") from None
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise StoreError(
-            f"{path} is damaged ({error}); restore it, or delete {folder} and index again"
-        ) from error
+    except (ValueError, RecursionError, TypeError, LookupError, AttributeError) as error:
+        raise StoreDamagedError(f"{path} is damaged ({error}); {remedy(folder)}") from error
 
 
 def schema_differences(found: CollectionSpec, asked: CollectionSpec) -> list[str]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from tasks.errors import SchemaMismatchError, StoreError
+from tasks.errors import NotThereError, SchemaMismatchError, StoreDamagedError, StoreError
 from tasks.names import check_name
 from tasks.ranges import check_groups
 from tasks.records import (
@@ -24,6 +24,7 @@ from tasks.records import (
 )
 from tasks.store.checks import check_field_name, check_query
 from tasks.store.stores import StoreAccess
+from tasks.store.zvec.checksums import remedy
 from tasks.store.zvec.folders import (
     delete_collection,
     disk_errors,
@@ -37,10 +38,12 @@ from tasks.store.zvec.query import best_documents
 from tasks.store.zvec.recovery import losses
 from tasks.store.zvec.schema import (
     DENSE,
-    SCHEMA_FILE,
     SPARSE,
+    collections_in,
+    is_sealed,
     read_schema,
     schema_differences,
+    write_schema,
 )
 from tasks.store.zvec.scores import Scored
 from tasks.store.zvec.shared import release_partitions, shared_partition
@@ -98,17 +101,20 @@ class ZvecStore:
         spec = read_schema(self.root / name)
         if spec is None:
             return None
-        return CollectionInfo(spec, self.count(name), tuple(self._partition_names(name)))
+        try:
+            return CollectionInfo(spec, self.count(name), tuple(self._partition_names(name)))
+        except NotThereError:  # dropped just now
+            return None
 
     def collections(self) -> list[str]:
         """Names of all collections, sorted."""
         with disk_errors(f"list {self.root}"):
-            return sorted(path.parent.name for path in self.root.glob(f"[!.]*/{SCHEMA_FILE}"))
+            return sorted(collections_in(self.root))
 
     def drop(self, name: str) -> None:
         """Delete the collection with all its documents; nothing happens if it is not there."""
         check_name(name)
-        if read_schema(self.root / name) is None:
+        if not collections_in(self.root, name):
             return
         partitions = [self._shared(name, each) for each in self._partition_names(name)]
         delete_collection(self.root / name, partitions)
@@ -122,10 +128,9 @@ class ZvecStore:
         """
         spec = self._spec(name)
         check_name(partition, "partition")
-        if not self._path(name, partition).is_dir():
+        if partition != DEFAULT_PARTITION and not self._path(name, partition).is_dir():
             make_partition(self.root, spec, partition)
-        target = self._shared(name, partition)
-        return write_stream(target, spec, documents)
+        return write_stream(self._partition(name, partition), spec, documents)
 
     def fetch(
         self, name: str, ids: Sequence[str], partition: str = DEFAULT_PARTITION
@@ -143,8 +148,7 @@ class ZvecStore:
         """Number of documents, in one partition or in all."""
         if partition is not None:
             return self._partition(name, partition).count()
-        self._spec(name)
-        return sum(self._shared(name, each).count() for each in self._partition_names(name))
+        return sum(each.count() for each in self._partitions(name))
 
     def query(self, name: str, query: Query) -> list[Hit]:
         """The `topk` best documents by exact hybrid score, best first, ties by id.
@@ -231,14 +235,15 @@ class ZvecStore:
 
         0 if it was made by a version without checksums. Raises `StoreDamagedError` naming a file.
         """
-        self._spec(name)
-        return sum(self._shared(name, each).check() for each in self._partition_names(name))
+        return sum(each.check() for each in self._partitions(name))
 
     def finish(self, name: str) -> None:
         """Merge what was written, build an HNSW graph where it pays, and let other processes in."""
-        self._spec(name)
-        for partition in self._partition_names(name):
-            self._shared(name, partition).finish(self._graph_from)
+        for partition in self._partitions(name):
+            partition.finish(self._graph_from)
+        if not is_sealed(self.root / name):  # made by a version without checksums; all have some
+            with disk_errors(f"write the schema of {name!r}"):
+                write_schema(self.root / name, self._spec(name))
 
     def close(self) -> None:
         """Release all files; the store may be used again."""
@@ -252,23 +257,31 @@ class ZvecStore:
         spec = read_schema(self.root / name)
         if spec is None:
             there = ", ".join(self.collections()) or "none"
-            raise StoreError(f"no collection {name!r} in {self.uri}; there: {there}")
+            raise NotThereError(f"no collection {name!r} in {self.uri}; there: {there}")
         return spec
 
     def _partition_names(self, name: str) -> list[str]:
         with disk_errors(f"list {self.root / name}"):
             return sorted(path.name for path in (self.root / name).glob("[!.]*") if path.is_dir())
 
+    def _partitions(self, name: str) -> list[Partition]:
+        self._partition(name, DEFAULT_PARTITION)
+        return [self._shared(name, each) for each in self._partition_names(name)]
+
     def _partition(self, name: str, partition: str) -> Partition:
+        """Raises `NotThereError`, or `StoreDamagedError` for the one that every collection has."""
         self._spec(name)
         check_name(partition, "partition")
-        if not self._path(name, partition).is_dir():
-            there = ", ".join(self._partition_names(name))
-            raise StoreError(
-                f"collection {name!r} has no partition {partition!r}; it has {there or 'none'}; if "
-                f"its folder was lost, `muge repair {name}` builds it anew from the work folder"
-            )
-        return self._shared(name, partition)
+        path = self._path(name, partition)
+        if path.is_dir():
+            return self._shared(name, partition)
+        if partition == DEFAULT_PARTITION and path.parent.is_dir():
+            raise StoreDamagedError(f"{path} is missing; {remedy(path.parent)}")
+        there = ", ".join(self._partition_names(name))
+        raise NotThereError(
+            f"collection {name!r} has no partition {partition!r}; it has {there}; if its folder "
+            f"was lost, {remedy(path.parent)}"
+        )
 
     def _shared(self, name: str, partition: str) -> Partition:
         return shared_partition(self._path(name, partition), id(self))

@@ -16,6 +16,9 @@ from tasks.store.zvec.schema import to_zvec
 
 BATCH_DOCUMENTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
+BATCH_ROOM = 3
+"""Times a batch's size that must be free: its vectors and texts, the log of it, and what its files
+are rounded up by."""
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -48,11 +51,10 @@ def write_stream(
 
 
 def _check_room(target: Partition, batch: list[Document]) -> None:
-    """Raise `StoreFullError` if the batch may not fit: its vectors and texts, the log of it, and
-    what its files are rounded up by."""
+    """Raise `StoreFullError` if the batch may not fit."""
     size = sum(4 * len(d.vector) + 8 * len(d.sparse) + _text_bytes(d) for d in batch)
     try:
-        check_free(target.path, 3 * size)
+        check_free(target.path, BATCH_ROOM * size)
     except OSError as error:
         raise target.set_back("write to", error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -47,6 +48,15 @@ def files_of(store: ZvecStore) -> list[Path]:
 
 def partition_of(store: ZvecStore) -> Path:
     return store.root / NAME / DEFAULT_PARTITION
+
+
+def made_before_checksums(store: ZvecStore) -> None:
+    """Make it what versions left that knew no checksums: neither of files nor of the schema."""
+    (partition_of(store) / checksums.FILE).unlink()
+    schema = store.root / NAME / SCHEMA_FILE
+    said = json.loads(schema.read_bytes())
+    said.pop("seal", None)
+    schema.write_text(json.dumps(said), "utf-8")
 
 
 def answers(store: ZvecStore) -> Any:
@@ -156,14 +166,25 @@ def test_a_store_without_checksums_is_read_and_has_some_after_the_next_write(
 ) -> None:
     right = answers(store)
     sums = partition_of(store) / checksums.FILE
-    sums.unlink()
-    schema = store.root / NAME / SCHEMA_FILE
-    schema.write_text(schema.read_text().replace("seal", "sale"), "utf-8")
+    made_before_checksums(store)
     assert answers(store) == right
     assert store.check(NAME) == 0
     store.finish(NAME)
     assert sums.exists()
     assert store.check(NAME) > 0
+    store.close()
+    sums.unlink()  # there are to be some now
+    with pytest.raises(StoreDamagedError, match="is missing; `muge repair muge`"):
+        answers(store)
+
+
+def test_checksums_that_are_gone_are_damage(store: ZvecStore) -> None:
+    (partition_of(store) / checksums.FILE).unlink()
+    for call in (answers, lambda store: store.check(NAME), lambda store: store.finish(NAME)):
+        with pytest.raises(
+            StoreDamagedError, match=r"muge-checksums\.json is missing; `muge repair muge`"
+        ):
+            call(store)
 
 
 def test_indexes_that_contradict_each_other_are_damage(store: ZvecStore, tmp_path: Path) -> None:
@@ -174,7 +195,7 @@ def test_indexes_that_contradict_each_other_are_damage(store: ZvecStore, tmp_pat
     other.finish(NAME)
     other.close()
     place = partition_of(store)
-    (place / checksums.FILE).unlink()
+    made_before_checksums(store)
     shutil.rmtree(place / "idmap.0")
     shutil.copytree(partition_of(other) / "idmap.0", place / "idmap.0")
     with pytest.raises(StoreError, match="zvec cannot"):
@@ -184,7 +205,7 @@ def test_indexes_that_contradict_each_other_are_damage(store: ZvecStore, tmp_pat
 def test_what_ends_zvec_ends_no_process_of_ours(store: ZvecStore) -> None:
     """Where there are no checksums."""
     place = partition_of(store)
-    (place / checksums.FILE).unlink()
+    made_before_checksums(store)
     (manifest,) = place.glob("manifest.*")
     manifest.write_bytes(b"")  # zvec 0.8 aborts
     with pytest.raises(StoreDamagedError, match="zvec cannot open"):

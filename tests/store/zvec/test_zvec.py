@@ -17,7 +17,13 @@ import numpy as np
 import pytest
 import zvec
 
-from tasks.errors import SchemaMismatchError, StoreBusyError, StoreError, StoreSetBackError
+from tasks.errors import (
+    SchemaMismatchError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreSetBackError,
+)
 from tasks.records import DEFAULT_PARTITION, CollectionSpec, Document, Query
 from tasks.store.zvec import opening
 from tasks.store.zvec import partition as zvec_partition
@@ -310,9 +316,60 @@ def test_a_folder_in_the_way_is_not_touched(root: Path, store: ZvecStore) -> Non
 def test_a_damaged_schema_is_an_error(root: Path, store: ZvecStore, content: str) -> None:
     store.create(SPEC)
     (root / NAME / SCHEMA_FILE).write_bytes(content.encode("latin-1"))
-    with pytest.raises(StoreError, match=f"{SCHEMA_FILE} is damaged") as caught:
+    with pytest.raises(StoreDamagedError, match=f"{SCHEMA_FILE} is damaged") as caught:
         store.count(NAME)
     assert "\n" not in str(caught.value)
+    assert f"muge repair {NAME}" in str(caught.value)
+    assert store.collections() == [NAME]
+    store.drop(NAME)
+    assert os.listdir(root) == []
+
+
+def test_a_lost_schema_is_damage(root: Path, store: ZvecStore) -> None:
+    store.create(SPEC)
+    (root / NAME / SCHEMA_FILE).unlink()
+    for call in (store.describe, store.count, lambda _: store.create(SPEC)):
+        with pytest.raises(StoreDamagedError, match=f"{SCHEMA_FILE} is missing; `muge repair"):
+            call(NAME)
+    assert store.collections() == [NAME]
+    store.drop(NAME)
+    assert os.listdir(root) == []
+
+
+def test_a_lost_partition_is_damage(root: Path, store: ZvecStore) -> None:
+    store.create(SPEC)
+    store.upsert(NAME, random_documents(5))
+    store.close()
+    shutil.rmtree(root / NAME / DEFAULT_PARTITION)
+    for call in (
+        lambda: store.describe(NAME),
+        lambda: store.count(NAME),
+        lambda: store.query(NAME, random_query(1)),
+        lambda: store.upsert(NAME, random_documents(5)),
+        lambda: store.check(NAME),
+        lambda: store.finish(NAME),
+    ):
+        with pytest.raises(StoreDamagedError, match=r"default is missing; `muge repair muge`"):
+            call()
+    store.drop(NAME)
+    assert os.listdir(root) == []
+
+
+def test_a_lost_lock_is_damage(root: Path, store: ZvecStore) -> None:
+    store.create(SPEC)
+    (root / NAME / DEFAULT_PARTITION / "LOCK").unlink()
+    with pytest.raises(StoreDamagedError, match=r"LOCK is missing; `muge repair muge`"):
+        store.count(NAME)
+
+
+def test_what_is_not_there_is_not_asked_for_again(store: ZvecStore) -> None:
+    with pytest.raises(StoreError, match="no collection") as caught:
+        store.count(NAME)
+    assert not caught.value.may_pass
+    store.create(SPEC)
+    with pytest.raises(StoreError, match="no partition 'other'; it has default") as caught:
+        store.count(NAME, "other")
+    assert not caught.value.may_pass
 
 
 @pytest.mark.parametrize(("file", "content"), [("manifest.*", b""), ("0/*.ipc", b"torn")])
