@@ -62,6 +62,9 @@ class Content(Group):
     max_image_bytes: int = plain(
         64 * 1024 * 1024, ge=1, description="Larger image files are rejected unread, bytes."
     )
+    upright: bool = flag(
+        True, "Turn pictures as their EXIF orientation says; off: as Chinese-CLIP saw them."
+    )
     links: bool = flag(True, "Follow links on the disk, wherever in it they lead.")
     user_dictionary: str | None = plain(
         None, description="File of words that BM25 never cuts apart, one a line."

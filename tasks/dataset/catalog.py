@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass, replace
 from types import TracebackType
 from typing import Any
 
+from tasks.dataset.content import content_name
 from tasks.dataset.reader import Reader, stable_id
 from tasks.dataset.text import clean_query
 from tasks.errors import QueryTextError
@@ -45,8 +46,8 @@ class CatalogCounts:
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """One image of a shard: where its bytes are (row `number` of span `span`), the BLAKE2b-128
-    of its bytes, and all its queries in the order of the data set."""
+    """One image of a shard: where its bytes are (row `number` of span `span`), the name of its
+    content (see `content`), and all its queries in the order of the data set."""
 
     image_id: int
     span: int
@@ -60,9 +61,10 @@ class CatalogEntry:
 class Catalog:
     """All rows of a data set, deduplicated, on disk; use as a context manager."""
 
-    def __init__(self, max_image_bytes: int) -> None:
+    def __init__(self, max_image_bytes: int, upright: bool = False) -> None:
         self._tables = scratch_table("catalog", _TABLES)
         self._max_image_bytes = max_image_bytes
+        self._upright = upright
         self._rows = self._duplicates = 0
 
     def __enter__(self) -> Catalog:
@@ -132,7 +134,7 @@ class Catalog:
         if len(row.image) > self._max_image_bytes:
             said = f"the image has {len(row.image)} bytes, the limit is {self._max_image_bytes}"
             return _reject(row, "too_many_bytes", said)
-        digest = payload_hash(row.image)
+        digest = content_name(row.image, self._upright)
         added = self._db.execute(
             "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?)",
             (row.image_id, span, number, row.position, digest),

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import Catalog, CatalogCounts, CatalogEntry
+from tasks.dataset.content import bytes_hash
 from tasks.dataset.reader import Reader
 from tasks.errors import DatasetError, WorkFolderError
 from tasks.records import QueryPart, Reject, Row, Shard
@@ -59,12 +60,14 @@ def plan_shards(
     shard_images: int,
     max_image_bytes: int,
     advance: Callable[[int], None] = lambda _: None,
+    upright: bool = False,
 ) -> Plan:
-    """Read the whole data set once and write its catalog, unless the very same is there.
+    """Read the whole data set once and write its catalog, unless the very same is there; `upright`:
+    pictures that are stored lying are to be turned.
 
     Raises `DatasetError` if no image is in it.
     """
-    with Catalog(max_image_bytes) as catalog:
+    with Catalog(max_image_bytes, upright) as catalog:
         rejects = catalog.fill_and_keep(reader, advance)
         counts = catalog.counts()
         if not counts.images:
@@ -226,7 +229,9 @@ def _pick(
             )
         if row is None or row.image is None or row.image_id != entry.image_id:
             raise _changed(entry)
-        if payload_hash(row.image) != entry.hash:  # the queries were judged with another picture
+        if payload_hash(row.image) != bytes_hash(
+            entry.hash
+        ):  # the queries were judged with another picture
             raise _changed(entry)
         yield entry, row.image
 

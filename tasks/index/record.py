@@ -6,7 +6,7 @@ import uuid
 from dataclasses import replace
 
 from tasks.errors import CollectionRecordError, StoreDamagedError, StoreSetBackError
-from tasks.index.run import VERSION_OF, IndexRun
+from tasks.index.run import UPRIGHT_OPTION, VERSION_OF, IndexRun
 from tasks.records import CollectionInfo
 from tasks.store.contract import VectorStore
 from tasks.work.collections import CollectionRecord, find_record, remove_record, save_record
@@ -48,6 +48,7 @@ def agree(
             dataset=run.plan.dataset,
             run=run.plan.folder,
             stages=run.stages,
+            upright=run.settings.upright,
         )
     raise CollectionRecordError(
         f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
@@ -110,7 +111,8 @@ def differences(run: IndexRun, record: CollectionRecord) -> str:
         "picture": (record.picture, now.picture),
         "partition": (record.partition, now.partition),
     }
-    recipes = {what: (record.recipe.get(what, new), new) for what, new in now.recipe.items()}
+    before = {UPRIGHT_OPTION: str(False), **record.recipe} if record.recipe else {}
+    recipes = {what: (before.get(what, new), new) for what, new in now.recipe.items()}
     both = {**pairs, **recipes}
     said = {what: f"{what} {old} (now {new})" for what, (old, new) in both.items() if old != new}
     if not said:

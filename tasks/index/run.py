@@ -27,6 +27,9 @@ PICTURES_VERSION = 2
 VERSION_OF = "version of"
 """How the names of a recipe begin that only an upgrade of this program changes."""
 
+UPRIGHT_OPTION = "upright"
+"""The name in a recipe of whether pictures are turned; without it they were not."""
+
 
 @dataclass(frozen=True)
 class IndexRun:
@@ -206,6 +209,7 @@ class IndexRun:
             "place of the data": self.plan.folder if options.picture == "uri" else "",
             "max_image_pixels": options.max_image_pixels,
             "thumbnail_pixels": options.thumbnail_pixels if options.picture == "jpeg" else "",
+            UPRIGHT_OPTION: options.upright,
             "precision": options.precision,
             "jpeg_draft": options.jpeg_draft,
             "words and statistics of BM25": fingerprint(**self.sparse_options.fingerprint()),
@@ -268,6 +272,7 @@ class IndexRun:
             kept=self.kept,
             served=False,
             recipe=self.recipe,
+            upright=options.upright,
         )
 
 

@@ -57,7 +57,7 @@ def inspect_dataset(
     """
     reader, model = open_reader(dataset, bounds_of(settings)), describe_model(settings.model)
     began = time.perf_counter()
-    with Catalog(settings.max_image_bytes) as catalog:
+    with Catalog(settings.max_image_bytes, settings.upright) as catalog:
         rejects, examples = _fill(context, catalog, reader)
         seconds = time.perf_counter() - began
         counts, unmatched = catalog.counts(), catalog.unmatched()

@@ -62,7 +62,8 @@ class CollectionRecord:
     whether an alias ever meant it (None: made by a version that did not note it). `losses` is what
     the store said of its losses when `incarnation` was given. `recipe` is what else its documents
     depend on, by names for people: options, and versions of this program's own steps ({}: made by a
-    version that did not note it).
+    version that did not note it). `upright`: pictures were turned as their EXIF says, and so are
+    those that people search with (False also in records from before that was done).
     """
 
     collection: str
@@ -88,6 +89,7 @@ class CollectionRecord:
     served: bool | None = None
     losses: str = ""
     recipe: dict[str, str] = field(default_factory=dict)
+    upright: bool = False
 
 
 _FORM = TypeAdapter(CollectionRecord)
