@@ -4,6 +4,8 @@ from __future__ import annotations
 
 PEEKED_BYTES = 64
 """So many of a file's first bytes are enough."""
+HEIC_EXTRA = "pip install 'muge-search[heic]'"
+"""What a machine needs to read HEIC."""
 
 _STARTS = {
     b"\xff\xd8\xff": "JPEG",

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tasks.dataset.reader import DatasetName
+from tasks.dataset.reader import NOTHING_IGNORED, DatasetName
 from tasks.encode.model.contract import Format, Kernels, ModelFolder, Precision
 from tasks.encode.model.hashes import hash_file
 from tasks.encode.model.pending import PendingVectors
@@ -41,6 +41,7 @@ class ToyReader:
     """`toy:COUNT`: so many pictures with a query each, "<colour> <number>"."""
 
     links_outside = 0
+    ignored = NOTHING_IGNORED
 
     def __init__(self, name: DatasetName) -> None:
         if not name.path.isdigit():

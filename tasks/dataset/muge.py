@@ -16,7 +16,7 @@ from typing import Any
 
 from tasks.dataset.lines import Line, open_lines, read_lines
 from tasks.dataset.listing import list_files
-from tasks.dataset.reader import DatasetName, integer_id
+from tasks.dataset.reader import NOTHING_IGNORED, DatasetName, integer_id
 from tasks.errors import DatasetError, InputFileError
 from tasks.opening import size_of
 from tasks.records import Row, Span
@@ -37,6 +37,8 @@ class MugeReader:
     A span is `SPAN_BYTES` of a file, and owns the lines that begin in it: spans follow from the
     file's size alone. A gzip file cannot be entered in the middle: it is one span.
     """
+
+    ignored = NOTHING_IGNORED
 
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug

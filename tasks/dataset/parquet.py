@@ -5,6 +5,7 @@ An image is its bytes, a struct of bytes and path, or the path of a file beside 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -15,7 +16,7 @@ import pyarrow.types as kinds
 
 from tasks.dataset.listing import LINKS_REFUSED, check_link, list_files
 from tasks.dataset.pages import rows_at_once
-from tasks.dataset.reader import DatasetName, integer_id
+from tasks.dataset.reader import NOTHING_IGNORED, DatasetName, integer_id
 from tasks.errors import DatasetError, InputFileError, reason_of
 from tasks.opening import is_local, leads_beneath, open_stored, read_stored
 from tasks.records import Row, Span
@@ -30,6 +31,8 @@ WANTED = ("query_id", "query", "image_id", "image")
 class ParquetReader:
     """A file, a folder of files or a glob, on any fsspec file system; `?split=S` keeps the files
     whose name, or path in the folder, contains S."""
+
+    ignored = NOTHING_IGNORED
 
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug
@@ -53,10 +56,11 @@ class ParquetReader:
     def _find(self, root: str, split: str) -> list[str]:
         if self._filesystem.isdir(root):
             return self._find_in(root.rstrip("/"), split)
-        paths = self._filesystem.glob(root) if "*" in root else [root]
+        is_pattern = "*" in root and not self._filesystem.exists(root)
+        paths = _matching(self._filesystem, root) if is_pattern else [root]
         named = {p: p.rsplit("/", 1)[-1] for p in paths if self._filesystem.exists(p)}
         found = sorted(p for p in named if p.endswith(".parquet") and split in named[p])
-        if "*" in root:
+        if is_pattern:
             self._check_links(found, root.partition("*")[0].rpartition("/")[0])
         return found
 
@@ -176,6 +180,13 @@ class ParquetReader:
             raise DatasetError(
                 f"{path} is not a readable Parquet file: {reason_of(error)}"
             ) from None
+
+
+def _matching(filesystem: Any, pattern: str) -> list[str]:
+    """The paths that a pattern means; if there are none, with its brackets and "?" as they are."""
+    literal = re.sub(r"[\[?]", r"[\g<0>]", pattern)
+    found: list[str] = filesystem.glob(pattern) or filesystem.glob(literal)
+    return found
 
 
 def _check_columns(schema: pa.Schema) -> None:

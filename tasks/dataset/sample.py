@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pyarrow.parquet as pq
 
-from tasks.dataset.reader import DatasetName
+from tasks.dataset.reader import NOTHING_IGNORED, DatasetName
 from tasks.errors import DatasetError
 from tasks.records import Row, Span
 
@@ -19,6 +19,7 @@ class SampleReader:
     `sample:?split=held_out` the queries that are kept for evaluation, without pictures."""
 
     links_outside = 0
+    ignored = NOTHING_IGNORED
 
     def __init__(self, name: DatasetName) -> None:
         self.split = name.options.get("split", "indexed")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -41,7 +41,7 @@ CHECKED_AT_ONCE = 16
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A data set cut into shards, in `folder` (relative to the work folder); `links_outside` of its
-    files lie elsewhere now."""
+    files lie elsewhere now, and `ignored` of its folder were not looked at, by cause."""
 
     dataset: str
     folder: str
@@ -51,6 +51,7 @@ class Plan:
     counts: CatalogCounts
     rejects: int
     links_outside: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan_shards(
@@ -86,7 +87,7 @@ def plan_shards(
         where = f"{reader.name}/{full}"
         known = find_plan(work.sub(where), name)
         if known is not None:
-            return replace(known, links_outside=reader.links_outside)
+            return _as_read(known, reader)
         folder = work.sub(where)
         plan = _write_parts(catalog, folder, shard_images)
         write_rejects(folder, "dataset", catalog.rejects())
@@ -99,7 +100,11 @@ def plan_shards(
     }
     folder.write_json("shards.json", said)
     mark_complete(folder, "shards.json", shards=len(said["shards"]))
-    return replace(_as_plan(said, name), links_outside=reader.links_outside)
+    return _as_read(_as_plan(said, name), reader)
+
+
+def _as_read(plan: Plan, reader: Reader) -> Plan:
+    return replace(plan, links_outside=reader.links_outside, ignored=dict(reader.ignored))
 
 
 def _nothing_left(name: str, count: int, rejects: Iterator[Reject]) -> str:

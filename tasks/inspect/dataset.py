@@ -26,7 +26,8 @@ class DatasetProfile:
 
     `rejects` counts lines by the code they would be refused with, `missing_images` those of them
     that are pairs whose picture is not there. `query_characters` has mean, p50, p99 and max.
-    `links_outside` of its files lie outside its folder: links lead there. `estimate` is None if it
+    `links_outside` of its files lie outside its folder: links lead there, and `ignored` counts
+    files of the folder that were not looked at, by cause. `estimate` is None if it
     was not wanted, or no picture can be read.
     """
 
@@ -46,6 +47,7 @@ class DatasetProfile:
     estimate: Estimate | None
     read_seconds: float
     links_outside: int
+    ignored: dict[str, int]
 
 
 def inspect_dataset(
@@ -83,6 +85,7 @@ def inspect_dataset(
         estimate=estimate_cost(settings, model, checked, texts, work) if estimate else None,
         read_seconds=round(seconds, 3),
         links_outside=reader.links_outside,
+        ignored=dict(reader.ignored),
     )
 
 

@@ -22,15 +22,13 @@ from PIL import Image, UnidentifiedImageError
 from tasks.errors import ImageError
 from tasks.orientation import orientation, png_chunks
 from tasks.records import Uint8
-from tasks.signatures import signature
+from tasks.signatures import HEIC_EXTRA, signature
 
 PIXELS_VERSION = "squash-bicubic-1"
 """Changes whenever the same bytes would give other pixels."""
 
 # Decoders that run other programs (EPS) or fetch things (WMF) stay out.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
-HEIF_EXTRA = "pip install 'muge-search[heic]'"
-"""What a machine needs to read HEIC."""
 _PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 """Chunks that no pixel depends on, and that Pillow refuses from a megabyte."""
 _JPEG_QUALITY = 80
@@ -205,7 +203,7 @@ def _reads_heif() -> bool:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
-        raise ImageError("no_heic", f"HEIC pictures need {HEIF_EXTRA}") from None
+        raise ImageError("no_heic", f"HEIC pictures need {HEIC_EXTRA}") from None
     register_heif_opener(thumbnails=False)
     return True
 
