@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import fsspec
 import pyarrow as pa
@@ -17,12 +19,14 @@ import pytest
 from tasks.dataset import kinds
 from tasks.dataset.readers import open_reader, parse_name
 from tasks.errors import DatasetError
+from tasks.opening import open_regular
 from tasks.records import Row
 from tasks.signatures import PEEKED_BYTES, signature
 from tests.dataset.rows import all_rows
 from tests.encode.model.pictures import PICTURES, painted, saved
 from tests.encode.model.test_orientation import heic
 
+Form = Literal["NFC", "NFD", "NFKC"]
 RGB = painted(20, 10).convert("RGB")
 CONTENT: Mapping[str, bytes] = {
     kind: saved(RGB, kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -93,8 +97,12 @@ def test_only_files_of_unknown_ending_are_opened(
     for name in ("a.jpg", "b.png", "c.txt", "d.mp4", "._e", "Thumbs.db", "photo", "f.xyz"):
         (tmp_path / name).write_bytes(CONTENT["PNG"])
     opened: list[str] = []
-    real = kinds.open_regular
-    monkeypatch.setattr(kinds, "open_regular", lambda p: (opened.append(Path(p).name), real(p))[1])
+
+    def noted(path: str) -> io.BufferedReader:
+        opened.append(Path(path).name)
+        return open_regular(path)
+
+    monkeypatch.setattr(kinds, "open_regular", noted)
     open_reader(f"folder:{tmp_path}")
     assert sorted(opened) == ["f.xyz", "photo"]
 
@@ -139,7 +147,7 @@ def test_stored_folders_are_looked_at_the_same_way() -> None:
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("written", ["NFC", "NFD", "NFKC"])
-def test_names_pair_in_any_unicode_form(form: str, written: str, tmp_path: Path) -> None:
+def test_names_pair_in_any_unicode_form(form: Form, written: Form, tmp_path: Path) -> None:
     name = "Café ガラス.jpg"
     (tmp_path / "Größe").mkdir()
     there = unicodedata.normalize(form, f"Größe/{name}")

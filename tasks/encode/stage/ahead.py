@@ -48,7 +48,8 @@ def decoded_ahead(
                 item = next(stream, None)
             if item is None:
                 return
-            yield item[0], pool.submit(_decode, *item, encoder, stage, clock, heavy)
+            entry, data = item
+            yield entry, pool.submit(_decode, entry, data, encoder, stage, clock, heavy)
 
     with Decoders(DecodeLimits(stage.decode_seconds)) as heavy, ahead(begun(), room) as items:
         yield items

@@ -10,7 +10,8 @@ from tasks.encode.model import pixels
 from tasks.encode.model.pixels import decode_picture
 from tasks.errors import ImageError
 from tasks.report.pictures import query_picture
-from tests.encode.model.test_orientation import LIMIT, heic
+from tests.encode.model.pictures import LIMIT
+from tests.encode.model.test_orientation import heic
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
