@@ -62,6 +62,9 @@ class Content(Group):
     max_image_bytes: int = plain(
         64 * 1024 * 1024, ge=1, description="Larger image files are rejected unread, bytes."
     )
+    upright: bool = flag(
+        True, "Turn pictures as their EXIF orientation says; off: as Chinese-CLIP saw them."
+    )
     links: bool = flag(True, "Follow links on the disk, wherever in it they lead.")
     fields: str | None = flag(
         None, "Columns of a table that documents carry: all, or price:float,brand,name=column."

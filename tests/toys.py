@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tasks.dataset.reader import NO_FIELDS, DatasetName
+from tasks.dataset.reader import NO_FIELDS, NOTHING_IGNORED, DatasetName
 from tasks.encode.model.contract import Format, Kernels, ModelFolder, Precision
 from tasks.encode.model.hashes import hash_file
 from tasks.encode.model.pending import PendingVectors
@@ -42,6 +42,7 @@ class ToyReader:
 
     links_outside = 0
     fields = NO_FIELDS
+    ignored = NOTHING_IGNORED
 
     def __init__(self, name: DatasetName) -> None:
         if not name.path.isdigit():

@@ -18,6 +18,7 @@ from flows.command.reindex import reindex
 from flows.command.rejects import rejects_app
 from flows.command.search import search
 from flows.command.upkeep import repair, verify
+from tasks.download.loopback import keep_loopback_direct
 from tasks.errors import UsageError
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ app.add_typer(rejects_app, name="rejects")
 
 def main() -> None:
     """Entry point of the command."""
+    keep_loopback_direct()
     try:
         code = app(standalone_mode=False)
     except UsageError as error:  # from reading the environment while help is made

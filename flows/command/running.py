@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from flows.command.interrupts import ending_soon
 from flows.command.output import answers_apart, explained, warnings_shown
-from flows.orchestration.origin import server_named
+from flows.orchestration.origin import check_server, server_named
 from tasks.errors import MugeError
 
 if TYPE_CHECKING:
@@ -71,11 +71,13 @@ def _orchestrated(
     lost: Callable[[MugeError], None],
 ) -> Report:
     from flows.orchestration.context import showing
-    from flows.orchestration.environment import prefect_home, room_for_prefect
+    from flows.orchestration.environment import room_for_prefect
+    from flows.orchestration.profile import prefect_home
     from flows.orchestration.temporary_server import temporary_server
     from flows.orchestration.variables import server_is_configured
 
     if server_is_configured():
+        check_server()
         with showing(bars):
             return _start(flow, bars)
     planned: dict[str, Plan] = {}

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from flows.orchestration.environment import prepare
+from flows.orchestration.origin import check_server
 from flows.orchestration.variables import server_aliases, server_is_configured
 from tasks.context import Context
 from tasks.settings import Place
@@ -43,6 +44,8 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
     """
     address = parse_address(place.store_uri)
     asks_prefect = not address.kind.local and (address.place or server_is_configured())
+    if asks_prefect:
+        check_server()
     if asks_prefect and "prefect" not in sys.modules:
         prepare(place.home, verbose=False)
     access = _access(place.store_uri, address, writes)

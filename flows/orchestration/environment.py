@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.orchestration.profile import read_profiles
 from tasks.errors import WorkFolderError
 from tasks.free import free_bytes
 
@@ -20,11 +21,6 @@ QUIET = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
 }
-
-
-def prefect_home() -> Path:
-    """Where Prefect keeps its profiles, and a temporary server its data base."""
-    return Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
 
 
 ROOM_BYTES = 32 << 20
@@ -68,11 +64,13 @@ def prepare(home: str, verbose: bool) -> None:
     """Set what Prefect reads; what the environment says already stays.
 
     Without a configured server or profile Prefect's data base lies in `<home>/prefect`. With
-    `verbose` Prefect's own log lines go to standard error.
+    `verbose` Prefect's own log lines go to standard error. Raises `WorkFolderError` if there is no
+    place for it, `UsageError` if Prefect's profiles cannot be read.
     """
     for name, value in QUIET.items():
         if not (verbose and name == "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"):
             os.environ.setdefault(name, value)
+    read_profiles()
     configured = {"PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE"} & os.environ.keys()
     if not configured and not (Path.home() / ".prefect" / "profiles.toml").exists():
         place = (Path(home) / "prefect").absolute()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.orchestration.profile import named_server
 from flows.orchestration.temporary_server import TEMPORARY
 from tasks.errors import ServerAwayError, reason_of
+
+ANSWER_SECONDS = 3.0
 
 _UNREACHED = "Failed to reach API at "
 """How Prefect's engine begins to say that the server did not answer before a run."""
@@ -26,10 +30,34 @@ def server_origin() -> str:
     return f"set in {Path.cwd()} (prefect.toml, pyproject.toml or .env)"
 
 
-def server_away(address: str, error: BaseException) -> ServerAwayError:
+def check_server() -> None:
+    """Raise `ServerAwayError` if a server is named and does not answer within seconds: Prefect
+    would be imported first, and wait a minute for one that is silent. Inside a run its server was
+    there, and is waited for."""
+    if "PREFECT__FLOW_RUN_ID" in os.environ or _inside_run():
+        return
+    named = named_server()
+    if named is None or named.address == os.environ.get(TEMPORARY):
+        return
+    import httpx
+
+    try:
+        # nothing is sent that is secret, and whose certificate it is will be Prefect's question
+        url = f"{named.address.rstrip('/')}/health"
+        httpx.get(url, timeout=ANSWER_SECONDS, verify=False)
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise server_away(named.address, error, named.origin) from None
+
+
+def _inside_run() -> bool:
+    context = sys.modules.get("prefect.context")
+    return context is not None and context.FlowRunContext.get() is not None
+
+
+def server_away(address: str, error: BaseException, origin: str = "") -> ServerAwayError:
     """What to say of a server that did not answer."""
     return ServerAwayError(
-        f"the Prefect server at {address} ({server_origin()}) does not answer "
+        f"the Prefect server at {address} ({origin or server_origin()}) does not answer "
         f"({type(error).__name__}: {reason_of(error)}); start it, or set another address, or none "
         f"for a temporary server"
     )

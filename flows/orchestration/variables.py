@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flows.orchestration.environment import prefect_home
 from flows.orchestration.origin import server_origin
+from flows.orchestration.profile import named_server
 from flows.orchestration.temporary_server import TEMPORARY
 from tasks.errors import StoreError, reason_of
 from tasks.store.stores import StoreAddress
@@ -23,12 +23,8 @@ def server_aliases(address: StoreAddress) -> Callable[[], AliasBook] | None:
 
 def server_is_configured() -> bool:
     """Whether the environment or a Prefect profile names a server that outlives the command."""
-    if address := os.environ.get("PREFECT_API_URL"):
-        return address != os.environ.get(TEMPORARY)
-    try:
-        return "PREFECT_API_URL" in (prefect_home() / "profiles.toml").read_text("utf-8")
-    except OSError:
-        return False
+    named = named_server()
+    return named is not None and named.address != os.environ.get(TEMPORARY)
 
 
 @dataclass(frozen=True)

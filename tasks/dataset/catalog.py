@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
+from tasks.dataset.content import content_name
 from tasks.dataset.reader import NO_FIELDS, Reader, document_id, stable_id
 from tasks.dataset.text import clean_query
 from tasks.errors import QueryTextError
@@ -50,9 +51,9 @@ class CatalogCounts:
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """One image of a shard: where its bytes are (row `number` of span `span`), the BLAKE2b-128
-    of its bytes, all its queries in the order of the data set, its fields, and the file or address
-    of the picture where that is not what `position` says."""
+    """One image of a shard: where its bytes are (row `number` of span `span`), the name of its
+    content (see `content`), all its queries in the order of the data set, its fields, and the file
+    or address of the picture where that is not what `position` says."""
 
     image_id: ImageId
     span: int
@@ -73,9 +74,10 @@ class CatalogEntry:
 class Catalog:
     """All rows of a data set, deduplicated, on disk; use as a context manager."""
 
-    def __init__(self, max_image_bytes: int) -> None:
+    def __init__(self, max_image_bytes: int, upright: bool = False) -> None:
         self._tables = scratch_table("catalog", _TABLES)
         self._max_image_bytes = max_image_bytes
+        self._upright = upright
         self._rows = self._duplicates = 0
         self._fields = NO_FIELDS
         self._text_ids = False
@@ -152,7 +154,7 @@ class Catalog:
         if len(row.image) > self._max_image_bytes:
             said = f"the image has {len(row.image)} bytes, the limit is {self._max_image_bytes}"
             return _reject(row, "too_many_bytes", said)
-        digest, fields = payload_hash(row.image), self._as_text(row)
+        digest, fields = content_name(row.image, self._upright), self._as_text(row)
         product = row.fields.get(self._fields.product)
         added = self._db.execute(
             "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

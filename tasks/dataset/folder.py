@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from tasks.dataset.kinds import PICTURES, pairing_name, sort_out
 from tasks.dataset.listing import list_files
 from tasks.dataset.reader import NO_FIELDS, DatasetName, integer_id, stable_id
 from tasks.errors import DatasetError, InputFileError
@@ -15,7 +16,6 @@ from tasks.opening import leads_beneath, open_stored, read_stored, text_lines
 from tasks.records import Row, Span
 from tasks.work.filesystems import open_filesystem, storage_errors
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 QUERY_FILES = ("queries.jsonl", "queries.csv")
 FILES_A_SPAN = 256
 LONGEST_LINE = 4 << 20  # characters
@@ -26,8 +26,10 @@ TOO_LONG = f"the line has more than {LONGEST_LINE:,} characters"
 class FolderReader:
     """Pictures come first, one row each, then the lines of the query file.
 
-    A picture that no line names is kept without a query. Without a query file a picture's name is
-    its text. Ids that are not given are made from the file name or the text.
+    Files that are no pictures, by name or first bytes, are counted in `ignored`. A line names its
+    picture in any Unicode form, with "/" or "\\"; a picture that no line names is kept without a
+    query. Without a query file a picture's name is its text. Ids that are not given are made from
+    the file name or the text.
     """
 
     fields = NO_FIELDS
@@ -50,15 +52,22 @@ class FolderReader:
         self._refused = found.refused
         files = sorted({*found.files, *found.refused})
         # a folder that could not be entered is one reject, in the place of its pictures
-        self._pictures = [path for path in files if path.lower().endswith((*PICTURES, "/"))]
-        self._query_file = next((f for f in QUERY_FILES if f in files), None)
+        folders = [path for path in files if path.endswith("/")]
+        self._query_file = _query_file(files)
+        others = [p for p in files if not p.endswith("/") and p != self._query_file]
+        kinds = sort_out(self._filesystem, self._root, others, found.refused)
+        self._pictures = sorted([*kinds.pictures, *folders])
+        self.ignored = kinds.ignored
         wanted = {*self._pictures, self._query_file}
         self.links_outside = len(found.outside & wanted)
         if not self._pictures and self._query_file is None:
+            seen = ", ".join(f"{count} {cause}" for cause, count in kinds.ignored.items())
             raise DatasetError(
                 f"data set folder {name.path!r} holds no picture ({' '.join(PICTURES)}) "
-                f"and no {' or '.join(QUERY_FILES)}"
+                f"and no {' or '.join(QUERY_FILES)}" + (f"; there are: {seen}" if seen else "")
             )
+        self._paired = {pairing_name(path): path for path in reversed(self._pictures)}
+        self._paired |= {path: path for path in self._pictures}
         self._ids: dict[str, int] | None = None
 
     def spans(self) -> Iterator[Span]:
@@ -108,12 +117,11 @@ class FolderReader:
         """Ids that the query file gives to pictures; the first line that names a picture wins."""
         if self._ids is None:
             ids: dict[str, int] = {}
-            known = set(self._pictures)
             for _, line in self._lines():
                 if not isinstance(line, dict) or line.get("image_id") is None:
                     continue
-                picture = line.get("image")
-                if not isinstance(picture, str) or picture not in known:
+                picture = _picture_of(line, self._paired)
+                if picture is None:
                     continue
                 try:
                     ids.setdefault(picture, integer_id(line["image_id"]))
@@ -123,11 +131,11 @@ class FolderReader:
         return self._ids
 
     def _read_queries(self, source: str) -> Iterator[Row]:
-        known, ids = set(self._pictures), self._picture_ids()
+        ids = self._picture_ids()
         for number, line in self._lines():
             position = f"{source}:{number}"
             if isinstance(line, dict):
-                yield _query_row(position, line, known, ids)
+                yield _query_row(position, line, self._paired, ids)
             else:
                 yield Row(position, defect=("bad_line", line))
 
@@ -135,7 +143,7 @@ class FolderReader:
         """Numbered lines of the query file as dicts, or as what is wrong with them."""
         if self._query_file is None:
             return
-        lines = _csv_lines if self._query_file.endswith(".csv") else _json_lines
+        lines = _csv_lines if self._query_file.lower().endswith(".csv") else _json_lines
         try:
             if self._query_file in self._refused:
                 raise InputFileError(*self._refused[self._query_file])
@@ -204,17 +212,35 @@ def _json_lines(lines: NumberedLines) -> Iterator[tuple[int, dict[str, Any] | st
         yield number, value if isinstance(value, dict) else f"not a JSON object: {line[:60]!r}"
 
 
-def _query_row(position: str, line: dict[str, Any], known: set[str], ids: dict[str, int]) -> Row:
-    query, picture = line.get("query"), line.get("image")
+def _query_file(files: Iterable[str]) -> str | None:
+    """The query file: its name may be written in any case, the usual one comes first."""
+    there = [path for path in files if path.lower() in QUERY_FILES]
+    ranked = sorted(
+        there, key=lambda path: (QUERY_FILES.index(path.lower()), path != path.lower(), path)
+    )
+    return ranked[0] if ranked else None
+
+
+def _picture_of(line: dict[str, Any], paired: Mapping[str, str]) -> str | None:
+    """The file that a line names: that very name, or else the same one written in another way."""
+    name = line.get("image")
+    if not isinstance(name, str):
+        return None
+    return paired.get(name) or paired.get(pairing_name(name))
+
+
+def _query_row(
+    position: str, line: dict[str, Any], paired: Mapping[str, str], ids: dict[str, int]
+) -> Row:
+    query, named = line.get("query"), line.get("image")
     if not isinstance(query, str):
         return Row(position, defect=("bad_query", f"query is {str(query)[:80]!r}, expected text"))
-    if isinstance(picture, str):
-        picture = picture.removeprefix("./")
-    if picture is not None and not (isinstance(picture, str) and picture in known):
-        said = f"image {str(picture)[:80]!r} is not a picture of this folder"
-        if isinstance(picture, str) and not leads_beneath(picture):
+    picture = _picture_of(line, paired)
+    if named is not None and picture is None:
+        said = f"image {str(named)[:80]!r} is not a picture of this folder"
+        if isinstance(named, str) and not leads_beneath(named.replace("\\", "/")):
             said = (
-                f"image {picture[:80]!r} is not allowed: only files of the folder may be named, by "
+                f"image {named[:80]!r} is not allowed: only files of the folder may be named, by "
                 f"their path in it (not absolute, without ..)"
             )
         return Row(position, defect=("missing_image", said))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.dataset.reader import NO_FIELDS, DatasetName, integer_id
+from tasks.dataset.reader import NO_FIELDS, NOTHING_IGNORED, DatasetName, integer_id
 from tasks.errors import DatasetError
 from tasks.records import Row, Span
 
@@ -34,6 +34,7 @@ class LmdbReader:
     """`lmdb:DIR`, the folder that holds `imgs` and `pairs`: pictures first, then pairs."""
 
     fields = NO_FIELDS
+    ignored = NOTHING_IGNORED
     links_outside = 0
 
     def __init__(self, name: DatasetName) -> None:

@@ -17,7 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from tasks.dataset.muge import PICTURES, MugeReader
-from tasks.dataset.reader import DatasetName, Reader, RowFields
+from tasks.dataset.reader import NOTHING_IGNORED, DatasetName, Reader, RowFields
 from tasks.dataset.table.reader import TableReader
 from tasks.download.hub import download_snapshot, find_snapshot, list_snapshot
 from tasks.errors import DatasetError, HubError
@@ -50,6 +50,8 @@ class ModelscopeReader:
                 raise DatasetError(f"data set modelscope:{name.path}: {option!r} is not allowed")
         folder = _fetch_once(name.path, revision, split)
         self._files = _open_files(folder, name, split)
+
+    ignored = NOTHING_IGNORED
 
     @property
     def fields(self) -> RowFields:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tasks.dataset.lines import Line, open_lines, read_lines
 from tasks.dataset.listing import list_files
-from tasks.dataset.reader import NO_FIELDS, DatasetName, integer_id
+from tasks.dataset.reader import NO_FIELDS, NOTHING_IGNORED, DatasetName, integer_id
 from tasks.errors import DatasetError, InputFileError
 from tasks.opening import size_of
 from tasks.records import Row, Span
@@ -39,6 +39,7 @@ class MugeReader:
     """
 
     fields = NO_FIELDS
+    ignored = NOTHING_IGNORED
 
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug

@@ -6,12 +6,16 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from tasks.records import FieldType, ImageId, Row, Span
 
 _DOCUMENT_ID = re.compile(r"[a-zA-Z0-9_\-!@#$%+=.]{1,64}")  # what DashVector takes
 _DIGITS = re.compile(r"\s*-?[0-9]{1,4000}\s*")  # int() alone would take "1_0" and "١" too
+
+NOTHING_IGNORED: Mapping[str, int] = MappingProxyType({})
+"""Of a reader that says nothing of files that it does not look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,10 @@ class Reader(Protocol):
     @property
     def links_outside(self) -> int:
         """How many of its files lie outside its folder, as far as is known: links lead there."""
+
+    @property
+    def ignored(self) -> Mapping[str, int]:
+        """How many files of its folder were not looked at, by cause in words (".txt")."""
 
     def spans(self) -> Iterator[Span]:
         """All spans, in order; a span is small enough to be read in one go."""

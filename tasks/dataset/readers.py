@@ -5,6 +5,8 @@ A new reader is one class that does what `Reader` says and one line in `READERS`
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,7 +83,7 @@ def parse_name(name: str) -> DatasetName:
     if not colon or scheme not in READERS:
         raise DatasetError(f"data set {name!r} is not one of {dataset_forms()}{_meant(name)}")
     kind = READERS[scheme]
-    path, _, query = rest.partition("?")
+    path, query = _path_and_options(rest) if kind.is_path else rest.partition("?")[::2]
     options = dict(parse_qsl(query))
     if options and not kind.options:
         raise DatasetError(f"data set {name!r} takes no option {set(options)}")
@@ -92,6 +94,21 @@ def parse_name(name: str) -> DatasetName:
     if kind.needs_path and not path:
         raise DatasetError(f"data set {name!r} names no path, expected {scheme}:{kind.form}")
     return DatasetName(scheme, path, options)
+
+
+def _path_and_options(text: str) -> tuple[str, str]:
+    """A path and what follows the "?" behind it; what is there under the very name is the path,
+    though a "?" is in it."""
+    first, *others = [*(mark.start() for mark in re.finditer(r"\?", text)), len(text)]
+    for end in reversed(others):
+        if _is_there(os.path.expanduser(text[:end])):
+            return text[:end], text[end + 1 :]
+    return text[:first], text[first + 1 :]
+
+
+def _is_there(path: str) -> bool:
+    folder, last = os.path.split(path)
+    return os.path.lexists(path) or ("*" in last and "?" not in last and os.path.isdir(folder))
 
 
 def _meant(name: str) -> str:

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pyarrow.parquet as pq
 
-from tasks.dataset.reader import NO_FIELDS, DatasetName
+from tasks.dataset.reader import NO_FIELDS, NOTHING_IGNORED, DatasetName
 from tasks.errors import DatasetError
 from tasks.records import Row, Span
 
@@ -20,6 +20,7 @@ class SampleReader:
 
     links_outside = 0
     fields = NO_FIELDS
+    ignored = NOTHING_IGNORED
 
     def __init__(self, name: DatasetName) -> None:
         self.split = name.options.get("split", "indexed")

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import Catalog, CatalogCounts, CatalogEntry
+from tasks.dataset.content import bytes_hash
 from tasks.dataset.reader import Reader
 from tasks.dataset.sources import write_sources
 from tasks.errors import DatasetError, WorkFolderError
@@ -37,8 +38,9 @@ CHECKED_AT_ONCE = 16
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A data set cut into shards, in `folder` (relative to the work folder); `links_outside` of its
-    files lie elsewhere now. `fields` are what its images have beside picture and query, `product`
-    the one that pictures of one product share ("" if none)."""
+    files lie elsewhere now, and `ignored` of its folder were not looked at, by cause. `fields` are
+    what its images have beside picture and query, `product` the one that pictures of one product
+    share ("" if none)."""
 
     dataset: str
     folder: str
@@ -48,6 +50,7 @@ class Plan:
     counts: CatalogCounts
     rejects: int
     links_outside: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict, hash=False)
     fields: Mapping[str, FieldType] = field(default_factory=dict, hash=False)
     product: str = ""
 
@@ -59,12 +62,14 @@ def plan_shards(
     shard_images: int,
     max_image_bytes: int,
     advance: Callable[[int], None] = lambda _: None,
+    upright: bool = False,
 ) -> Plan:
-    """Read the whole data set once and write its catalog, unless the very same is there.
+    """Read the whole data set once and write its catalog, unless the very same is there; `upright`:
+    pictures that are stored lying are to be turned.
 
     Raises `DatasetError` if no image is in it.
     """
-    with Catalog(max_image_bytes) as catalog:
+    with Catalog(max_image_bytes, upright) as catalog:
         rejects = catalog.fill_and_keep(reader, advance)
         counts = catalog.counts()
         if not counts.images:
@@ -84,7 +89,7 @@ def plan_shards(
         where = f"{reader.name}/{full}"
         known = find_plan(work.sub(where), name)
         if known is not None:
-            return replace(known, links_outside=reader.links_outside)
+            return _as_read(known, reader)
         folder = work.sub(where)
         plan = _write_parts(catalog, folder, shard_images)
         write_sources(folder, catalog.sources())
@@ -99,7 +104,11 @@ def plan_shards(
     }
     folder.write_json("shards.json", said)
     mark_complete(folder, "shards.json", shards=len(said["shards"]))
-    return replace(_as_plan(said, name), links_outside=reader.links_outside)
+    return _as_read(_as_plan(said, name), reader)
+
+
+def _as_read(plan: Plan, reader: Reader) -> Plan:
+    return replace(plan, links_outside=reader.links_outside, ignored=dict(reader.ignored))
 
 
 def _nothing_left(name: str, count: int, rejects: Iterator[Reject]) -> str:
@@ -250,7 +259,9 @@ def _pick(
             )
         if row is None or row.image is None or row.image_id != entry.image_id:
             raise _changed(entry)
-        if payload_hash(row.image) != entry.hash:  # the queries were judged with another picture
+        if payload_hash(row.image) != bytes_hash(
+            entry.hash
+        ):  # the queries were judged with another picture
             raise _changed(entry)
         yield entry, row.image
 

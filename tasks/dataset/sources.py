@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -64,7 +64,7 @@ class Sources:
             return list(_firsts(pq.ParquetFile(handle)))
 
     @cached_property
-    def _group(self) -> lru_cache[Mapping[str, ImageSource]]:  # type: ignore[type-arg]
+    def _group(self) -> Callable[[int], Mapping[str, ImageSource]]:
         return lru_cache(GROUPS_KEPT)(self._read)
 
     def _read(self, number: int) -> Mapping[str, ImageSource]:

@@ -22,6 +22,7 @@ def complete_record(filling: Filling, bm25_hash: str, counts: dict[str, int]) ->
         run=run.plan.folder,
         stages=run.stages,
         recipe=run.recipe,
+        upright=run.settings.upright,
         bm25=bm25_hash,
         counts=counts,
         kept=run.kept,

@@ -55,6 +55,7 @@ def agree(
             run=run.plan.folder,
             stages=run.stages,
             product=run.plan.product,
+            upright=run.settings.upright,
         )
     raise CollectionRecordError(
         f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
@@ -128,7 +129,7 @@ def differences(run: IndexRun, record: CollectionRecord) -> str:
         "picture": (record.picture, now.picture),
         "partition": (record.partition, now.partition),
     }
-    then = {**now.recipe, **NOTED_LATER, **record.recipe}
+    then = {**now.recipe, **(NOTED_LATER if record.recipe else {}), **record.recipe}
     recipes = {what: (then[what], new) for what, new in now.recipe.items()}
     both = {**pairs, **recipes}
     said = {what: f"{what} {old} (now {new})" for what, (old, new) in both.items() if old != new}

@@ -17,8 +17,9 @@ class IndexReport:
     """What an index run did; its fields are the stable JSON of `muge index --json`.
 
     `rows` counts lines of the data set, `images` those embedded, `rejects` what was refused in any
-    stage, `links_outside` files of the data set that lie outside its folder: links lead there. A
-    stage's `per_second` counts what this run made; what was there already is left out.
+    stage, `links_outside` files of the data set that lie outside its folder: links lead there, and
+    `ignored` files of the folder that were not looked at, by cause. A stage's `per_second` counts
+    what this run made; what was there already is left out.
     """
 
     collection: str
@@ -40,6 +41,7 @@ class IndexReport:
     run_dir: str
     peak_rss_mb: int
     links_outside: int
+    ignored: dict[str, int]
 
 
 def report_of(
@@ -71,6 +73,7 @@ def report_of(
         run_dir=run.folder.url,
         peak_rss_mb=peak_rss_mb(),
         links_outside=run.plan.links_outside,
+        ignored=dict(run.plan.ignored),
     )
 
 

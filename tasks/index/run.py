@@ -27,8 +27,9 @@ PICTURES_VERSION = 2
 VERSION_OF = "version of"
 """How the names of a recipe begin that only an upgrade of this program changes."""
 
-NOTED_LATER = {"ids": "numbers", "fields": "none"}
-"""What a recipe says that was made before there was anything else."""
+UPRIGHT_OPTION = "upright"
+NOTED_LATER = {"ids": "numbers", "fields": "none", UPRIGHT_OPTION: str(False)}
+"""What a recipe says that was made before there was anything else: pictures were not turned."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,7 @@ class IndexRun:
             "place of the data": self.plan.folder if options.picture == "uri" else "",
             "max_image_pixels": options.max_image_pixels,
             "thumbnail_pixels": options.thumbnail_pixels if options.picture == "jpeg" else "",
+            UPRIGHT_OPTION: options.upright,
             "precision": options.precision,
             "jpeg_draft": options.jpeg_draft,
             "words and statistics of BM25": fingerprint(**self.sparse_options.fingerprint()),
@@ -283,6 +285,7 @@ class IndexRun:
             served=False,
             recipe=self.recipe,
             product=self.plan.product,
+            upright=options.upright,
         )
 
 

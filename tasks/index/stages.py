@@ -61,6 +61,7 @@ def plan(context: Context, dataset: str, settings: Settings) -> Plan:
         settings.shard_images,
         settings.max_image_bytes,
         context.advancing("plan"),
+        settings.upright,
     )
 
 

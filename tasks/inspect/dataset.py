@@ -28,8 +28,9 @@ class DatasetProfile:
 
     `rejects` counts lines by the code they would be refused with, `missing_images` those of them
     that are pairs whose picture is not there. `query_characters` has mean, p50, p99 and max.
-    `links_outside` of its files lie outside its folder: links lead there. `estimate` is None if it
-    was not wanted, or no picture can be read. `table` is what was recognised of a table.
+    `links_outside` of its files lie outside its folder: links lead there, and `ignored` counts
+    files of the folder that were not looked at, by cause. `estimate` is None if it was not wanted,
+    or no picture can be read. `table` is what was recognised of a table.
     """
 
     dataset: str
@@ -48,6 +49,7 @@ class DatasetProfile:
     estimate: Estimate | None
     read_seconds: float
     links_outside: int
+    ignored: dict[str, int]
     table: TableProfile | None = None
 
 
@@ -69,7 +71,7 @@ def inspect_dataset(
     if table is not None:
         seen(table)
     began = time.perf_counter()
-    with Catalog(settings.max_image_bytes) as catalog:
+    with Catalog(settings.max_image_bytes, settings.upright) as catalog:
         rejects, examples = _fill(context, catalog, reader)
         seconds = time.perf_counter() - began
         counts, unmatched = catalog.counts(), catalog.unmatched()
@@ -95,6 +97,7 @@ def inspect_dataset(
         estimate=estimate_cost(settings, model, checked, texts, work) if estimate else None,
         read_seconds=round(seconds, 3),
         links_outside=reader.links_outside,
+        ignored=dict(reader.ignored),
         table=table,
     )
 

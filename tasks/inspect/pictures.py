@@ -89,7 +89,8 @@ def check_pictures(
     """Decode `sample` pictures evenly over the data set (0: all) as indexing would."""
     images, checked = catalog.counts().images, CheckedPictures()
     thumbnail = settings.thumbnail_pixels if settings.picture == "jpeg" else None
-    decoding = Decoding(resolution, settings.max_image_pixels, thumbnail)
+    limit = settings.max_image_pixels
+    decoding = Decoding(resolution, limit, thumbnail, upright=settings.upright)
     with (
         context.stage("check_pictures", min(images, sample) if sample else images) as advance,
         Decoders(DecodeLimits(settings.decode_seconds)) as heavy,

@@ -48,6 +48,7 @@ class ReindexReport:
     run_dir: str
     advice: list[str] = field(default_factory=list)
     links_outside: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def report_of(
         work_dir=settings.work_url,
         run_dir=run.folder.url,
         links_outside=run.plan.links_outside,
+        ignored=dict(run.plan.ignored),
         advice=_advice(settings, done, alias),
     )
 

@@ -40,6 +40,7 @@ def profile_tables(profile: DatasetProfile) -> RenderableType:
         "missing images": f"{profile.missing_images:,} pairs name a picture that is not there",
         "rejects": _counted(profile.rejects),
         **({"links": outside(profile.links_outside)} if profile.links_outside else {}),
+        **({"not looked at": not_looked_at(profile.ignored)} if profile.ignored else {}),
         **_picture_facts(profile.pictures, profile.images),
         **(_cost_facts(profile.estimate) if profile.estimate else {}),
     }
@@ -67,6 +68,12 @@ def table_tables(table: TableProfile) -> RenderableType:
 def outside(count: int) -> str:
     """What to say of files that links lead to."""
     return f"{count:,} files lie outside the data set's folder, links lead there; --no-links: none"
+
+
+def not_looked_at(ignored: Mapping[str, int]) -> str:
+    """What to say of a folder's other files, by cause."""
+    causes = ", ".join(f"{count:,} {cause}" for cause, count in ignored.items())
+    return f"{sum(ignored.values()):,} files of the folder are no pictures: {causes}"
 
 
 def card_tables(card: ModelCard) -> RenderableType:

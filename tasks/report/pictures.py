@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from PIL import Image, ImageOps
 
+from tasks.encode.model.pixels import open_picture
+from tasks.errors import ImageError
 from tasks.records import FieldValue
 
 QUERY_PIXELS = 320
@@ -52,12 +54,12 @@ def query_picture(picture: bytes) -> str | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(picture)) as image:
+            with open_picture(picture) as image:
                 image.draft("RGB", (QUERY_PIXELS, QUERY_PIXELS))
                 small = ImageOps.exif_transpose(image)
                 small.thumbnail((QUERY_PIXELS, QUERY_PIXELS))
                 return _embed(_jpeg(small))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except (ImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
 
 

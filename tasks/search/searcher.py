@@ -117,7 +117,8 @@ class Searcher:
         """How a picture is decoded for this collection's model, with a thumbnail of at most so many
         pixels for people."""
         model, limit = self.record.model, self._settings.max_image_pixels
-        return Decoding(model.resolution, limit, thumbnail, model=full_name(model))
+        upright = self.record.upright
+        return Decoding(model.resolution, limit, thumbnail, model=full_name(model), upright=upright)
 
     def answer(
         self, batch: Sequence[PreparedQuestion], fields: tuple[str, ...] | None = None

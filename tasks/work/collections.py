@@ -66,6 +66,8 @@ class CollectionRecord:
     the store said of its losses when `incarnation` was given. `recipe` is what else its documents
     depend on, by names for people: options, and versions of this program's own steps ({}: made by a
     version that did not note it). `product` is the field that the pictures of a product share.
+    `upright`: pictures were turned as their EXIF says, and so are those that people search with
+    (False also in records from before that was done).
     """
 
     collection: str
@@ -92,6 +94,7 @@ class CollectionRecord:
     losses: str = ""
     recipe: dict[str, str] = field(default_factory=dict)
     product: str = ""
+    upright: bool = False
 
 
 _FORM = TypeAdapter(CollectionRecord)

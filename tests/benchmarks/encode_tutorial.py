@@ -26,6 +26,7 @@ from tasks.encode.model.chinese_clip.checkpoint import read_weights
 from tasks.encode.model.chinese_clip.encoder import PIXEL_DEVIATION, PIXEL_MEAN
 from tasks.encode.model.chinese_clip.layout import WEIGHTS_FILE
 from tasks.encode.model.locate import locate_model
+from tasks.records import ImageId
 from tests.benchmarks.encode_setup import (
     Timing,
     encode_stage,
@@ -56,7 +57,7 @@ def original_model(model: str, device: str) -> tuple[Any, int]:
 def rows(dataset: str, count: int) -> Iterator[bytes]:
     """The picture of each row (image, query), as often as rows name it."""
     reader = open_reader(dataset)
-    pictures: dict[int, bytes] = {}
+    pictures: dict[ImageId, bytes] = {}
     for span in reader.spans():
         for row in reader.read(span):
             if row.image is not None and row.image_id is not None:

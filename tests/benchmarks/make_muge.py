@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from tasks.dataset.readers import open_reader
+from tasks.records import ImageId
 
 FIRST_ID = 100_000
 IMAGES_A_QUERY = 6  # as in MUGE's valid split
@@ -39,8 +40,8 @@ class Sample:
 def read_sample() -> Sample:
     """Pictures that have a text, in order."""
     reader = open_reader("sample:")
-    pictures: dict[int, bytes] = {}
-    texts: dict[int, list[str]] = defaultdict(list)
+    pictures: dict[ImageId, bytes] = {}
+    texts: dict[ImageId, list[str]] = defaultdict(list)
     for span in reader.spans():
         for row in reader.read(span):
             assert row.image_id is not None

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import Catalog, CatalogEntry
-from tasks.dataset.reader import NO_FIELDS
+from tasks.dataset.reader import NO_FIELDS, NOTHING_IGNORED
 from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries
 from tasks.records import Reject, Row, Span
@@ -26,6 +26,7 @@ class RowsReader:
     name = "rows"
     links_outside = 0
     fields = NO_FIELDS
+    ignored = NOTHING_IGNORED
 
     def __init__(self, rows: Sequence[Row], a_span: int = 3) -> None:
         self.rows = rows

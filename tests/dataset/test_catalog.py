@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.dataset.catalog import Catalog
 from tasks.dataset.reader import stable_id
-from tasks.records import Row
+from tasks.records import ImageId, Row
 from tests.dataset.rows import LIMIT, RowsReader, codes, filled, row
 
 
@@ -22,7 +22,7 @@ def catalog() -> Iterator[Catalog]:
         yield opened
 
 
-def found(catalog: Catalog) -> dict[int, tuple[str, ...]]:
+def found(catalog: Catalog) -> dict[ImageId, tuple[str, ...]]:
     return {entry.image_id: entry.queries for entry in catalog.entries()}
 
 
@@ -201,7 +201,7 @@ def test_every_row_is_accounted_for(rows: list[Row]) -> None:
 ORPHAN = "missing_image"
 
 
-def _pair(row: Row) -> tuple[int | None, int]:
+def _pair(row: Row) -> tuple[ImageId | None, int]:
     text = (row.query or "").strip()
     return row.image_id, stable_id(text) if row.query_id is None else row.query_id
 

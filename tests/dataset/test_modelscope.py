@@ -10,7 +10,7 @@ import pytest
 from tasks.dataset.modelscope import forget
 from tasks.dataset.readers import open_reader
 from tasks.errors import DatasetError
-from tasks.records import Row
+from tasks.records import ImageId, Row
 from tests.dataset.muge_files import write_muge
 from tests.dataset.rows import all_rows, muge_lines, write_parquet
 from tests.servers.hub import Fault, Hub, using
@@ -31,7 +31,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         yield running
 
 
-def without_position(rows: list[Row]) -> list[tuple[int | None, bytes | None, str | None]]:
+def without_position(rows: list[Row]) -> list[tuple[ImageId | None, bytes | None, str | None]]:
     return [(row.image_id, row.image, row.query) for row in rows]
 
 

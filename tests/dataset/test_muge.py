@@ -33,10 +33,10 @@ def entries_as_images(dataset: str, work: Path) -> dict[int, tuple[bytes, tuple[
     """Every image with its bytes and query ids, as the stages get them."""
     folder = Folder(str(work))
     entries = entries_of(plan_of(dataset, folder, shard_images=7), folder)
-    found = {}
+    found: dict[int, tuple[bytes, tuple[int, ...]]] = {}
     for start in range(0, len(entries), 7):
         for entry, data in read_images(open_reader(dataset), entries[start : start + 7]):
-            found[entry.image_id] = (data, entry.query_ids)
+            found[int(entry.image_id)] = (data, entry.query_ids)
     return found
 
 

@@ -283,7 +283,7 @@ def test_images_across_files_and_row_groups(tmp_path: Path) -> None:
         part = entries[first : first + 70]
         found = list(read_images(open_reader(dataset), part))
         assert [entry for entry, _ in found] == part
-        assert all(image == b"picture %d" % entry.image_id for entry, image in found)
+        assert all(image == b"picture %d" % int(entry.image_id) for entry, image in found)
 
 
 def test_a_column_whose_name_is_no_utf8(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_MAX_IMAGE_BYTES": "更大的图片文件不读取就拒收，字节。",
     "MUGE_FIELDS": "表的哪些列成为文档的字段：all，或 price:float,brand,名字=列。",
     "MUGE_IMAGE_ROOT": "表里写的图片所在的目录。默认：表所在的目录。",
+    "MUGE_UPRIGHT": "按 EXIF 方向把图片摆正；关闭：与 Chinese-CLIP 原来看到的一样。",
     "MUGE_LINKS": "跟随磁盘上的链接，不论指向磁盘何处。",
     "MUGE_SHARD_IMAGES": "每个分片的图片数。",
     "MUGE_BATCH_IMAGES": "模型一次处理的图片数；0：batch_memory_mb 放得下多少就多少。",

@@ -62,7 +62,7 @@ class CsvFormat:
     """Files with a header. The encoding is told from the mark at the beginning or from the first
     `LOOKED_AT_BYTES` with other letters than ASCII's, or named: `?encoding=gb18030`."""
 
-    endings = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
+    endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
     others: tuple[str, ...] = ()
 
     def __init__(self) -> None:

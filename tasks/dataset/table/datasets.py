@@ -26,7 +26,7 @@ class DatasetsFormat:
     """`data-*.arrow` of `save_to_disk`, also of several splits (`?split=train`). An image is its
     bytes, a struct of bytes and path, or text that says where it is."""
 
-    endings = (".arrow",)
+    endings: tuple[str, ...] = (".arrow",)
     others: tuple[str, ...] = ("cache-", "indices", "tmp")
 
     def __init__(self) -> None:
@@ -87,16 +87,15 @@ class _Batches:
     """The record batches of a file of either form, one after another."""
 
     def __init__(self, source: Any) -> None:
-        is_file = source.read(len(_FILE)) == _FILE
+        self._is_file = source.read(len(_FILE)) == _FILE
         source.seek(0)
-        self._file = pa.ipc.open_file(source) if is_file else None
-        self._stream = None if is_file else pa.ipc.open_stream(source)
-        self.schema: pa.Schema = (self._file or self._stream).schema
+        self._read = pa.ipc.open_file(source) if self._is_file else pa.ipc.open_stream(source)
+        self.schema: pa.Schema = self._read.schema
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        if self._file is None:
-            return iter(self._stream)
-        return (self._file.get_batch(n) for n in range(self._file.num_record_batches))
+        if not self._is_file:
+            return iter(self._read)
+        return (self._read.get_batch(n) for n in range(self._read.num_record_batches))
 
 
 @contextmanager

@@ -24,7 +24,7 @@ class JsonlFormat:
     """Files in UTF-8, plain or as gzip, read by byte ranges. Columns are the keys that the first
     `LOOKED_AT` lines have; a key that a line lacks is a value that was not given."""
 
-    endings = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+    endings: tuple[str, ...] = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
     others: tuple[str, ...] = ()
 
     def __init__(self) -> None:

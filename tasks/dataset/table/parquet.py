@@ -27,7 +27,7 @@ class ParquetFormat:
     """Files whose columns have types; an image is its bytes, a struct of bytes and path, or text
     that says where it is."""
 
-    endings = (".parquet",)
+    endings: tuple[str, ...] = (".parquet",)
     others: tuple[str, ...] = ()
 
     def __init__(self) -> None:

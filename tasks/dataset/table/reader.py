@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from tasks.dataset.listing import LINKS_REFUSED, check_link, list_files
-from tasks.dataset.reader import DatasetName, RowFields
+from tasks.dataset.reader import NOTHING_IGNORED, DatasetName, RowFields
 from tasks.dataset.table.columns import ROLES, Columns, find_columns
 from tasks.dataset.table.csv import CsvFormat
 from tasks.dataset.table.datasets import DatasetsFormat
@@ -52,6 +54,8 @@ class TableReader:
 
     Raises `DatasetError` if there is none, or if the first has no usable column.
     """
+
+    ignored = NOTHING_IGNORED
 
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug
@@ -171,7 +175,7 @@ class TableReader:
         if self._filesystem.isdir(root):
             return self._find_in(root.rstrip("/"), split)
         is_glob = "*" in root and not self._filesystem.exists(root)
-        paths = self._filesystem.glob(root) if is_glob else [root]
+        paths = _matching(self._filesystem, root) if is_glob else [root]
         endings = self._format.endings
         named = {p: p.rsplit("/", 1)[-1] for p in paths if self._filesystem.exists(p)}
         found = sorted(p for p in named if p.lower().endswith(endings) and split in named[p])
@@ -201,6 +205,13 @@ class TableReader:
         for path in paths:
             if check_link(self._filesystem, path, root, self._bounds):
                 self._outside.add(path)
+
+
+def _matching(filesystem: Any, pattern: str) -> list[str]:
+    """The paths that a pattern means; if there are none, with its brackets and "?" as they are."""
+    literal = re.sub(r"[\[?]", r"[\g<0>]", pattern)
+    found: list[str] = filesystem.glob(pattern) or filesystem.glob(literal)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

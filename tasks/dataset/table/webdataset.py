@@ -43,7 +43,7 @@ class WebDatasetFormat:
     """Shards, plain or as gzip. Columns are `key`, `image`, `text` (of a .txt, else the caption of
     a .json), and the other keys of the .json files."""
 
-    endings = (".tar", ".tar.gz")
+    endings: tuple[str, ...] = (".tar", ".tar.gz")
     others: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ def _opened(file: TableFile, start: int) -> Iterator[tarfile.TarFile]:
         try:
             if start:
                 handle.seek(start)
-            tar = tarfile.TarFile(fileobj=handle)  # type: ignore[arg-type]
+            tar = tarfile.TarFile(fileobj=handle)
         except DAMAGE as error:
             raise DatasetError(f"it is not a readable tar file: {error}") from None
         with tar:

@@ -58,8 +58,9 @@ def _answer(said: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes, b
     try:
         square = _square(said["family"])
         asked = (said["resolution"], said["max_pixels"], said["thumbnail"], said["draft"])
-        picture = decode_picture(data, *asked, square=square)
-        thumbnail = picture_png(data, asked[1]) if said["png"] else picture.thumbnail
+        picture = decode_picture(data, *asked, square=square, upright=said["upright"])
+        png = picture_png(data, asked[1], said["upright"]) if said["png"] else None
+        thumbnail = picture.thumbnail if png is None else png
     except ImageError as error:
         return {"code": error.code, "message": str(error)}, b"", b""
     except MemoryError:

@@ -33,7 +33,7 @@ ENDING_SECONDS = 5.0
 class Decoding:
     """What a picture is decoded to: see `decode_picture`. `model` names the model whose family says
     how it sees pictures ("": as Chinese-CLIP does); with `png` the thumbnail is a PNG of the
-    original size."""
+    original size, `upright` turns pictures as EXIF says."""
 
     resolution: int
     max_pixels: int
@@ -41,6 +41,7 @@ class Decoding:
     draft: bool = False
     png: bool = False
     model: str = ""
+    upright: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +132,13 @@ def decode_bounded(
 ) -> DecodedPicture:
     """Decode a picture here if that is light work, else by `heavy`; errors as `Decoders.decode`."""
     asked = decoding
-    found = decode_light(
-        data, asked.resolution, asked.max_pixels, asked.thumbnail, asked.draft, square
-    )
+    size = (asked.resolution, asked.max_pixels, asked.thumbnail)
+    found = decode_light(data, *size, asked.draft, square, asked.upright)
     if found is None:
         return heavy.decode(data, decoding)
-    return replace(found, thumbnail=picture_png(data, asked.max_pixels)) if asked.png else found
+    if not asked.png:
+        return found
+    return replace(found, thumbnail=picture_png(data, asked.max_pixels, asked.upright))
 
 
 def _ask(

@@ -2,9 +2,9 @@
 
 The square follows ModelScope's preprocessing step for step, for equal vectors: the first frame, a
 bicubic *squash* to (R, R) in the picture's own mode (palettes and one-bit pictures by nearest
-neighbour, as Pillow does), only then RGB. So transparency is dropped, not composited, an EXIF
-orientation is *not* applied, and 16-bit grey is clipped, not scaled. The thumbnail is for eyes and
-does better on all three.
+neighbour, as Pillow does), only then RGB. So transparency is dropped, not composited, and 16-bit
+grey is clipped, not scaled: the thumbnail, which is for eyes, does better on both. A picture that
+is stored lying is turned upright before all that, unless it is to be seen as ModelScope sees it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tasks.errors import ImageError
+from tasks.orientation import orientation, png_chunks
 from tasks.records import Uint8
+from tasks.signatures import HEIC_EXTRA, signature
 
 PIXELS_VERSION = "squash-bicubic-1"
 """Changes whenever the same bytes would give other pixels."""
 
 # Decoders that run other programs (EPS) or fetch things (WMF) stay out.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+"""Chunks that no pixel depends on, and that Pillow refuses from a megabyte."""
 _JPEG_QUALITY = 80
 
 REDUCED_FROM = 25_000_000
@@ -37,7 +42,6 @@ MOST_SCANS = 100
 """A progressive JPEG has about 10; each costs as much as a picture."""
 _FEW_SCANS = 16
 _BEHIND_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -86,6 +90,7 @@ def decode_picture(
     thumbnail: int | None = None,
     draft: bool = False,
     square: Square = squash,
+    upright: bool = False,
 ) -> DecodedPicture:
     """Decode a picture once, for the model and, if `thumbnail` (longest side, pixels) is given,
     for people: a JPEG, never enlarged, upright, transparency on white, without metadata.
@@ -93,13 +98,14 @@ def decode_picture(
     `square` is how the model's family sees pictures: Chinese-CLIP's way unless another is given.
     `draft` decodes a JPEG at a half, quarter or eighth of its size where that is still as large as
     what is made of it: faster for large ones, and not the same pixels. Above `REDUCED_FROM` pixels
-    that is always done, at twice that size.
+    that is always done, at twice that size. `upright` turns what the model sees as EXIF says, and
+    so gives the pixels that the same picture has if it is stored upright.
 
     The size in the header is checked against `max_pixels` (width x height) before anything is
     decoded, and the scans of a JPEG against `MOST_SCANS`. Raises `ImageError` with code empty,
     not_an_image, too_large, too_many_scans, too_much_memory, truncated or unreadable.
     """
-    found = _decode(data, resolution, max_pixels, thumbnail, draft, square, light_only=False)
+    found = _decode(data, resolution, max_pixels, thumbnail, draft, square, upright, False)
     assert found is not None
     return found
 
@@ -111,11 +117,12 @@ def decode_light(
     thumbnail: int | None = None,
     draft: bool = False,
     square: Square = squash,
+    upright: bool = False,
 ) -> DecodedPicture | None:
     """As `decode_picture`, but None, and nothing is decoded, if that may take seconds or much
     memory: a picture of more than `REDUCED_FROM` pixels that no shortcut makes smaller, or a JPEG
     of more than `LIGHT_WORK`."""
-    return _decode(data, resolution, max_pixels, thumbnail, draft, square, light_only=True)
+    return _decode(data, resolution, max_pixels, thumbnail, draft, square, upright, True)
 
 
 def _decode(
@@ -125,13 +132,13 @@ def _decode(
     thumbnail: int | None,
     draft: bool,
     square: Square,
+    upright: bool,
     light_only: bool,
 ) -> DecodedPicture | None:
     if not data:
         raise ImageError("empty", "the picture has no bytes")
-    _silence_pillow()
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with open_picture(data) as image:
             _check_size(image, max_pixels)
             width, height = image.size
             scans = _checked_scans(data, width * height)
@@ -143,9 +150,11 @@ def _decode(
             elif width * height > REDUCED_FROM:
                 image.draft(None, (2 * side, 2 * side))
             image.load()
+            turn = _UPRIGHT.get(orientation(data))
+            seen = image if turn is None or not upright else image.transpose(turn)
             return DecodedPicture(
-                pixels=np.array(square(image, resolution)),
-                thumbnail=None if thumbnail is None else _jpeg_for_people(image, thumbnail),
+                pixels=np.array(square(seen, resolution)),
+                thumbnail=None if thumbnail is None else _jpeg_for_people(image, thumbnail, turn),
                 width=width,
                 height=height,
                 format=image.format or "",
@@ -160,14 +169,54 @@ def _decode(
         raise _explain(data, error) from None
 
 
-def picture_png(data: bytes, max_pixels: int) -> bytes:
-    """The first frame as a PNG of the original size, as the tutorial stores it; errors as
-    `decode_picture`."""
+def picture_png(data: bytes, max_pixels: int, upright: bool = False) -> bytes:
+    """The first frame as a PNG of the original size, as the tutorial stores it, and if `upright`
+    turned as EXIF says; errors as `decode_picture`."""
     decode_picture(data, 1, max_pixels)
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    with open_picture(data) as image:
+        picture = _displayable(image)
+        turn = _UPRIGHT.get(orientation(data))
+        if upright and turn is not None:
+            picture = picture.transpose(turn)
+            picture.info.clear()  # it would say that it is still to be turned
         file = io.BytesIO()
-        _displayable(image).save(file, "PNG")
+        picture.save(file, "PNG")
         return file.getvalue()
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """A picture of one of the formats that are read, with its header read and nothing decoded;
+    texts and colour profiles of a PNG are left out, whatever their size.
+
+    Raises `ImageError` with code no_heic if it is HEIC and the library for that is not installed,
+    and what Pillow raises.
+    """
+    _silence_pillow()
+    if signature(data) == "HEIC" and _reads_heif():
+        return Image.open(io.BytesIO(data), formats=("HEIF",))
+    return Image.open(io.BytesIO(_without_texts(data)), formats=_FORMATS)
+
+
+@cache
+def _reads_heif() -> bool:
+    """Let Pillow read HEIC; raises `ImageError` if its library is not there."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise ImageError("no_heic", f"HEIC pictures need {HEIC_EXTRA}") from None
+    register_heif_opener(thumbnails=False)
+    return True
+
+
+def _without_texts(data: bytes) -> bytes:
+    if not data.startswith(b"\x89PNG") or not any(kind in data for kind in _PNG_TEXTS):
+        return data
+    kept, since = [], 0
+    for kind, start, end in png_chunks(data):
+        if kind in _PNG_TEXTS:
+            kept.append(data[since:start])
+            since = end
+    return b"".join((*kept, data[since:]))
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
@@ -220,7 +269,7 @@ def _is_heavy(pixels: int, scans: int) -> bool:
     return (pixels > REDUCED_FROM and not is_reduced) or pixels * scans > LIGHT_WORK
 
 
-def _jpeg_for_people(image: Image.Image, longest: int) -> bytes:
+def _jpeg_for_people(image: Image.Image, longest: int, turn: Image.Transpose | None) -> bytes:
     picture = _displayable(image)
     scale = min(1.0, longest / max(picture.size))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
@@ -230,7 +279,6 @@ def _jpeg_for_people(image: Image.Image, longest: int) -> bytes:
         white = Image.new("RGB", size, "white")
         white.paste(picture, mask=picture.getchannel("A"))
         picture = white
-    turn = _UPRIGHT.get(_orientation(image))
     if turn is not None:
         picture = picture.transpose(turn)
     picture.info.clear()  # Pillow copies a comment from here
@@ -249,15 +297,8 @@ def _displayable(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # broken metadata does not spoil a good picture
-        return 1
-
-
 def _explain(data: bytes, error: Exception) -> ImageError:
-    kind = _signature(data)
+    kind = signature(data)
     if kind is None and isinstance(error, UnidentifiedImageError):
         return ImageError(
             "not_an_image", f"{len(data):,} bytes are no picture ({', '.join(_FORMATS)} are read)"
@@ -271,25 +312,9 @@ def _explain(data: bytes, error: Exception) -> ImageError:
     return ImageError("unreadable", f"the picture cannot be decoded ({message})")
 
 
-def _signature(data: bytes) -> str | None:
-    """The format that the first bytes promise."""
-    if data.startswith(b"RIFF") and data[8:12] in (b"WEBP", b""):
-        return "WEBP"
-    if data[4:12] in (b"ftypavif", b"ftypavis"):
-        return "AVIF"
-    starts = {
-        b"\xff\xd8\xff": "JPEG",
-        b"\x89PNG": "PNG",
-        b"GIF8": "GIF",
-        b"II*\0": "TIFF",
-        b"MM\0*": "TIFF",
-    }
-    return next((name for start, name in starts.items() if data.startswith(start)), None)
-
-
 def _misses_its_end(data: bytes) -> bool:
     """Whether the mark that closes a file of this format is not there."""
-    match _signature(data):
+    match signature(data):
         case "JPEG":
             return b"\xff\xd9" not in data[-64:]
         case "PNG":

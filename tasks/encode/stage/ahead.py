@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from tasks.dataset.catalog import CatalogEntry
+from tasks.dataset.content import is_turned
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
 from tasks.encode.model.locate import full_name
@@ -47,7 +48,8 @@ def decoded_ahead(
                 item = next(stream, None)
             if item is None:
                 return
-            yield item[0], pool.submit(_decode, item[1], encoder, stage, clock, heavy)
+            entry, data = item
+            yield entry, pool.submit(_decode, entry, data, encoder, stage, clock, heavy)
 
     with Decoders(DecodeLimits(stage.decode_seconds)) as heavy, ahead(begun(), room) as items:
         yield items
@@ -60,7 +62,12 @@ def _decoders(threads: int) -> ThreadPoolExecutor:
 
 
 def _decode(
-    data: bytes, encoder: Encoder, stage: ImageStage, clock: Clock, heavy: Decoders
+    entry: CatalogEntry,
+    data: bytes,
+    encoder: Encoder,
+    stage: ImageStage,
+    clock: Clock,
+    heavy: Decoders,
 ) -> DecodedPicture:
     decoding = Decoding(
         encoder.info.resolution,
@@ -69,6 +76,7 @@ def _decode(
         stage.draft,
         stage.picture == "png",
         full_name(encoder.info),
+        is_turned(entry.hash),
     )
     began = time.thread_time()
     try:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from tasks.dataset.catalog import CatalogEntry
+from tasks.dataset.content import bytes_hash
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.pending import PendingVectors, PixelBuffers
 from tasks.encode.stage.ahead import Begun
@@ -135,7 +136,7 @@ def _add_decoded(batch: Batch, decoding: Begun) -> None:
         picture = future.result()
     except ImageError as error:
         about = (entry.position, str(entry.image_id), error.code, str(error))
-        batch.rejects.append(Reject("encode_images", *about, payload_hash=entry.hash))
+        batch.rejects.append(Reject("encode_images", *about, payload_hash=bytes_hash(entry.hash)))
         return
     batch.pixels[batch.new] = torch.from_numpy(picture.pixels)
     batch.add(entry, picture.thumbnail, None)

@@ -12,6 +12,8 @@ from dashvector.common.constants import GRPC_MAX_MSG_SIZE
 from dashvector.core.handler.grpc_handler import GRPCHandler
 from dashvector.core.proto import dashvector_pb2
 
+from tasks.download.loopback import keep_loopback_direct
+
 Error: type[Exception] = dashvector.DashVectorException
 VERSION_METHOD = "/proxima.dashvector.proto.DashVectorService/get_version"
 UPSERT_METHOD = "/proxima.dashvector.proto.DashVectorService/upsert_doc"
@@ -139,6 +141,7 @@ def connect(api_key: str, endpoint: str, timeout: float, roots: bytes | None = N
     raises network failures instead of returning them, and returns sparse vectors with text as
     keys (`tests/store/dashvector/test_http.py`).
     """
+    keep_loopback_direct()
     before = _trusted.set(roots)
     try:
         client = dashvector.Client(api_key=api_key, endpoint=endpoint, timeout=timeout)

@@ -74,7 +74,10 @@ def test_ids_of_muge_are_numbers_only(tmp_path: Path) -> None:
 
 
 def test_a_pictures_own_product_is_itself(tmp_path: Path) -> None:
-    lines = [{"id": "a", "image": b"1", "spu": "P"}, {"id": "b", "image": b"2", "spu": None}]
+    lines: list[dict[str, Any]] = [
+        {"id": "a", "image": b"1", "spu": "P"},
+        {"id": "b", "image": b"2", "spu": None},
+    ]
     rows = all_rows(f"parquet:{write_parquet(tmp_path / 'a.parquet', lines)}")
     assert [dict(row.fields) for row in rows] == [{"spu": "P"}, {"spu": "b"}]
 

@@ -52,7 +52,7 @@ class Pictures:
 
     def read(self, wanted: Sequence[CatalogEntry]) -> Iterator[tuple[CatalogEntry, bytes]]:
         for entry in wanted:
-            yield entry, self.data[entry.image_id]
+            yield entry, self.data[int(entry.image_id)]
 
 
 Read = Callable[[Sequence[CatalogEntry]], Iterator[tuple[CatalogEntry, bytes]]]

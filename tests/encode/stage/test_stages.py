@@ -113,7 +113,7 @@ def test_what_is_known_is_neither_read_nor_encoded(
     was_read: list[int] = []
 
     def read(wanted: Sequence[CatalogEntry]) -> Iterator[tuple[CatalogEntry, bytes]]:
-        was_read.extend(entry.image_id for entry in wanted)
+        was_read.extend(int(entry.image_id) for entry in wanted)
         return pictures.read(wanted)
 
     done = encode(tmp_path, model, pictures, read=read, known=marks)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,29 @@ def test_it_is_named(case: str, muge: Muge, model: str, tmp_path: Path) -> None:
     environment = {"PREFECT_API_URL": address, "PREFECT_CLIENT_MAX_RETRIES": "0"}
     done = muge(*arguments(case, tmp_path, model), environment=environment)
     check(done, address, "set by the variable PREFECT_API_URL")
+
+
+@pytest.mark.parametrize(
+    "case", ["a run", *(pytest.param(c, marks=pytest.mark.slow) for c in list(COMMANDS)[1:])]
+)
+def test_a_silent_one_is_not_waited_for(case: str, muge: Muge, model: str, tmp_path: Path) -> None:
+    """As behind a firewall: it takes the connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
+        environment = {**DASHVECTOR, "PREFECT_API_URL": address}
+        began = time.monotonic()
+        done = muge(*arguments(case, tmp_path, model), environment=environment)
+    check(done, address, "set by the variable PREFECT_API_URL")
+    assert time.monotonic() - began < 30  # Prefect alone waits 60 seconds, several times
+
+
+def test_profiles_that_are_no_toml_are_named(muge: Muge, model: str, tmp_path: Path) -> None:
+    home = tmp_path / "prefect"
+    home.mkdir()
+    (home / "profiles.toml").write_text('active = "old"\n[profiles.old\n')
+    done = muge(*arguments("a run", tmp_path, model), environment={"PREFECT_HOME": str(home)})
+    assert done.returncode == 2
+    check(done, str(home / "profiles.toml"), "cannot be read")
 
 
 @pytest.mark.slow

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,18 @@ from tasks.errors import AliasDoubtError, StoreError
 from tasks.reindex.blue_green import adopt, move_alias
 from tasks.settings import load_settings
 from tests.servers.dashvector import DashVectorServer
+
+
+@pytest.fixture
+def answering() -> Iterator[str]:
+    """Something that answers at once, whatever it is asked."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/api"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.mark.usefixtures("flows_run")
@@ -62,7 +77,7 @@ def test_searches_follow_the_variable(
 
 
 def test_without_a_server_aliases_stay_here(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answering: str
 ) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
@@ -78,7 +93,10 @@ def test_without_a_server_aliases_stay_here(
         monkeypatch.setenv(name, "http://127.0.0.1:9/api")
     assert where("muge").startswith(str(tmp_path / "work" / "aliases"))
     monkeypatch.delenv("PREFECT_API_URL")
-    (tmp_path / "profiles.toml").write_text('PREFECT_API_URL = "http://127.0.0.1:9/api"\n')
+    profiles = f'active = "a"\n[profiles.a]\n[profiles.b]\nPREFECT_API_URL = "{answering}"\n'
+    (tmp_path / "profiles.toml").write_text(profiles)  # the one with a server is not active
+    assert where("muge").startswith(str(tmp_path / "work" / "aliases"))
+    (tmp_path / "profiles.toml").write_text(profiles.replace('"a"', '"b"'))
     assert where("Muge").startswith("Prefect Variable muge_alias_dashvector_")
     assert where("Muge") != where("muge")
     assert where("muge", f"zvec:{tmp_path / 'here'}").startswith(str(tmp_path / "here"))
