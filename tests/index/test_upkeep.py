@@ -313,6 +313,30 @@ def test_a_damaged_record_of_an_earlier_number_is_neither_dropped_nor_in_the_way
     assert names == {"muge-7", "muge-8", "muge-9"}
 
 
+def test_a_collection_that_is_written_hides_no_other(
+    dataset: str,
+    place: dict[str, Any],
+    settings: Settings,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index_dataset(dataset, collection="another", **place)
+    describe = ZvecStore.describe
+
+    def held(store: ZvecStore, name: str) -> Any:
+        if name == "another":
+            raise StoreBusyError("it is held by another process")
+        return describe(store, name)
+
+    monkeypatch.setattr(ZvecStore, "describe", held)
+    busy, muge = collection_statuses(context, settings)
+    assert (busy.status, busy.expected, busy.damage) == (
+        *("busy", 25),
+        "it is held by another process",
+    )
+    assert (muge.status, muge.documents) == ("ready", 25)
+
+
 def test_a_collection_that_the_store_has_lost_is_listed(
     dataset: str, place: dict[str, Any], settings: Settings, context: Context
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from tests.shop import make_pictures
 
 def indexed(place: Path, model: str, **options: Any) -> Path:
     """A folder with `.muge/` of 12 pictures; the file of their fields."""
+    place.mkdir(exist_ok=True)
     pictures = make_pictures(place / "pictures", 12)
     home = place / ".muge"
     options = {"store": f"zvec:{home / 'store'}", "work_dir": str(home / "work"), **options}
     index_dataset(f"folder:{pictures}", model=model, **options)
-    (fields,) = home.glob("store/*/default/0/scalar.0.ipc")
+    root = Path(options["store"].removeprefix("zvec:"))
+    (fields,) = root.glob(f"{options['collection']}/default/0/scalar.0.ipc")
     return fields
 
 
@@ -54,3 +57,48 @@ def test_without_a_record_there_is_nothing_to_build_from(tmp_path: Path, muge: M
         done = muge(command, cwd=tmp_path)
         assert done.returncode == 2
         assert "has no record" in done.stderr
+
+
+def test_status_lists_everything_whatever_is_damaged(
+    tmp_path: Path, model: str, muge: Muge
+) -> None:
+    for collection in ("good", "schema", "record", "partition"):
+        indexed(tmp_path / collection, model, **at(tmp_path, collection))
+    store, work = tmp_path / ".muge" / "store", tmp_path / ".muge" / "work"
+    (store / "schema" / "muge-schema.json").write_text("{")
+    next(work.glob("collections/*/record.json")).write_text("{")
+    shutil.rmtree(store / "partition" / "default")
+    (store / ".aliases").mkdir()
+    (store / ".aliases" / "muge.json").write_text("{")
+
+    listed = muge("status", cwd=tmp_path)
+    assert listed.returncode == 0
+    assert listed.stderr.startswith("muge: the alias 'muge' in ")
+    assert listed.stderr.count("\n") == 1
+    said = json.loads(muge("status", "--json", cwd=tmp_path).stdout)["collections"]
+    assert {each["collection"]: each["status"] for each in said} == {
+        "good": "ready",
+        "partition": "damaged",
+        "record": "damaged record",
+        "schema": "damaged",
+    }
+    for each in said:
+        if each["collection"] != "good":
+            assert f"`muge repair {each['collection']}`" in each["damage"]
+            assert f"  {each['damage']}\n" in listed.stdout
+
+    for collection in ("schema", "record", "partition"):
+        mended = muge("repair", collection, cwd=tmp_path)
+        assert mended.returncode == 0, mended.stderr
+    again = json.loads(muge("status", "--json", cwd=tmp_path).stdout)["collections"]
+    assert {(each["status"], each["documents"]) for each in again} == {("ready", 12)}
+
+
+def at(place: Path, collection: str) -> dict[str, str]:
+    """The options of a collection in `.muge/` of a folder."""
+    home = place / ".muge"
+    return {
+        "store": f"zvec:{home / 'store'}",
+        "work_dir": str(home / "work"),
+        "collection": collection,
+    }
