@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from tasks.store.zvec.checksums import (
 from tasks.store.zvec.child import look_first, recover
 from tasks.store.zvec.disk import ZVEC_ERRORS, failed, translated
 from tasks.store.zvec.recovery import WritingMark, locked
+from tasks.store.zvec.shadow import is_writable, shadowed
 
 LOCK_PATIENCE_S = 1.0
 
@@ -49,6 +49,7 @@ class Opening:
         self._lock = RLock()
         self._collection: Any = None
         self._sums: PartitionSums | None = None
+        self._shadow = contextlib.ExitStack()
 
     @property
     def is_open(self) -> bool:
@@ -78,7 +79,7 @@ class Opening:
             return
         collection, self._collection = self._collection, None
         if collection is not None:
-            with translated("close", self.path):
+            with translated("close", self.path), self._shadow:
                 collection.close()
             if self._sums is not None:
                 put_times_back(self.path, self._sums)
@@ -164,7 +165,13 @@ class Opening:
 
     def _open_to_read(self) -> Any:
         self._make_sure()
-        return zvec.open(str(self.path), zvec.CollectionOption(read_only=True))
+        if is_writable(self.path):
+            return zvec.open(str(self.path), zvec.CollectionOption(read_only=True))
+        with contextlib.ExitStack() as stack:
+            place = stack.enter_context(shadowed(self.path))
+            opened = zvec.open(str(place), zvec.CollectionOption(read_only=True))
+            self._shadow = stack.pop_all()
+        return opened
 
     def _open_to_write(self) -> Any:
         self._make_sure()
@@ -212,7 +219,7 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
             return open_it()
         except ZVEC_ERRORS as error:
             if not is_locked(error):
-                hint = "" if os.access(path, os.W_OK) else " (zvec must write to it even to read)"
+                hint = "" if is_writable(path) else " (it may not be written: a copy is read)"
                 raise failed(f"open{hint}", path, error) from error
         if time.monotonic() > deadline:
             raise StoreBusyError(
