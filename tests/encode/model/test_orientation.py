@@ -130,9 +130,9 @@ def test_broken_metadata_does_not_spoil_a_good_picture() -> None:
             broken = whole[:at] + byte + whole[at + 1 :]
             assert 1 <= orientation(broken) <= 8
             decode_picture(broken, 16, LIMIT, upright=True)
-    for end in range(0, 400, 7):
-        for kind in (*LOSSLESS.values(), LOSSY["jpeg"], LOSSY["avif"]):
-            assert orientation(kind(6)[:end]) in (1, 6)
+    for kind in (*LOSSLESS.values(), LOSSY["jpeg"], LOSSY["avif"]):
+        data = kind(6)
+        assert {orientation(data[:end]) for end in range(0, 400, 7)} <= {1, 6}
 
 
 def test_what_never_ends_is_not_read_to_its_end() -> None:
