@@ -20,6 +20,8 @@ UPRIGHT = 1
 _TAG = 0x0112
 _BYTES_OF = {1: 1, 3: 2, 4: 4}  # whole numbers by their TIFF type
 _MOST_TAGS = 4096
+_MOST_BLOCKS = 1 << 16
+"""Of a picture that has more parts than that, the others are not looked at."""
 _XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _JPEG_EXIF, _JPEG_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = b"XML:com.adobe.xmp\0"
@@ -31,16 +33,16 @@ def orientation(data: bytes) -> int:
     kind = signature(data)
     if kind == "AVIF":
         return _of_avif(data)
-    blocks, marks = _BLOCKS.get(kind or "", (None, ()))
-    if blocks is None or not any(mark in data for mark in marks):
-        return UPRIGHT
-    return _told(blocks(data))
+    blocks = _BLOCKS.get(kind or "")
+    return UPRIGHT if blocks is None else _told(blocks(data))
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Kind, place and end of every chunk of a PNG that is whole, with its length and checksum."""
     at, end = 8, len(data)
-    while at + 12 <= end:
+    for _ in range(_MOST_BLOCKS):
+        if at + 12 > end:
+            return
         behind = at + 12 + int.from_bytes(data[at : at + 4], "big")
         if behind > end:
             return
@@ -81,9 +83,12 @@ def _of_exif(block: bytes) -> int:
 def _jpeg_blocks(data: bytes) -> Iterator[tuple[bool, bytes]]:
     """EXIF and XMP before the picture itself begins."""
     at, end = 2, len(data)
-    while at + 4 <= end:
-        if data[at] != 0xFF or data[at + 1] == 0xFF:
-            at += 1  # decoders look for the next marker too
+    for _ in range(_MOST_BLOCKS):
+        at = data.find(b"\xff", at)  # decoders look for the next marker too
+        if at < 0 or at + 4 > end:
+            return
+        if data[at + 1] == 0xFF:
+            at += 1
             continue
         if (kind := data[at + 1]) in (0xDA, 0xD9):
             return
@@ -106,19 +111,21 @@ def _png_blocks(data: bytes) -> Iterator[tuple[bool, bytes]]:
 
 def _webp_blocks(data: bytes) -> Iterator[tuple[bool, bytes]]:
     at, end = 12, len(data)
-    while at + 8 <= end:
+    for _ in range(_MOST_BLOCKS):
+        if at + 8 > end:
+            return
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         if data[at : at + 4] in (b"EXIF", b"XMP "):
             yield data[at : at + 4] == b"EXIF", data[at + 8 : at + 8 + size]
         at += 8 + size + size % 2
 
 
-_BLOCKS: dict[str, tuple[Callable[[bytes], Iterator[tuple[bool, bytes]]], tuple[bytes, ...]]] = {
-    "JPEG": (_jpeg_blocks, (_JPEG_EXIF, _JPEG_XMP)),
-    "PNG": (_png_blocks, (b"eXIf", _PNG_XMP)),
-    "WEBP": (_webp_blocks, (b"EXIF", b"XMP ")),
+_BLOCKS: dict[str, Callable[[bytes], Iterator[tuple[bool, bytes]]]] = {
+    "JPEG": _jpeg_blocks,
+    "PNG": _png_blocks,
+    "WEBP": _webp_blocks,
 }
-"""How EXIF (true) and XMP (false) are found by format, and what is in a file that has any."""
+"""How blocks of EXIF (true) and XMP (false) are found, by format."""
 
 
 def _of_avif(data: bytes) -> int:

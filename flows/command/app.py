@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -17,8 +17,8 @@ from flows.command.look import inspect, model_command, status
 from flows.command.reindex import reindex
 from flows.command.rejects import rejects_app
 from flows.command.search import search
+from flows.command.surroundings import leave, refused_by_system, settle_in
 from flows.command.upkeep import repair, verify
-from tasks.download.loopback import keep_loopback_direct
 from tasks.errors import UsageError
 
 app = typer.Typer(
@@ -56,24 +56,33 @@ app.add_typer(rejects_app, name="rejects")
 
 def main() -> None:
     """Entry point of the command."""
-    keep_loopback_direct()
+    code = _run()
+    sys.exit(code if leave(quietly=bool(code)) else code or 1)
+
+
+def _run() -> int:
+    """The command's exit code; what went wrong before or behind the command itself is said."""
     try:
+        settle_in()
         code = app(standalone_mode=False)
     except UsageError as error:  # from reading the environment while help is made
-        _refuse(str(error), error.exit_code)
+        return _refuse(str(error), error.exit_code)
     except KeyboardInterrupt:  # before the command itself began
-        _refuse(INTERRUPTED, EXIT_INTERRUPTED)
+        return _refuse(INTERRUPTED, EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        return _refuse(refused_by_system(error), 1)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         # the parser's errors, whose class depends on typer's version
-        _refuse(error.format_message(), getattr(error, "exit_code", 2))
-    else:
-        sys.exit(code if isinstance(code, int) else 0)
+        return _refuse(error.format_message(), getattr(error, "exit_code", 2))
+    return code if isinstance(code, int) else 0
 
 
-def _refuse(said: str, code: int) -> NoReturn:
+def _refuse(said: str, code: int) -> int:
     """One line; or the help, where no command was given."""
     line = said if "\n" in said else f"muge: {said.replace('Value error, ', '').rstrip('.')}"
     print(line, file=sys.stderr)
-    sys.exit(code)
+    return code

@@ -71,10 +71,10 @@ def index(
         from tasks.report.inspection import outside
 
         print(outside(report.links_outside), file=sys.stderr)
-    if report.ignored:
-        from tasks.report.inspection import not_looked_at
+    from tasks.report.inspection import account_lines
 
-        print(not_looked_at(report.ignored), file=sys.stderr)
+    for line in account_lines(report.ignored, report.account, report.most_copied):
+        print(line, file=sys.stderr)
     if report.rejects:
         print(f"{report.rejects} rejects: {report.run_dir}/rejects", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import typer
 
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
+from flows.command.surroundings import refused_by_system, speaks_unicode
 from tasks.errors import MugeError, WorkFolderError, reason_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def explained() -> Iterator[None]:
         raise typer.Exit(1) from None
     except typer.Exit:
         raise
+    except OSError as error:
+        fail(refused_by_system(error), 1)
     except Exception as error:
         fail(f"unexpected {type(error).__name__}: {reason_of(error)}; {keep_traceback()}", 1)
 
@@ -101,10 +104,13 @@ def fail(message: str, code: int) -> NoReturn:
 
 def keep_traceback() -> str:
     """Write the current traceback to a file for a bug report; says where."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="muge-error-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(traceback.format_exc())
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="muge-error-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(traceback.format_exc())
+    except OSError:
+        return "please report it; no folder takes its traceback"
     return f"please report it with {file.name}"
 
 
@@ -128,7 +134,7 @@ def show(what: RenderableType) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object to standard output."""
-    print(json.dumps(value, ensure_ascii=False))
+    print(json.dumps(value, ensure_ascii=not speaks_unicode(sys.stdout)))
 
 
 def write_page(path: Path, page: str) -> None:

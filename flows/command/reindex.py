@@ -119,10 +119,10 @@ def run_reindex(
         from tasks.report.inspection import outside
 
         print(outside(report.links_outside), file=sys.stderr)
-    if report.ignored:
-        from tasks.report.inspection import not_looked_at
+    from tasks.report.inspection import account_lines
 
-        print(not_looked_at(report.ignored), file=sys.stderr)
+    for line in account_lines(report.ignored, report.account, report.most_copied):
+        print(line, file=sys.stderr)
     if report.rejects:
         print(f"{report.rejects} rejects: muge rejects list", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

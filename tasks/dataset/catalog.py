@@ -38,7 +38,10 @@ PRODUCT_PICTURES = "product_pictures"
 class CatalogCounts:
     """What one pass found; `rows` counts every line, `duplicates` lines that repeat another,
     `largest_id` is the largest image or query id that is indexed, and a number; `text_ids` says
-    that not all image ids are numbers: then all are texts."""
+    that not all image ids are numbers: then all are texts. `taken` rows said something new: with
+    duplicates and rejects they are all rows. `copies` are images whose picture an earlier one has,
+    `unasked` images without a query, `unanswered` queries without an image; `most_copied` is where
+    the picture is that most images have, and how many."""
 
     rows: int
     images: int
@@ -47,6 +50,11 @@ class CatalogCounts:
     duplicates: int
     largest_id: int
     text_ids: bool = False
+    taken: int = 0
+    copies: int = 0
+    unasked: int = 0
+    unanswered: int = 0
+    most_copied: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ class Catalog:
         self._tables = scratch_table("catalog", _TABLES)
         self._max_image_bytes = max_image_bytes
         self._upright = upright
-        self._rows = self._duplicates = 0
+        self._rows = self._duplicates = self._taken = 0
         self._fields = NO_FIELDS
         self._text_ids = False
 
@@ -103,7 +111,9 @@ class Catalog:
                 read += 1
                 position = storable(row.position)
                 row = row if position == row.position else replace(row, position=position)
-                yield from self._add(row, span_number, number)
+                before, rejects = self._duplicates, list(self._add(row, span_number, number))
+                yield from rejects
+                self._taken += not rejects and self._duplicates == before
             self._rows += read
             advance(read)
         yield from self._drop_pairs_without_image()
@@ -211,6 +221,7 @@ class Catalog:
             "(SELECT image_id FROM images) ORDER BY rowid"
         )
         for image_id, query_id, position in orphans:
+            self._taken -= 1
             said = f"query {query_id} names image {image_id}, whose picture is not in the data set"
             yield Reject("dataset", position, str(image_id), "missing_image", said)
         self._db.execute("DELETE FROM pairs WHERE image_id NOT IN (SELECT image_id FROM images)")
@@ -218,6 +229,8 @@ class Catalog:
     def counts(self) -> CatalogCounts:
         """How much there is of everything; queries count if they have an image."""
         one = "SELECT count(*) FROM "
+        copies = "SELECT hash, count(*) AS n FROM images GROUP BY hash HAVING n > 1"
+        unasked, unanswered = self.unmatched()
         return CatalogCounts(
             rows=self._rows,
             images=self._count(one + "images"),
@@ -230,7 +243,23 @@ class Catalog:
                 "coalesce((SELECT max(query_id) FROM pairs), 0))"
             ),
             text_ids=self._text_ids,
+            taken=self._taken,
+            copies=self._count(f"SELECT coalesce(sum(n - 1), 0) FROM ({copies})"),
+            unasked=unasked,
+            unanswered=unanswered,
+            most_copied=self._most_copied(),
         )
+
+    def _most_copied(self) -> str:
+        found = self._db.execute(
+            "SELECT hash, count(*) AS n FROM images GROUP BY hash HAVING n > 1 "
+            "ORDER BY n DESC, min(span * 1000000 + number) LIMIT 1"
+        ).fetchone()
+        if found is None:
+            return ""
+        first = "SELECT position FROM images WHERE hash = ? ORDER BY span, number LIMIT 1"
+        (position,) = self._db.execute(first, found[:1]).fetchone()
+        return f"{position} ({found[1]} times)"
 
     def unmatched(self) -> tuple[int, int]:
         """How many images have no query, and how many queries have no image."""

@@ -19,6 +19,7 @@ from tasks.work.filesystems import open_filesystem, storage_errors
 QUERY_FILES = ("queries.jsonl", "queries.csv")
 FILES_A_SPAN = 256
 LONGEST_LINE = 4 << 20  # characters
+LONGEST_CELL = 1 << 17  # characters; the csv module's own limit is the whole process's
 NumberedLines = Iterator[tuple[int, str | None]]
 TOO_LONG = f"the line has more than {LONGEST_LINE:,} characters"
 
@@ -192,6 +193,9 @@ def _csv_lines(numbered: NumberedLines) -> Iterator[tuple[int, dict[str, Any] | 
             return
         except csv.Error as error:
             yield lines.number, f"not CSV: {error}"
+            continue
+        if any(isinstance(v, str) and len(v) > LONGEST_CELL for v in line.values()):
+            yield lines.number, f"not CSV: a cell has more than {LONGEST_CELL:,} characters"
             continue
         # an empty cell is a value that was not given, but an empty query is a query
         yield lines.number, {k: v for k, v in line.items() if v or k == "query"}

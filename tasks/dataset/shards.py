@@ -72,6 +72,12 @@ def plan_shards(
     with Catalog(max_image_bytes, upright) as catalog:
         rejects = catalog.fill_and_keep(reader, advance)
         counts = catalog.counts()
+        if counts.rows != counts.taken + counts.duplicates + rejects:
+            raise DatasetError(
+                f"data set {name!r}: {counts.rows} rows were read, but {counts.taken} taken, "
+                f"{counts.duplicates} repeated and {rejects} rejected, which is another number; "
+                f"nothing was written: please report it with the rows at hand"
+            )
         if not counts.images:
             raise DatasetError(_nothing_left(name, rejects, catalog.rejects()))
         data, fields = catalog.fingerprint(), catalog.field_types()

@@ -6,6 +6,7 @@ import resource
 import sys
 from dataclasses import dataclass
 
+from tasks.dataset.shards import Plan
 from tasks.encode.stage.plan import Encoded
 from tasks.index.done import Upserted
 from tasks.index.run import IndexRun
@@ -18,8 +19,9 @@ class IndexReport:
 
     `rows` counts lines of the data set, `images` those embedded, `rejects` what was refused in any
     stage, `links_outside` files of the data set that lie outside its folder: links lead there, and
-    `ignored` files of the folder that were not looked at, by cause. A stage's `per_second` counts
-    what this run made; what was there already is left out.
+    `ignored` files of the folder that were not looked at, by cause. `account` says what became of
+    the rows (see `account_of`), `most_copied` where the picture is that most images have. A stage's
+    `per_second` counts what this run made; what was there already is left out.
     """
 
     collection: str
@@ -42,6 +44,8 @@ class IndexReport:
     peak_rss_mb: int
     links_outside: int
     ignored: dict[str, int]
+    account: dict[str, int]
+    most_copied: str = ""
 
 
 def report_of(
@@ -74,7 +78,23 @@ def report_of(
         peak_rss_mb=peak_rss_mb(),
         links_outside=run.plan.links_outside,
         ignored=dict(run.plan.ignored),
+        account=account_of(run.plan),
+        most_copied=counts.most_copied,
     )
+
+
+def account_of(plan: Plan) -> dict[str, int]:
+    """What became of every row: `taken`, `repeated` and `rejected` are all of them together; and
+    what was seen of those that were taken."""
+    counts = plan.counts
+    return {
+        "taken": counts.taken,
+        "repeated": counts.duplicates,
+        "rejected": plan.rejects,
+        "copied_pictures": counts.copies,
+        "images_without_query": counts.unasked,
+        "queries_without_image": counts.unanswered,
+    }
 
 
 def peak_rss_mb() -> int:

@@ -30,7 +30,8 @@ class DatasetProfile:
     that are pairs whose picture is not there. `query_characters` has mean, p50, p99 and max.
     `links_outside` of its files lie outside its folder: links lead there, and `ignored` counts
     files of the folder that were not looked at, by cause. `estimate` is None if it was not wanted,
-    or no picture can be read. `table` is what was recognised of a table.
+    or no picture can be read. `table` is what was recognised of a table. `copies` are
+    pictures that an earlier image has too, `most_copied` says where the one is that most have.
     """
 
     dataset: str
@@ -50,6 +51,8 @@ class DatasetProfile:
     read_seconds: float
     links_outside: int
     ignored: dict[str, int]
+    copies: int = 0
+    most_copied: str = ""
     table: TableProfile | None = None
 
 
@@ -98,6 +101,8 @@ def inspect_dataset(
         read_seconds=round(seconds, 3),
         links_outside=reader.links_outside,
         ignored=dict(reader.ignored),
+        copies=counts.copies,
+        most_copied=counts.most_copied,
         table=table,
     )
 

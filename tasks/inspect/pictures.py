@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tasks.context import Context
 from tasks.dataset.catalog import Catalog, CatalogEntry
 from tasks.dataset.reader import Reader
 from tasks.dataset.shards import read_images
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
-from tasks.encode.model.pixels import squash
+from tasks.encode.model.pixels import DecodedPicture, squash
 from tasks.errors import ImageError
 from tasks.records import Uint8
 from tasks.settings import Settings
@@ -22,6 +24,8 @@ RUN = 25  # consecutive pictures of a sample: they lie close together
 KEPT = 32  # decoded pictures kept to time a model with
 EXAMPLES = 5
 SIZES_SHOWN = 8
+MOST_SQUASHED = 8
+LEAST_CONTRAST = 4  # of 255: what JPEG makes of one colour
 _AT_ONCE = 1000
 
 
@@ -29,12 +33,15 @@ _AT_ONCE = 1000
 class PictureProfile:
     """What decoding `checked` of the pictures showed.
 
-    `unreadable` counts by reason; sizes are "WIDTHxHEIGHT" in pixels, the most frequent first;
-    `thumbnail_bytes` is the mean of the JPEG that a document would carry (0 if it carries none).
+    `unreadable` counts by reason, `odd` pictures of one colour (placeholders) and those squashed by
+    more than 1:8 (nothing of them can be recognised), with `examples` of both; sizes are
+    "WIDTHxHEIGHT" in pixels, the most frequent first; `thumbnail_bytes` is the mean of the JPEG
+    that a document would carry (0 if it carries none).
     """
 
     checked: int
     unreadable: dict[str, int]
+    odd: dict[str, int]
     examples: tuple[str, ...]
     formats: dict[str, int]
     sizes: dict[str, int]
@@ -54,6 +61,7 @@ class CheckedPictures:
     thumbnails: int = 0
     seconds: float = 0.0
     unreadable: Counter[str] = field(default_factory=Counter)
+    odd: Counter[str] = field(default_factory=Counter)
     formats: Counter[str] = field(default_factory=Counter)
     sizes: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
@@ -68,6 +76,7 @@ class CheckedPictures:
         return PictureProfile(
             checked=self.count,
             unreadable=dict(self.unreadable.most_common()),
+            odd=dict(self.odd.most_common()),
             examples=tuple(self.examples),
             formats=dict(self.formats.most_common()),
             sizes=shown,
@@ -118,11 +127,24 @@ def _check(
         return
     finally:
         found.seconds += time.perf_counter() - began
+    if (oddity := _oddity(picture)) is not None:
+        found.odd[oddity] += 1
+        if found.odd[oddity] == 1:
+            found.examples.append(f"{entry.position}: image {entry.image_id}: {oddity}")
     found.formats[picture.format] += 1
     found.sizes[f"{picture.width}x{picture.height}"] += 1
     found.thumbnails += len(picture.thumbnail or b"")
     if len(found.pixels) < KEPT:
         found.pixels.append(picture.pixels)
+
+
+def _oddity(picture: DecodedPicture) -> str | None:
+    """Why a picture will hardly be found for what it shows."""
+    long, short = max(picture.width, picture.height), min(picture.width, picture.height)
+    if long > MOST_SQUASHED * short:
+        return f"squashed by more than 1:{MOST_SQUASHED}"
+    flat = np.ptp(picture.pixels, axis=(0, 1)).max() <= LEAST_CONTRAST
+    return "of one colour" if flat else None
 
 
 def _sampled(catalog: Catalog, images: int, sample: int) -> Iterator[list[CatalogEntry]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tasks.index.done import Upserted
 from tasks.index.operation import Made
+from tasks.index.report import account_of
 from tasks.index.times import StageTimes
 from tasks.reindex.checks import Check
 from tasks.settings import Settings, Strategy
@@ -49,6 +50,8 @@ class ReindexReport:
     advice: list[str] = field(default_factory=list)
     links_outside: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
+    account: dict[str, int] = field(default_factory=dict)
+    most_copied: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ def report_of(
         run_dir=run.folder.url,
         links_outside=run.plan.links_outside,
         ignored=dict(run.plan.ignored),
+        account=account_of(run.plan),
+        most_copied=run.plan.counts.most_copied,
         advice=_advice(settings, done, alias),
     )
 

@@ -41,6 +41,7 @@ def profile_tables(profile: DatasetProfile) -> RenderableType:
         "rejects": _counted(profile.rejects),
         **({"links": outside(profile.links_outside)} if profile.links_outside else {}),
         **({"not looked at": not_looked_at(profile.ignored)} if profile.ignored else {}),
+        **({"copies": copied(profile.copies, profile.most_copied)} if profile.copies else {}),
         **_picture_facts(profile.pictures, profile.images),
         **(_cost_facts(profile.estimate) if profile.estimate else {}),
     }
@@ -68,6 +69,23 @@ def table_tables(table: TableProfile) -> RenderableType:
 def outside(count: int) -> str:
     """What to say of files that links lead to."""
     return f"{count:,} files lie outside the data set's folder, links lead there; --no-links: none"
+
+
+def account_lines(
+    ignored: Mapping[str, int], account: Mapping[str, int], most_copied: str
+) -> list[str]:
+    """What to say of what a run did not index, or should not have been given."""
+    lines = [not_looked_at(ignored)] if ignored else []
+    if count := account.get("copied_pictures"):
+        lines.append(copied(count, most_copied))
+    if count := account.get("queries_without_image"):
+        lines.append(f"{count:,} queries name no picture and were not indexed")
+    return lines
+
+
+def copied(count: int, most: str) -> str:
+    """What to say of pictures that are there more than once."""
+    return f"{count:,} pictures are copies of an earlier one, most often {most}"
 
 
 def not_looked_at(ignored: Mapping[str, int]) -> str:
@@ -104,6 +122,7 @@ def _picture_facts(pictures: PictureProfile, images: int) -> dict[str, str]:
     return {
         "pictures decoded": f"{share}, {pictures.per_second:,.0f} a second on one core",
         "unreadable": _counted(pictures.unreadable) if unreadable else "0",
+        **({"odd": _counted(pictures.odd)} if pictures.odd else {}),
         "formats": _counted(pictures.formats),
         "sizes": _counted(pictures.sizes),
         "file size": f"{_size(pictures.mean_bytes)} on average, largest "

@@ -209,14 +209,14 @@ def _reads_heif() -> bool:
 
 
 def _without_texts(data: bytes) -> bytes:
-    if not data.startswith(b"\x89PNG") or not any(kind in data for kind in _PNG_TEXTS):
+    if not data.startswith(b"\x89PNG"):
         return data
     kept, since = [], 0
     for kind, start, end in png_chunks(data):
         if kind in _PNG_TEXTS:
             kept.append(data[since:start])
             since = end
-    return b"".join((*kept, data[since:]))
+    return b"".join((*kept, data[since:])) if kept else data
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from tasks.store.zvec.child import look_first, recover
 from tasks.store.zvec.disk import MERGING, ZVEC_ERRORS, failed, translated
 from tasks.store.zvec.recovery import WritingMark, locked
 from tasks.store.zvec.schema import is_sealed
+from tasks.store.zvec.shadow import is_writable, shadowed
 
 LOCK_PATIENCE_S = 1.0
 
@@ -53,6 +53,7 @@ class Opening:
         self._lock = RLock()
         self._collection: Any = None
         self._sums: PartitionSums | None = None
+        self._shadow = contextlib.ExitStack()
 
     @property
     def is_open(self) -> bool:
@@ -82,7 +83,7 @@ class Opening:
             return
         collection, self._collection = self._collection, None
         if collection is not None:
-            with translated("close", self.path):
+            with translated("close", self.path), self._shadow:
                 collection.close()
             if self._sums is not None:
                 put_times_back(self.path, self._sums)
@@ -176,7 +177,13 @@ class Opening:
 
     def _open_to_read(self) -> Any:
         self._make_sure()
-        return zvec.open(str(self.path), zvec.CollectionOption(read_only=True))
+        if is_writable(self.path):
+            return zvec.open(str(self.path), zvec.CollectionOption(read_only=True))
+        with contextlib.ExitStack() as stack:
+            place = stack.enter_context(shadowed(self.path))
+            opened = zvec.open(str(place), zvec.CollectionOption(read_only=True))
+            self._shadow = stack.pop_all()
+        return opened
 
     def _open_to_write(self) -> Any:
         self._make_sure()
@@ -228,7 +235,7 @@ def _patiently(open_it: Callable[[], Any], path: Path) -> Any:
             if not is_locked(error):
                 if (lost := _lost(error, path)) is not None:
                     raise damaged(path, lost, "is missing") from error
-                hint = "" if os.access(path, os.W_OK) else " (zvec must write to it even to read)"
+                hint = "" if is_writable(path) else " (it may not be written: a copy is read)"
                 raise failed(f"open{hint}", path, error) from error
         if time.monotonic() > deadline:
             raise StoreBusyError(
