@@ -68,6 +68,13 @@ def test_repeats_are_counted_and_kept_once(catalog: Catalog) -> None:
     assert catalog.counts().duplicates == 3
 
 
+def test_copies_of_a_picture_are_counted_and_named(catalog: Catalog) -> None:
+    filled(catalog, [row(0, 1, b"1"), *(row(n, n, b"2") for n in range(2, 6)), row(7, 7, b"1")])
+    counts = catalog.counts()
+    assert (counts.images, counts.copies, counts.most_copied) == (6, 4, "rows:2 (4 times)")
+    assert (counts.unasked, counts.unanswered, counts.taken) == (6, 0, 6)
+
+
 def test_a_query_without_id_gets_that_of_its_text(catalog: Catalog) -> None:
     filled(catalog, [row(0, 1, b"1", None, "红"), row(1, 2, b"2", None, "\t红 ")])
     assert list(catalog.queries()) == [(stable_id("红"), "红")]
@@ -192,7 +199,8 @@ def test_every_row_is_accounted_for(rows: list[Row]) -> None:
             assert each.image_id in images
         if each.query is not None and each.image_id is not None:
             assert _pair(each) in pairs | orphans  # of repeated orphans the first is the reject
-    assert counts.rows == len(rows)
+    assert counts.rows == len(rows) == counts.taken + counts.duplicates + len(rejects)
+    assert counts.copies == len(entries) - len({entry.hash for entry in entries})
     assert counts.images == len(images) == len(entries)
     assert counts.pairs == len(pairs) == sum(len(entry.queries) for entry in entries)
     assert counts.queries == len({query_id for _, query_id in pairs})

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -64,6 +65,22 @@ def test_everything_is_counted(folder: Path, model: Path) -> None:
     assert seen.sizes["20x30"] == 1
     assert seen.sizes["other"] == 1
     assert any("MR_valid_imgs.tsv:10: image 9" in example for example in seen.examples)
+
+
+def test_placeholders_and_squashed_pictures_are_named(tmp_path: Path, model: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (40, 30, 3), np.uint8)
+    pictures = [
+        Image.new("RGB", (40, 30), "white"),
+        Image.fromarray(noise),
+        Image.fromarray(noise).resize((300, 20)),
+        Image.new("RGB", (40, 31), "white"),
+    ]
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number}.jpg", quality=95)
+    settings = load_settings(model=str(model))
+    found = inspect_dataset(Context(), f"folder:{tmp_path}", settings, 0, estimate=False)
+    assert found.pictures.odd == {"of one colour": 2, "squashed by more than 1:8": 1}
+    assert [line.split(": ")[0] for line in found.pictures.examples] == ["0.jpg", "2.jpg"]
 
 
 def test_the_cost_of_a_model(folder: Path, model: Path) -> None:
