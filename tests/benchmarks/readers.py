@@ -6,9 +6,13 @@ python -m tests.benchmarks.readers FOLDER --images 3000
 from __future__ import annotations
 
 import argparse
+import base64
+import csv
 import gzip
+import io
 import json
 import shutil
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +29,7 @@ LIMIT = 64 << 20
 
 
 def make_forms(folder: Path, images: int) -> list[str]:
-    """The same rows as MUGE files, the same packed, Parquet, and a folder of pictures."""
+    """The same rows as MUGE files, the same packed, Parquet, a folder of pictures, and tables."""
     plain, packed = folder / "plain", folder / "packed"
     write_muge(plain, images, images, "valid")
     packed.mkdir(exist_ok=True)
@@ -36,7 +40,8 @@ def make_forms(folder: Path, images: int) -> list[str]:
     _write_parquet(folder / "rows.parquet", rows)
     _write_folder(folder / "pictures", rows)
     names = (f"muge:{plain}", f"muge:{packed}")
-    return [*names, f"parquet:{folder / 'rows.parquet'}", f"folder:{folder / 'pictures'}"]
+    others = (f"parquet:{folder / 'rows.parquet'}", f"folder:{folder / 'pictures'}")
+    return [*names, *others, *_write_tables(folder, rows)]
 
 
 def _rows(dataset: str) -> Iterator[Row]:
@@ -54,6 +59,46 @@ def _write_parquet(file: Path, rows: list[Row]) -> None:
         if r.query is not None and (image := pictures[r.image_id])
     ]
     pq.write_table(pa.Table.from_pylist(pairs), file, row_group_size=500)
+
+
+def _write_tables(folder: Path, rows: list[Row]) -> list[str]:
+    """A row a picture, as each kind of table has it: files beside, base64, tar shards, Arrow."""
+    texts = {row.image_id: row.query for row in rows if row.query is not None}
+    pictures = [row for row in rows if row.image is not None]
+    with (folder / "rows.csv").open("w", encoding="gb18030", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["编号", "标题", "图片", "价格"])
+        for row in pictures:
+            place = f"pictures/{row.image_id}.jpg"
+            table.writerow([row.image_id, texts.get(row.image_id, ""), place, "19.90"])
+    with (folder / "rows.jsonl").open("w", encoding="utf-8") as lines:
+        for row in pictures:
+            said = {"sku": f"S-{row.image_id}", "title": texts.get(row.image_id, "")}
+            said["image"] = base64.b64encode(row.image or b"").decode()
+            lines.write(json.dumps(said, ensure_ascii=False) + "\n")
+    with tarfile.open(folder / "rows.tar", "w") as tar:
+        for row in pictures:
+            text = (texts.get(row.image_id) or "").encode()
+            for kind, content in (("jpg", row.image or b""), ("txt", text)):
+                member = tarfile.TarInfo(f"{row.image_id}.{kind}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    (folder / "saved").mkdir(exist_ok=True)
+    saved = pa.Table.from_pylist(
+        [
+            {"sku": f"S-{r.image_id}", "title": texts.get(r.image_id), "image": {"bytes": r.image}}
+            for r in pictures
+        ]
+    )
+    with pa.ipc.new_stream(str(folder / "saved" / "data-0.arrow"), saved.schema) as writer:
+        writer.write_table(saved, max_chunksize=1000)
+    names = {
+        "csv": "rows.csv",
+        "jsonl": "rows.jsonl",
+        "webdataset": "rows.tar",
+        "datasets": "saved",
+    }
+    return [f"{kind}:{folder / name}" for kind, name in names.items()]
 
 
 def _write_folder(folder: Path, rows: list[Row]) -> None:
@@ -82,7 +127,7 @@ def measure(dataset: str) -> None:
     together = time.perf_counter() - began
     name = "/".join(dataset.split("/")[-2:])
     print(
-        f"{dataset.split(':')[0]:8} {name:28} {count:7,} rows {rejects:3} rejects  "
+        f"{dataset.split(':')[0]:10} {name:28} {count:7,} rows {rejects:3} rejects  "
         f"alone {count / alone:9,.0f} rows/s {size / alone / 1e6:6,.0f} MB/s of pictures  "
         f"with catalog {count / together:9,.0f} rows/s",
         flush=True,
