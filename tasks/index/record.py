@@ -50,10 +50,17 @@ def agree(
             stages=run.stages,
             upright=run.settings.upright,
         )
+    turned = "" if record.upright == run.settings.upright else _TURNED
     raise CollectionRecordError(
         f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
-        f"it anew, or another --collection"
+        f"it anew, or another --collection{turned}"
     )
+
+
+_TURNED = (
+    "; `muge reindex` turns its pictures in place and encodes only those (--upright or "
+    "--no-upright: as the collection is)"
+)
 
 
 def described(store: VectorStore, work: Folder, name: str) -> CollectionInfo | None:
