@@ -72,7 +72,7 @@ def prepare(home: str, verbose: bool) -> None:
             os.environ.setdefault(name, value)
     read_profiles()
     configured = {"PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE"} & os.environ.keys()
-    if not configured and not (Path.home() / ".prefect" / "profiles.toml").exists():
+    if not configured and not os.path.exists(Path.home() / ".prefect" / "profiles.toml"):
         place = (Path(home) / "prefect").absolute()
         try:
             place.mkdir(parents=True, exist_ok=True)

@@ -57,10 +57,17 @@ def agree(
             product=run.plan.product,
             upright=run.settings.upright,
         )
+    turned = "" if record.upright == run.settings.upright else _TURNED
     raise CollectionRecordError(
         f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
-        f"it anew, or another --collection"
+        f"it anew, or another --collection{turned}"
     )
+
+
+_TURNED = (
+    "; `muge reindex` turns its pictures in place and encodes only those (--upright or "
+    "--no-upright: as the collection is)"
+)
 
 
 def described(
