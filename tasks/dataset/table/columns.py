@@ -93,7 +93,7 @@ def find_columns(seen: Sequence[str], named: Mapping[str, str]) -> Columns:
     taken = set(named.values())
     free = [name for name in seen if name not in taken]
     found = {role: named.get(role) or _one(role, free) for role in ROLES}
-    columns = Columns(*(found[role] for role in ("id", "text", "image", "product", "query")))
+    columns = Columns(found["id"], found["text"], found["image"], found["product"], found["query"])
     if not columns.image and not (columns.text and (columns.id or columns.query)):
         wanted = "; ".join(f"{role}: {ROLES[role].wanted}" for role in ("image", "text", "id"))
         raise DatasetError(
