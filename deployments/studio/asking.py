@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tasks.ranges import Alpha, TopK
 from tasks.search.questions import Question
 
+MOST_FILTER = 1000  # characters
 UPLOADED, FETCHED = "(uploaded picture)", "(picture at the address)"
 
 
@@ -33,7 +34,7 @@ class Asking(BaseModel):
     alpha: Alpha | None = Field(default=None, description="1 = meaning only, 0 = keywords only.")
     topk: TopK | None = Field(default=None, description="Number of results.")
     filter: str | None = Field(
-        default=None, max_length=300, description="For example: image_id < 1000"
+        default=None, max_length=MOST_FILTER, description="For example: image_id < 1000"
     )
 
     @model_validator(mode="before")

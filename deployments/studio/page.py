@@ -16,11 +16,12 @@ from typing import Literal
 from jinja2 import Environment
 from markupsafe import Markup
 
-from deployments.studio.asking import Asking
+from deployments.studio.asking import MOST_FILTER, Asking
 from deployments.studio.problems import Problem
 from deployments.studio.wording import say
 from tasks.report import page as report_page
 from tasks.report.components import section_of
+from tasks.report.facets import facets_of, narrowed
 from tasks.report.run_views import search_view
 from tasks.report.texts import printable
 from tasks.report.views import Words
@@ -34,12 +35,14 @@ SCRIPTS = (("deployments.studio", "static/studio.js"),)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """All that a page is made from; `count` is the number of documents, None if unknown."""
+    """All that a page is made from; `count` is the number of documents, None if unknown, `usual`
+    are alpha and topk of a question that says neither."""
 
     asking: Asking = field(default_factory=Asking)
     language: Language = "zh"
     alpha: float = 0.8
     topk: int = 10
+    usual: tuple[float, int] = (0.8, 10)
     most: int = 100
     count: int | None = None
     examples: Sequence[str] = ()
@@ -66,7 +69,11 @@ def render_search(shown: Shown) -> str:
         choices=sorted({*(n for n in TOPK_CHOICES if n <= shown.most), shown.topk}),
         again=asking.link(**keep),
         without=asking.link("picture", "like", **keep),
-        like=Asking(topk=asking.topk).link(**keep, like="@").removesuffix("%40"),
+        like=Asking(alpha=asking.alpha, topk=asking.topk, filter=asking.filter)
+        .link(**keep, like="@")
+        .removesuffix("%40"),
+        facets=_facets(asking, answer, keep) if answer else (),
+        unfiltered=asking.link("filter", **keep) if asking.filter else "",
         examples=[(text, Asking(text=text).link(**keep)) for text in shown.examples],
         other_language=asking.link(lang="zh" if keep else "en"),
     )
@@ -93,6 +100,23 @@ def asset(kind: str) -> tuple[str, bytes]:
     parts = STYLES if kind == "css" else SCRIPTS
     content = b"\n".join(files(package).joinpath(name).read_bytes() for package, name in parts)
     return f"studio-{hashlib.sha256(content).hexdigest()[:12]}.{kind}", content
+
+
+def _facets(
+    asking: Asking, answer: Answer, keep: dict[str, str]
+) -> list[tuple[str, list[tuple[str, int, str]]]]:
+    """(field, [(what hits have in common, how many, the link that keeps only those)])."""
+    return [
+        (
+            facet.field,
+            [
+                (choice.said, choice.count, asking.link(**keep, filter=asks))
+                for choice in facet.choices
+                if len(asks := narrowed(asking.filter, choice.filter)) <= MOST_FILTER
+            ],
+        )
+        for facet in facets_of(answer.hits, answer.product)
+    ]
 
 
 def _advice(answer: Answer) -> tuple[Words, ...]:

@@ -79,6 +79,7 @@ async def _shown(
         language=language_of(request),
         alpha=alpha,
         topk=min(topk, service.web.topk),
+        usual=(service.settings.alpha, min(service.settings.topk, service.web.topk)),
         most=service.web.topk,
         count=service.live.count,
         examples=service.examples,

@@ -40,6 +40,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "ask.more": ("更多选项", "More options"),
     "ask.topk": ("最多显示", "Show at most"),
     "ask.filter": ("过滤条件", "Filter"),
+    "facet.remove": ("去掉过滤 ×", "Without the filter ×"),
     "ask.filter_hint": ("例如：image_id < 1000", "For example: image_id < 1000"),
     "ask.examples": ("试试：", "Try:"),
     "ask.language": ("English（切换到英文）", "中文 (switch to Chinese)"),

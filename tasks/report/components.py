@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.dataset.catalog import PRODUCT_PICTURES
 from tasks.evaluate.metrics import LABELS
-from tasks.index.documents import FIELDS
 from tasks.records import FieldValue, Hit
+from tasks.report.facets import OF_EVERY_DOCUMENT
 from tasks.report.pictures import data_uri, query_picture, web_link
 from tasks.report.texts import Piece, clip, mark, needles
 from tasks.report.views import Intervals, Metrics, SearchView, Stages, Words, WorstQuery
@@ -22,8 +21,6 @@ TEXTS_SHOWN = 2
 """Texts of a picture that its card shows; the others unfold."""
 TEXT_LENGTH = 80
 """Longer texts of a card are cut and unfold."""
-OF_EVERY_DOCUMENT = frozenset((*FIELDS, PRODUCT_PICTURES))
-"""Fields that are not a data set's own."""
 ADDRESS_LENGTH = 300
 """A picture field that is no picture is shown as an address up to here."""
 

@@ -41,7 +41,7 @@
     const values = new URL(address, location.href).searchParams;
     for (const name of ["text", "image", "filter"]) field(name).value = values.get(name) || "";
     for (const name of ["alpha", "topk"]) {
-      if (values.has(name)) field(name).value = values.get(name);
+      field(name).value = values.get(name) || field(name).dataset.usual;
     }
     describeAlpha();
   }
