@@ -73,7 +73,7 @@ def index(
         print(outside(report.links_outside), file=sys.stderr)
     from tasks.report.inspection import account_lines
 
-    for line in account_lines(report.ignored, report.account, report.most_copied):
+    for line in account_lines(report):
         print(line, file=sys.stderr)
     if report.rejects:
         print(f"{report.rejects} rejects: {report.run_dir}/rejects", file=sys.stderr)

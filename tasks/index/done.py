@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.context import Context
-from tasks.encode.stage.plan import Encoded
+from tasks.encode.stage.plan import Encoded, as_done
 from tasks.encode.stage.stages import image_shard_done
 from tasks.index.ledger import ledger_of
 from tasks.index.run import Filling, IndexRun
@@ -28,7 +28,7 @@ def images_done(context: Context, run: IndexRun, shard: Shard) -> Encoded | None
     if done is None or (run.retry_rejects and done.counts["rejects"]):
         return None
     context.progress.advance("encode_images", shard.images)
-    return Encoded(done.counts["rows"], done.counts["rejects"], 0)
+    return as_done(done.counts)
 
 
 def texts_done(context: Context, run: IndexRun, part: QueryPart) -> Encoded | None:

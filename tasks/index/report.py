@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import resource
 import sys
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from tasks.dataset.shards import Plan
+from tasks.encode.stage.embeddings import read_oddities
+from tasks.encode.stage.oddities import SAID
 from tasks.encode.stage.plan import Encoded
 from tasks.index.done import Upserted
 from tasks.index.run import IndexRun
 from tasks.index.times import StageTimes
+
+EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,9 @@ class IndexReport:
     `rows` counts lines of the data set, `images` those embedded, `rejects` what was refused in any
     stage, `links_outside` files of the data set that lie outside its folder: links lead there, and
     `ignored` files of the folder that were not looked at, by cause. `account` says what became of
-    the rows (see `account_of`), `most_copied` where the picture is that most images have. A stage's
-    `per_second` counts what this run made; what was there already is left out.
+    the rows (see `account_of`), `most_copied` where the picture is that most images have,
+    `odd_examples` the ids of some odd pictures. A stage's `per_second` counts what this run made;
+    what was there already is left out.
     """
 
     collection: str
@@ -46,6 +53,7 @@ class IndexReport:
     ignored: dict[str, int]
     account: dict[str, int]
     most_copied: str = ""
+    odd_examples: dict[str, list[str]] = field(default_factory=dict)
 
 
 def report_of(
@@ -78,15 +86,30 @@ def report_of(
         peak_rss_mb=peak_rss_mb(),
         links_outside=run.plan.links_outside,
         ignored=dict(run.plan.ignored),
-        account=account_of(run.plan),
+        account=account_of(run.plan, images),
         most_copied=counts.most_copied,
+        odd_examples=odd_examples(run, images),
     )
 
 
-def account_of(plan: Plan) -> dict[str, int]:
+def odd_examples(run: IndexRun, images: Sequence[Encoded]) -> dict[str, list[str]]:
+    """The ids of the first few odd pictures, by oddity."""
+    found: dict[str, list[str]] = {}
+    for shard, encoded in zip(run.plan.shards, images, strict=True):
+        wanted = [odd for odd in encoded.odd if len(found.get(odd, ())) < EXAMPLES]
+        output = shard.file_in(run.image_stage.images)
+        for image_id, oddity in read_oddities(run.folder, output).items() if wanted else ():
+            if len(found.setdefault(oddity, [])) < EXAMPLES:
+                found[oddity].append(image_id)
+    return found
+
+
+def account_of(plan: Plan, images: Sequence[Encoded]) -> dict[str, int]:
     """What became of every row: `taken`, `repeated` and `rejected` are all of them together; and
     what was seen of those that were taken."""
-    counts = plan.counts
+    counts, odd = plan.counts, Counter[str]()
+    for encoded in images:
+        odd.update(encoded.odd)
     return {
         "taken": counts.taken,
         "repeated": counts.duplicates,
@@ -94,6 +117,7 @@ def account_of(plan: Plan) -> dict[str, int]:
         "copied_pictures": counts.copies,
         "images_without_query": counts.unasked,
         "queries_without_image": counts.unanswered,
+        **{f"{oddity}_pictures": odd[oddity] for oddity in SAID},
     }
 
 

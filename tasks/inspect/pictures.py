@@ -8,14 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from tasks.context import Context
 from tasks.dataset.catalog import Catalog, CatalogEntry
 from tasks.dataset.reader import Reader
 from tasks.dataset.shards import read_images
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
-from tasks.encode.model.pixels import DecodedPicture, squash
+from tasks.encode.model.pixels import squash
+from tasks.encode.stage.oddities import SAID, oddity_of
 from tasks.errors import ImageError
 from tasks.records import Uint8
 from tasks.settings import Settings
@@ -24,8 +23,6 @@ RUN = 25  # consecutive pictures of a sample: they lie close together
 KEPT = 32  # decoded pictures kept to time a model with
 EXAMPLES = 5
 SIZES_SHOWN = 8
-MOST_SQUASHED = 8
-LEAST_CONTRAST = 4  # of 255: what JPEG makes of one colour
 _AT_ONCE = 1000
 
 
@@ -127,24 +124,15 @@ def _check(
         return
     finally:
         found.seconds += time.perf_counter() - began
-    if (oddity := _oddity(picture)) is not None:
+    if oddity := oddity_of(picture):
         found.odd[oddity] += 1
         if found.odd[oddity] == 1:
-            found.examples.append(f"{entry.position}: image {entry.image_id}: {oddity}")
+            found.examples.append(f"{entry.position}: image {entry.image_id}: {SAID[oddity]}")
     found.formats[picture.format] += 1
     found.sizes[f"{picture.width}x{picture.height}"] += 1
     found.thumbnails += len(picture.thumbnail or b"")
     if len(found.pixels) < KEPT:
         found.pixels.append(picture.pixels)
-
-
-def _oddity(picture: DecodedPicture) -> str | None:
-    """Why a picture will hardly be found for what it shows."""
-    long, short = max(picture.width, picture.height), min(picture.width, picture.height)
-    if long > MOST_SQUASHED * short:
-        return f"squashed by more than 1:{MOST_SQUASHED}"
-    flat = np.ptp(picture.pixels, axis=(0, 1)).max() <= LEAST_CONTRAST
-    return "of one colour" if flat else None
 
 
 def _sampled(catalog: Catalog, images: int, sample: int) -> Iterator[list[CatalogEntry]]:

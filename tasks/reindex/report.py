@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tasks.index.done import Upserted
 from tasks.index.operation import Made
-from tasks.index.report import account_of
+from tasks.index.report import account_of, odd_examples
 from tasks.index.times import StageTimes
 from tasks.reindex.checks import Check
 from tasks.settings import Settings, Strategy
@@ -52,6 +52,7 @@ class ReindexReport:
     ignored: dict[str, int] = field(default_factory=dict)
     account: dict[str, int] = field(default_factory=dict)
     most_copied: str = ""
+    odd_examples: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,9 @@ def report_of(
         run_dir=run.folder.url,
         links_outside=run.plan.links_outside,
         ignored=dict(run.plan.ignored),
-        account=account_of(run.plan),
+        account=account_of(run.plan, done.made.images),
         most_copied=run.plan.counts.most_copied,
+        odd_examples=odd_examples(run, done.made.images),
         advice=_advice(settings, done, alias),
     )
 

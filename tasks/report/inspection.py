@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tasks.encode.stage.oddities import SAID
 from tasks.inspect.columns import TableProfile
 from tasks.inspect.cost import FREE_DIMENSION, FREE_DOCUMENTS, Estimate
 from tasks.inspect.dataset import DatasetProfile
@@ -18,6 +19,8 @@ from tasks.report.texts import one_line
 
 if TYPE_CHECKING:
     from tasks.encode.model.card import ModelCard
+    from tasks.index.report import IndexReport
+    from tasks.reindex.report import ReindexReport
 
 _MINUTE, _HOUR = 60, 3600
 CELL_LENGTH = 200
@@ -71,13 +74,16 @@ def outside(count: int) -> str:
     return f"{count:,} files lie outside the data set's folder, links lead there; --no-links: none"
 
 
-def account_lines(
-    ignored: Mapping[str, int], account: Mapping[str, int], most_copied: str
-) -> list[str]:
+def account_lines(report: IndexReport | ReindexReport) -> list[str]:
     """What to say of what a run did not index, or should not have been given."""
-    lines = [not_looked_at(ignored)] if ignored else []
+    account = report.account
+    lines = [not_looked_at(report.ignored)] if report.ignored else []
     if count := account.get("copied_pictures"):
-        lines.append(copied(count, most_copied))
+        lines.append(copied(count, report.most_copied))
+    for oddity, said in SAID.items():
+        if count := account.get(f"{oddity}_pictures"):
+            some = ", ".join(report.odd_examples.get(oddity, ()))
+            lines.append(f"{count:,} pictures are {said}, for example image {some}")
     if count := account.get("queries_without_image"):
         lines.append(f"{count:,} queries name no picture and were not indexed")
     return lines

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tasks.context import Context
 from tasks.errors import CollectionRecordError, QueryError
 from tasks.index.report import IndexReport
 from tasks.records import DEFAULT_PARTITION
+from tasks.report.inspection import account_lines
 from tasks.search.answers import as_json
 from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
@@ -202,3 +204,29 @@ def test_text_ids_do_not_fit_into_a_collection_of_numbers(
     with pytest.raises(CollectionRecordError, match=r"ids numbers \(now texts\)"):
         reindex_dataset(written(tmp_path, lines), **place)
     assert open_store(place["store"]).count("muge", DEFAULT_PARTITION) == 25
+
+
+def test_a_run_accounts_for_everything(lines: Lines, place: dict[str, Any], tmp_path: Path) -> None:
+    pics = tmp_path / "shop" / "pics"
+    Image.new("RGB", (40, 30), "white").save(pics / "1.png")
+    Image.new("RGB", (400, 30), "white").save(pics / "2.png")
+    (pics / "4.png").write_bytes((pics / "3.png").read_bytes())
+    lines += [lines[0], {**lines[6], "图片": ""}, {**lines[6], "商品编号": "SKU-new", "图片": ""}]
+    done = reindex_dataset(written(tmp_path, lines), **place)
+    assert done.account == {
+        **{"taken": COUNT, "repeated": 2, "rejected": 1, "copied_pictures": 1},
+        **{"images_without_query": 0, "queries_without_image": 0},
+        **{"flat_pictures": 1, "squashed_pictures": 1},
+    }
+    assert sum(done.account[part] for part in ("taken", "repeated", "rejected")) == done.rows
+    assert done.most_copied == "catalogue.csv:5 (2 times)"
+    assert done.odd_examples == {"flat": ["SKU-001"], "squashed": ["SKU-002"]}
+    assert account_lines(done) == [
+        "1 pictures are copies of an earlier one, most often catalogue.csv:5 (2 times)",
+        "1 pictures are of one colour (a placeholder?), for example image SKU-001",
+        "1 pictures are longer than 8 times their width, squashed beyond recognition, for example "
+        "image SKU-002",
+    ]
+    lines[3]["价格"] = "2.5"
+    again = reindex_dataset(written(tmp_path, lines), **place)
+    assert (again.encoded_images, again.account) == (0, done.account)

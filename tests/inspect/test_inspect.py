@@ -79,7 +79,7 @@ def test_placeholders_and_squashed_pictures_are_named(tmp_path: Path, model: Pat
         picture.save(tmp_path / f"{number}.jpg", quality=95)
     settings = load_settings(model=str(model))
     found = inspect_dataset(Context(), f"folder:{tmp_path}", settings, 0, estimate=False)
-    assert found.pictures.odd == {"of one colour": 2, "squashed by more than 1:8": 1}
+    assert found.pictures.odd == {"flat": 2, "squashed": 1}
     assert [line.split(": ")[0] for line in found.pictures.examples] == ["0.jpg", "2.jpg"]
 
 

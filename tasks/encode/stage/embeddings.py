@@ -19,7 +19,8 @@ def embedding_schema(
     key: Literal["image_id", "query_id"], model: ModelInfo, computed_in: str = "fp32"
 ) -> pa.Schema:
     """`key` string, `hash` string (BLAKE2b-128 of what was encoded), `vector`
-    fixed_size_list<float32>[D] with L2 norm 1; metadata names model, revision, weights,
+    fixed_size_list<float32>[D] with L2 norm 1, and for pictures `oddity` string (see `oddities`, ""
+    if there is none); metadata names model, revision, weights,
     dimension, preprocessing, normalisation, and the number format the model worked in."""
     metadata = {
         "model": model.name,
@@ -35,7 +36,8 @@ def embedding_schema(
         pa.field("hash", pa.string()),
         pa.field("vector", pa.list_(pa.float32(), model.dimension)),
     ]
-    return pa.schema(columns, metadata=metadata)
+    odd = [pa.field("oddity", pa.string())] if key == "image_id" else []
+    return pa.schema(columns + odd, metadata=metadata)
 
 
 class GroupWriter:
@@ -75,11 +77,31 @@ class GroupWriter:
 class EmbeddingWriter(GroupWriter):
     """Appends embeddings to an open Parquet file, in row groups of `ROWS_A_GROUP`."""
 
-    def write(self, ids: Sequence[str], hashes: Sequence[str], vectors: Float32) -> None:
-        """Append N rows; `vectors` is (N, D) float32."""
+    def write(
+        self,
+        ids: Sequence[str],
+        hashes: Sequence[str],
+        vectors: Float32,
+        oddities: Sequence[str] = (),
+    ) -> None:
+        """Append N rows; `vectors` is (N, D) float32, `oddities` are of pictures (none: "")."""
         flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
         column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-        self.add([pa.array(ids, pa.string()), pa.array(hashes, pa.string()), column])
+        columns = [pa.array(ids, pa.string()), pa.array(hashes, pa.string()), column]
+        if "oddity" in self._schema.names:
+            columns.append(pa.array(oddities or [""] * len(ids), pa.string()))
+        self.add(columns)
+
+
+def read_oddities(folder: Folder, name: str) -> dict[str, str]:
+    """What is odd about pictures, by their ids; those of which nothing is are left out."""
+    with folder.reading(name) as handle:
+        file = pq.ParquetFile(handle)
+        if "oddity" not in file.schema_arrow.names:  # written before it was looked for
+            return {}
+        table = file.read(columns=[file.schema_arrow.names[0], "oddity"])
+    pairs = zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True)
+    return {image_id: oddity for image_id, oddity in pairs if oddity}
 
 
 def read_embeddings(folder: Folder, name: str) -> Iterator[tuple[list[str], list[str], Float32]]:

@@ -10,7 +10,8 @@ from tasks.records import Float32
 @dataclass(frozen=True, slots=True)
 class KnownImage:
     """What the very bytes of a picture gave: vector (D,) float32 with L2 norm 1, and the picture
-    kept for people as encoded bytes (None where none was kept)."""
+    kept for people as encoded bytes (None where none was kept), and what is odd about it."""
 
     vector: Float32
     thumbnail: bytes | None = None
+    oddity: str = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -28,8 +29,8 @@ PICTURES_A_GROUP = 256
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Finished rows of a part in order: `vectors` (N, D) float32, `pictures` as encoded bytes
-    (None if none are kept); and the rejects among them. `entries` counts what the part is made of,
-    from its start to behind these."""
+    (None if none are kept), `oddities` of pictures; and the rejects among them. `entries` counts
+    what the part is made of, from its start to behind these."""
 
     ids: list[str]
     hashes: list[str]
@@ -37,6 +38,7 @@ class Rows:
     pictures: list[bytes | None] | None
     rejects: tuple[Reject, ...]
     entries: int
+    oddities: Sequence[str] = ()
 
 
 class Pieces:
@@ -91,6 +93,7 @@ class PartWriter:
         self._since: list[Rows] = []
         self._last = time.monotonic()
         self.rejects: list[Reject] = []
+        self.odd: Counter[str] = Counter()
         self.entries = 0
 
     @property
@@ -130,7 +133,8 @@ class PartWriter:
         self.entries = rows.entries
         if not rows.ids:
             return
-        self._vectors.write(rows.ids, rows.hashes, rows.vectors)
+        self.odd.update(oddity for oddity in rows.oddities if oddity)
+        self._vectors.write(rows.ids, rows.hashes, rows.vectors, rows.oddities)
         if self._pictures is not None:
             assert rows.pictures is not None
             self._pictures.add([pa.array(rows.ids), pa.array(rows.pictures, pa.binary())])
@@ -148,6 +152,8 @@ def _write(folder: Folder, name: str, several: Sequence[Rows]) -> None:
         "hash": pa.array([h for rows in several for h in rows.hashes], pa.string()),
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
     }
+    if any(rows.oddities for rows in several):
+        columns["oddity"] = pa.array([o for rows in several for o in rows.oddities], pa.string())
     if several[0].pictures is not None:
         pictures = [p for rows in several for p in rows.pictures or ()]
         columns["picture"] = pa.array(pictures, pa.binary())
@@ -170,4 +176,5 @@ def _read(folder: Folder, name: str) -> Rows:
         pictures=table.column("picture").to_pylist() if "picture" in table.column_names else None,
         rejects=tuple(Reject(**reject) for reject in json.loads(said[b"rejects"])),
         entries=int(said[b"entries"]),
+        oddities=table.column("oddity").to_pylist() if "oddity" in table.column_names else (),
     )

@@ -23,6 +23,7 @@ from tasks.encode.model.pending import PendingVectors, PixelBuffers
 from tasks.encode.stage.ahead import Begun
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.known import KnownImage
+from tasks.encode.stage.oddities import oddity_of
 from tasks.encode.stage.pieces import Rows
 from tasks.errors import ImageError
 from tasks.records import Float32, Reject
@@ -41,9 +42,13 @@ class Batch:
     vectors: list[Float32 | None] = field(default_factory=list)
     pictures: list[bytes | None] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    oddities: list[str] = field(default_factory=list)
 
-    def add(self, entry: CatalogEntry, picture: bytes | None, vector: Float32 | None) -> None:
+    def add(
+        self, entry: CatalogEntry, picture: bytes | None, vector: Float32 | None, oddity: str
+    ) -> None:
         """Append a row; without a vector its pixels must be there already."""
+        self.oddities.append(oddity)
         self.ids.append(entry.document_id)
         self.hashes.append(entry.hash)
         self.vectors.append(vector)
@@ -119,7 +124,8 @@ def fill_batches(
     for number, entry in enumerate(entries[first:], start=first + 1):
         batch.entries = number
         if entry.hash in known:
-            batch.add(entry, known[entry.hash].thumbnail, known[entry.hash].vector)
+            before = known[entry.hash]
+            batch.add(entry, before.thumbnail, before.vector, before.oddity)
             continue
         with clock.timing("model_wait"):
             _add_decoded(batch, next(decoded))
@@ -139,7 +145,7 @@ def _add_decoded(batch: Batch, decoding: Begun) -> None:
         batch.rejects.append(Reject("encode_images", *about, payload_hash=bytes_hash(entry.hash)))
         return
     batch.pixels[batch.new] = torch.from_numpy(picture.pixels)
-    batch.add(entry, picture.thumbnail, None)
+    batch.add(entry, picture.thumbnail, None, oddity_of(picture))
 
 
 def _rows(batch: Batch, made: Float32, keep_pictures: bool) -> Rows:
@@ -154,4 +160,5 @@ def _rows(batch: Batch, made: Float32, keep_pictures: bool) -> Rows:
         pictures=batch.pictures if keep_pictures else None,
         rejects=tuple(batch.rejects),
         entries=batch.entries,
+        oddities=batch.oddities,
     )

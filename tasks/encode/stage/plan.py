@@ -34,10 +34,17 @@ class ImageStage:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What a stage did with one part: rows there are, of which `fresh` were made just now, and the
-    seconds that its steps were busy or waited."""
+    """What a stage did with one part: rows there are, of which `fresh` were made just now, the
+    seconds that its steps were busy or waited, and how many pictures are odd, by oddity."""
 
     rows: int
     rejects: int
     fresh: int
     seconds: Mapping[str, float] = field(default_factory=dict)
+    odd: Mapping[str, int] = field(default_factory=dict)
+
+
+def as_done(counts: Mapping[str, int]) -> Encoded:
+    """A part of pictures that was done before, by its marker."""
+    odd = {name: count for name, count in counts.items() if name not in ("rows", "rejects")}
+    return Encoded(counts["rows"], counts["rejects"], 0, odd=odd)

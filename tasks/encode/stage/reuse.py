@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import pyarrow.parquet as pq
 
 from tasks.dataset.shards import find_plan, read_entries, read_queries
-from tasks.encode.stage.embeddings import read_embeddings
+from tasks.encode.stage.embeddings import read_embeddings, read_oddities
 from tasks.encode.stage.known import KnownImage
 from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
@@ -104,10 +104,11 @@ def _read_images(
     if not all(completed(folder, name) for name in filter(None, (images, pictures))):
         return
     kept = _pictures(folder, pictures) if pictures else {}
+    odd = read_oddities(folder, images)
     for ids, hashes, vectors in read_embeddings(folder, images):
         for image_id, digest, vector in zip(ids, hashes, vectors, strict=True):
             if wanted is None or digest in wanted:
-                yield digest, KnownImage(vector, kept.get(image_id))
+                yield digest, KnownImage(vector, kept.get(image_id), odd.get(image_id, ""))
 
 
 def _pictures(folder: Folder, name: str) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.embeddings import EmbeddingWriter, GroupWriter, embedding_schema
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.pieces import PICTURES_A_GROUP, PartWriter, Pieces, Rows
-from tasks.encode.stage.plan import Encoded, ImageStage
+from tasks.encode.stage.plan import Encoded, ImageStage, as_done
 from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
 from tasks.work.freed import give_back
@@ -78,7 +78,7 @@ def encode_image_shard(
     done = None if again else image_shard_done(folder, shard, stage)
     if done is not None:
         source.advance(shard.images)
-        return Encoded(done.counts["rows"], done.counts["rejects"], 0)
+        return as_done(done.counts)
     work = _ImageWork(folder, shard, stage, source)
     with ExitStack() as open_files:
         part = work.open_part(open_files)
@@ -93,10 +93,10 @@ def encode_image_shard(
     write_rejects(folder, f"{stage.images}-{shard.part}", part.rejects)
     if thumbnails is not None:
         mark_complete(folder, thumbnails, rows=part.rows)
-    mark_complete(folder, images, rows=part.rows, rejects=len(part.rejects))
+    mark_complete(folder, images, rows=part.rows, rejects=len(part.rejects), **part.odd)
     work.pieces.remove()
     give_back()
-    return Encoded(part.rows, len(part.rejects), fresh, clock.seconds)
+    return Encoded(part.rows, len(part.rejects), fresh, clock.seconds, dict(part.odd))
 
 
 def image_shard_done(folder: Folder, shard: Shard, stage: ImageStage) -> Marker | None:
