@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from tasks.download.stage import Ask
 from tasks.encode.stage.plan import Encoded
 from tasks.index import stages
 from tasks.index.completion import complete_record
 from tasks.index.done import Upserted
 from tasks.index.record import as_recorded
 from tasks.index.report import IndexReport, report_of
-from tasks.index.request import check_request
+from tasks.index.request import Request, check_request
 from tasks.index.room import check_room
 from tasks.index.run import Filling, IndexRun
 from tasks.index.runner import Runner
 from tasks.index.times import StageTimes
-from tasks.records import ModelInfo, QueryPart
+from tasks.records import QueryPart
 from tasks.settings import Settings
 from tasks.work.collections import CollectionRecord
 
@@ -41,10 +42,10 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
     alias = runner.context.aliases(settings).agreed()
     if alias is not None:
         settings = settings.model_copy(update={"collection": alias.live})
-    model = check_request(dataset, settings)
+    request = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge index {dataset}"):
         times = StageTimes(runner.context.progress)
-        run = as_recorded(plan(dataset, settings, model, runner, times))
+        run = as_recorded(plan(dataset, settings, request, runner, times))
         check_room(run)
         filling = Filling(run, runner.once(stages.OPEN_COLLECTION, run, replace))
         made = make(run, runner, times)
@@ -57,13 +58,24 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
 
 
 def plan(
-    dataset: str, settings: Settings, model: ModelInfo, runner: Runner, times: StageTimes
+    dataset: str,
+    settings: Settings,
+    request: Request,
+    runner: Runner,
+    times: StageTimes,
+    ask: Ask = "missing",
 ) -> IndexRun:
-    """Read the data set and cut it into shards."""
+    """Download the pictures that have addresses, read the data set and cut it into shards."""
+    downloads = None
+    if request.addresses:
+        with times.stage(stages.DOWNLOAD.name) as count:
+            downloads = runner.once(stages.DOWNLOAD, dataset, settings, ask)
+            count(downloads.fetched)
     with times.stage(stages.PLAN.name) as count:
         planned = runner.once(stages.PLAN, dataset, settings)
         count(planned.counts.rows)
-    return IndexRun(settings, planned, model, fence=runner.context.fence)
+    fence = runner.context.fence
+    return IndexRun(settings, planned, request.model, downloads=downloads, fence=fence)
 
 
 def find_encoded(

@@ -6,6 +6,7 @@ import resource
 import sys
 from dataclasses import dataclass
 
+from tasks.download.stage import Downloads
 from tasks.encode.stage.plan import Encoded
 from tasks.index.done import Upserted
 from tasks.index.run import IndexRun
@@ -17,8 +18,9 @@ class IndexReport:
     """What an index run did; its fields are the stable JSON of `muge index --json`.
 
     `rows` counts lines of the data set, `images` those embedded, `rejects` what was refused in any
-    stage, `links_outside` files of the data set that lie outside its folder: links lead there. A
-    stage's `per_second` counts what this run made; what was there already is left out.
+    stage, `links_outside` files of the data set that lie outside its folder: links lead there;
+    `downloads` what became of the addresses of pictures (None: there are none). A stage's
+    `per_second` counts what this run made; what was there already is left out.
     """
 
     collection: str
@@ -40,6 +42,7 @@ class IndexReport:
     run_dir: str
     peak_rss_mb: int
     links_outside: int
+    downloads: Downloads | None = None
 
 
 def report_of(
@@ -71,6 +74,7 @@ def report_of(
         run_dir=run.folder.url,
         peak_rss_mb=peak_rss_mb(),
         links_outside=run.plan.links_outside,
+        downloads=run.downloads,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+from tasks.download.stage import Ask
 from tasks.index import stages as index_stages
 from tasks.index.operation import complete, find_encoded, make, plan, upsert, verify
 from tasks.index.record import after_losses
@@ -34,10 +35,10 @@ def reindex(
     `RemovalRefusedError` if too much of the live one would go.
     """
     check_gate(choices)
-    model = check_request(dataset, settings)
+    request = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge reindex {dataset}"):
         times = StageTimes(runner.context.progress)
-        run = plan(dataset, settings, model, runner, times)
+        run = plan(dataset, settings, request, runner, times, _asked(choices))
         run = replace(run, retry_rejects=choices.retry_rejects)
         work = _Reindex(runner, times)
         aliases = runner.context.aliases(settings)
@@ -51,6 +52,13 @@ def reindex(
         report = report_of(settings, choices.strategy, filled, aliases.find(), times)
         filled.made.run.folder.write_json("reindex.json", asdict(report))
     return report
+
+
+def _asked(choices: ReindexChoices) -> Ask:
+    """Which addresses of pictures are asked."""
+    if choices.retry_rejects:
+        return "failed"
+    return "all" if choices.refresh_pictures else "missing"
 
 
 @dataclass(frozen=True)

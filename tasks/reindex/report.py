@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tasks.download.stage import Downloads
 from tasks.index.done import Upserted
 from tasks.index.operation import Made
 from tasks.index.times import StageTimes
@@ -19,7 +20,8 @@ class ReindexReport:
 
     `collection` is the one that searches of `name` use now, `previous` the one kept for rollback.
     `encoded_images` were encoded just now, all other vectors were there. `bm25_drift` says how far
-    kept BM25 statistics are off (None where they were counted anew).
+    kept BM25 statistics are off (None where they were counted anew). `downloads` says what became
+    of the addresses of pictures (None: there are none).
     """
 
     name: str
@@ -48,6 +50,7 @@ class ReindexReport:
     run_dir: str
     advice: list[str] = field(default_factory=list)
     links_outside: int = 0
+    downloads: Downloads | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def report_of(
         work_dir=settings.work_url,
         run_dir=run.folder.url,
         links_outside=run.plan.links_outside,
+        downloads=run.downloads,
         advice=_advice(settings, done, alias),
     )
 
