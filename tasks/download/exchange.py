@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
@@ -146,7 +147,7 @@ class Exchange:
     def _connections(self, url: httpx.URL) -> httpcore.ConnectionPool:
         private = self._limits.reach == "private"
         proxy = self._proxy(url)
-        options = {
+        options: dict[str, Any] = {
             "ssl_context": self._trusted,
             "max_connections": self._per_host,
             "max_keepalive_connections": self._per_host,
@@ -297,7 +298,7 @@ def _unpacked(response: httpcore.Response, encoding: str) -> Iterator[bytes]:
 
 
 def _proxied(
-    proxy: str, backend: httpcore.NetworkBackend, options: dict[str, object]
+    proxy: str, backend: httpcore.NetworkBackend, options: dict[str, Any]
 ) -> httpcore.ConnectionPool:
     """Connections through a proxy; raises `UsageError` for one that cannot be used."""
     try:

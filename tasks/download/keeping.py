@@ -79,8 +79,8 @@ def _open_bytes(work: Folder, part: int, offset: int, size: int) -> bytes:
 
 class PartsWriter:
     """Writes answers into parts from the number `first` on; `seconds` are those that an upload
-    waits at most, and pictures of more than `max_bytes` were refused. Use as a context manager: what is open at the end becomes a part; after an error only
-    where there is no journal that keeps it."""
+    waits at most, and pictures of more than `max_bytes` were refused. Use as a context manager:
+    what is open at the end becomes a part; after an error only where no journal keeps it."""
 
     def __init__(self, work: Folder, first: int, seconds: float, max_bytes: int) -> None:
         self._work = work

@@ -11,12 +11,12 @@ from tasks.index.completion import complete_record
 from tasks.index.done import Upserted
 from tasks.index.record import as_recorded
 from tasks.index.report import IndexReport, report_of
-from tasks.index.request import Request, check_request
+from tasks.index.request import check_request
 from tasks.index.room import check_room
 from tasks.index.run import Filling, IndexRun
 from tasks.index.runner import Runner
 from tasks.index.times import StageTimes
-from tasks.records import QueryPart
+from tasks.records import ModelInfo, QueryPart
 from tasks.settings import Settings
 from tasks.work.collections import CollectionRecord
 
@@ -45,7 +45,8 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
     request = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge index {dataset}"):
         times = StageTimes(runner.context.progress)
-        run = as_recorded(plan(dataset, settings, request, runner, times))
+        ask: Ask | None = "missing" if request.addresses else None
+        run = as_recorded(plan(dataset, settings, request.model, runner, times, ask))
         check_room(run)
         filling = Filling(run, runner.once(stages.OPEN_COLLECTION, run, replace))
         made = make(run, runner, times)
@@ -60,14 +61,15 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
 def plan(
     dataset: str,
     settings: Settings,
-    request: Request,
+    model: ModelInfo,
     runner: Runner,
     times: StageTimes,
-    ask: Ask = "missing",
+    ask: Ask | None = None,
 ) -> IndexRun:
-    """Download the pictures that have addresses, read the data set and cut it into shards."""
+    """Read the data set and cut it into shards, when the addresses of its pictures were asked that
+    `ask` says (None: it has none)."""
     downloads = None
-    if request.addresses:
+    if ask is not None:
         with times.stage(stages.DOWNLOAD.name) as count:
             downloads = runner.once(stages.DOWNLOAD, dataset, settings, ask)
             count(downloads.fetched)
@@ -75,7 +77,7 @@ def plan(
         planned = runner.once(stages.PLAN, dataset, settings)
         count(planned.counts.rows)
     fence = runner.context.fence
-    return IndexRun(settings, planned, request.model, downloads=downloads, fence=fence)
+    return IndexRun(settings, planned, model, downloads=downloads, fence=fence)
 
 
 def find_encoded(

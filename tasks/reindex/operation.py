@@ -38,7 +38,8 @@ def reindex(
     request = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge reindex {dataset}"):
         times = StageTimes(runner.context.progress)
-        run = plan(dataset, settings, request, runner, times, _asked(choices))
+        ask = _asked(choices) if request.addresses else None
+        run = plan(dataset, settings, request.model, runner, times, ask)
         run = replace(run, retry_rejects=choices.retry_rejects)
         work = _Reindex(runner, times)
         aliases = runner.context.aliases(settings)
