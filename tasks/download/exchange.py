@@ -7,13 +7,14 @@ what is written in them can be: the proxy finds the host, and is itself wherever
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import threading
 import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -38,22 +39,40 @@ DRAINED_BYTES = 64 << 10
 LARGE_BYTES, LARGE_AT_ONCE = 4 << 20, 4
 """Of bodies beyond so many bytes only so many are in memory at the same time."""
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<body")
+_PLAIN = re.compile(
+    r"(https?)://([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)(?::([1-5]?[0-9]{1,4}))?"
+    r"(/[A-Za-z0-9/._~!$&'()*+,;=:@%-]*(?:\?[A-Za-z0-9/._~!$&'()*+,;=:@%?-]*)?|)"
+)
+"""Most addresses: what needs no further look, and is sent as it is."""
+HEADERS = (
+    (b"User-Agent", b"muge-search"),
+    (b"Accept", b"image/*,*/*;q=0.8"),
+    (b"Accept-Encoding", b"identity"),
+)
 _PACKED = {"gzip": 47, "x-gzip": 47, "deflate": 47}  # what zlib recognises by its head
 
 
 class Exchange:
-    """Connections of many hosts, shared by threads; use as a context manager.
+    """Connections to many hosts, shared by threads; use as a context manager.
 
-    `per_host` is how many connections a host has at most.
+    A connection is one thread's while it asks, and then waits for any thread that asks the same
+    host. (The pool of httpcore looks through all connections at every turn, which takes longer than
+    the request itself where there are many.)
     """
 
-    def __init__(self, limits: FetchLimits, per_host: int) -> None:
+    def __init__(self, limits: FetchLimits) -> None:
         self._limits = limits
-        self._per_host = per_host
+        patience = limits.patience
+        self._waits = {
+            "connect": min(CONNECT_SECONDS, patience),
+            "read": patience,
+            "write": patience,
+        }
         self._ends = _Ends()
         self._trusted = trusted_context()
         self._proxies = getproxies()
-        self._pools: OrderedDict[tuple[bytes, bytes, int | None], _Pool] = OrderedDict()
+        self._makers: dict[str, httpcore.ConnectionPool] = {}
+        self._idle: OrderedDict[str, list[httpcore.ConnectionInterface]] = OrderedDict()
         self._lock = threading.Lock()
         self._large = threading.Semaphore(LARGE_AT_ONCE)
 
@@ -62,9 +81,10 @@ class Exchange:
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            for pool in self._pools.values():
-                if not pool.users:
-                    pool.connections.close()
+            for connections in self._idle.values():
+                for connection in connections:
+                    connection.close()
+            self._idle.clear()
 
     def ask(self, wanted: Wanted) -> Answer:
         """The answer of an address; never raises for what the other side does.
@@ -85,92 +105,96 @@ class Exchange:
             return Answer(wanted.address, cause="unreachable", reason=said)
 
     def _follow(self, wanted: Wanted) -> Answer:
-        url = checked_address(wanted.address, self._limits)
+        place = _placed(wanted.address, self._limits)
         for _ in range(self._limits.redirects + 1):
-            with self._response(url, wanted) as response:
-                headers = {k.lower(): v.decode("latin-1") for k, v in response.headers}
-                if response.status not in REDIRECTS:
-                    return self._answer(wanted, response, headers)
-                place = headers.get(b"location")
-                _drain(response, headers)
-            if place is None:
+            connection = self._take(place.origin) or self._connect(place)
+            try:
+                response = connection.handle_request(self._request(place, wanted))
+                with closing(response):
+                    headers = {name.lower(): value for name, value in response.headers}
+                    if response.status not in REDIRECTS:
+                        answer = self._answer(wanted, response, headers)
+                    else:
+                        answer = None
+                        _drain(response, headers)
+            except BaseException:
+                connection.close()
+                raise
+            self._give_back(place.origin, connection)
+            if answer is not None:
+                return answer
+            if b"location" not in headers:
                 raise FetchError("redirects", "the address redirects to nowhere")
-            url = checked_address(str(_joined(url, place)), self._limits)
+            place = _placed(_joined(place, _said(headers, b"location")), self._limits)
         raise FetchError(
             "redirects", f"the address redirects more than {self._limits.redirects} times"
         )
 
-    @contextmanager
-    def _response(self, url: httpx.URL, wanted: Wanted) -> Iterator[httpcore.Response]:
-        patience = self._limits.patience
-        waits = {
-            "connect": min(CONNECT_SECONDS, patience),
-            "read": patience,
-            "write": patience,
-            "pool": self._limits.seconds,
-        }
-        request = httpcore.Request(
-            b"GET",
-            httpcore.URL(
-                scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-            ),
-            headers=_headers(url, wanted),
-            extensions={"timeout": waits},
+    def _request(self, place: _Place, wanted: Wanted) -> httpcore.Request:
+        headers = [(b"Host", place.netloc), *HEADERS]
+        if wanted.etag:
+            headers.append((b"If-None-Match", wanted.etag.encode("latin-1", "replace")))
+        elif wanted.modified:
+            headers.append((b"If-Modified-Since", wanted.modified.encode("latin-1", "replace")))
+        return httpcore.Request(
+            b"GET", place.url, headers=headers, extensions={"timeout": self._waits}
         )
-        with self._pool(url) as connections:
-            response = connections.handle_request(request)
-            try:
-                yield response
-            finally:
-                response.close()
 
-    @contextmanager
-    def _pool(self, url: httpx.URL) -> Iterator[httpcore.ConnectionPool]:
-        """The connections to a host, while they are used; those of hosts that were not asked for
-        long are closed when there are many."""
-        key = (url.raw_scheme, url.raw_host, url.port)
-        with self._lock:
-            if key not in self._pools:
-                self._pools[key] = _Pool(self._connections(url))
-            pool = self._pools[key]
-            pool.users += 1
-            self._pools.move_to_end(key)
-            idle = [key for key, pool in self._pools.items() if not pool.users]
-            for old in idle[: max(0, len(self._pools) - HOSTS_KEPT)]:
-                self._pools.pop(old).connections.close()
-        try:
-            yield pool.connections
-        finally:
+    def _take(self, origin: str) -> httpcore.ConnectionInterface | None:
+        """A connection to a host that waits and is still open."""
+        while True:
             with self._lock:
-                pool.users -= 1
+                waiting = self._idle.get(origin)
+                if not waiting:
+                    return None
+                connection = waiting.pop()
+            if connection.is_available() and not connection.has_expired():
+                return connection
+            connection.close()
 
-    def _connections(self, url: httpx.URL) -> httpcore.ConnectionPool:
+    def _give_back(self, origin: str, connection: httpcore.ConnectionInterface) -> None:
+        """Let others have a connection; those to hosts that were not asked for long are closed."""
+        old: list[httpcore.ConnectionInterface] = []
+        if connection.is_idle():
+            with self._lock:
+                self._idle.setdefault(origin, []).append(connection)
+                self._idle.move_to_end(origin)
+                if len(self._idle) > HOSTS_KEPT:
+                    old = self._idle.popitem(last=False)[1]
+        for each in old:
+            each.close()
+
+    def _connect(self, place: _Place) -> httpcore.ConnectionInterface:
         private = self._limits.reach == "private"
-        proxy = self._proxy(url)
-        options: dict[str, Any] = {
-            "ssl_context": self._trusted,
-            "max_connections": self._per_host,
-            "max_keepalive_connections": self._per_host,
-            "keepalive_expiry": IDLE_SECONDS,
-        }
-        if proxy is None:
-            backend = CheckedBackend(self._ends.left, private)
-            return httpcore.ConnectionPool(network_backend=backend, **options)
-        if not private and _is_private(url.host):
+        proxy = self._proxy(place.scheme, place.host)
+        if proxy and not private and _is_private(place.host):
             raise FetchError(
                 "refused", "addresses of this machine or a private network are not fetched"
             )
-        return _proxied(proxy, CheckedBackend(self._ends.left, private=True), options)
+        with self._lock:
+            if proxy not in self._makers:
+                self._makers[proxy] = self._maker(proxy, private)
+            return self._makers[proxy].create_connection(place.url.origin)
 
-    def _proxy(self, url: httpx.URL) -> str | None:
-        """The environment's proxy for an address; nothing of this machine goes through one."""
-        proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
-        if not proxy or _is_loopback(url.host) or proxy_bypass(url.host):
-            return None
+    def _maker(self, proxy: str, private: bool) -> httpcore.ConnectionPool:
+        """What makes connections: directly to checked addresses, or through a proxy."""
+        options: dict[str, Any] = {
+            "ssl_context": self._trusted,
+            "keepalive_expiry": IDLE_SECONDS,
+            "network_backend": CheckedBackend(self._ends.left, private or bool(proxy)),
+        }
+        return _proxied(proxy, options) if proxy else httpcore.ConnectionPool(**options)
+
+    def _proxy(self, scheme: str, host: str) -> str:
+        """The environment's proxy for a host, "" if there is none; nothing of this machine goes
+        through one."""
+        proxy = self._proxies.get(scheme) or self._proxies.get("all")
+        if not proxy or _is_loopback(host) or proxy_bypass(host):
+            return ""
         return proxy if "://" in proxy else f"http://{proxy}"
 
     def _answer(
-        self, wanted: Wanted, response: httpcore.Response, headers: Mapping[bytes, str]
+        self, wanted: Wanted, response: httpcore.Response, headers: Mapping[bytes, bytes]
     ) -> Answer:
         status = response.status
         if status == 304 and (wanted.etag or wanted.modified):
@@ -179,9 +203,9 @@ class Exchange:
         if status != 200:
             _drain(response, headers)
             said = f"the address answers with status {status} (HTTP {status})"
-            wait = _seconds(headers.get(b"retry-after", ""))
+            wait = _seconds(_said(headers, b"retry-after"))
             return Answer(wanted.address, cause=str(status), reason=said, wait=wait)
-        kind = headers.get(b"content-type", PICTURES[-1]).strip().lower()
+        kind = _said(headers, b"content-type", PICTURES[-1]).strip().lower()
         if not kind.startswith(PICTURES):
             raise FetchError("no_picture", f"the address gives {kind[:60]!r}, not a picture")
         content = self._body(response, headers)
@@ -191,17 +215,17 @@ class Exchange:
             wanted.address,
             content,
             payload_hash(content),
-            headers.get(b"etag", ""),
-            headers.get(b"last-modified", ""),
+            _said(headers, b"etag"),
+            _said(headers, b"last-modified"),
         )
 
-    def _body(self, response: httpcore.Response, headers: Mapping[bytes, str]) -> bytes:
-        declared = headers.get(b"content-length", "")
+    def _body(self, response: httpcore.Response, headers: Mapping[bytes, bytes]) -> bytes:
+        declared = _said(headers, b"content-length")
         if declared.isdigit() and int(declared) > self._limits.max_bytes:
             raise self._too_large()
         content, large = bytearray(), False
         try:
-            for chunk in _unpacked(response, headers.get(b"content-encoding", "").lower()):
+            for chunk in _unpacked(response, _said(headers, b"content-encoding").lower()):
                 content += chunk
                 if len(content) > self._limits.max_bytes:
                     raise self._too_large()
@@ -227,12 +251,6 @@ class Exchange:
 
 
 @dataclass
-class _Pool:
-    connections: httpcore.ConnectionPool
-    users: int = 0
-
-
-@dataclass
 class _Ends:
     """When each thread's request must be over."""
 
@@ -251,27 +269,53 @@ class _Ends:
         return left if timeout is None else min(left, timeout)
 
 
-def _headers(url: httpx.URL, wanted: Wanted) -> list[tuple[bytes, bytes]]:
-    named = {
-        "Host": url.netloc.decode("ascii"),
-        "User-Agent": "muge-search",
-        "Accept": "image/*,*/*;q=0.8",
-        "Accept-Encoding": "identity",
-        "If-None-Match": wanted.etag,
-        "If-Modified-Since": "" if wanted.etag else wanted.modified,
-    }
-    return [(k.encode(), v.encode("latin-1", "replace")) for k, v in named.items() if v]
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An address taken apart."""
+
+    scheme: str
+    host: str
+    netloc: bytes
+    url: httpcore.URL
+
+    @property
+    def origin(self) -> str:
+        """Equal ones share connections."""
+        return f"{self.scheme}://{self.netloc.decode()}"
 
 
-def _joined(url: httpx.URL, place: str) -> httpx.URL:
+def _placed(address: str, limits: FetchLimits) -> _Place:
+    """An address that may be asked, as far as that can be told from it; raises `FetchError`."""
+    if plain := _PLAIN.fullmatch(address):
+        scheme, host, port, path = plain.groups()
+        netloc = f"{host}:{port}" if port else host
+        target = (path if path.startswith("/") else f"/{path}").encode()
+        url = httpcore.URL(
+            scheme=scheme.encode(), host=host.encode(), port=int(port or 0) or None, target=target
+        )
+        return _Place(scheme, host, netloc.encode(), url)
+    parsed = checked_address(address, limits)
+    url = httpcore.URL(
+        scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
+    )
+    return _Place(parsed.scheme, parsed.host, parsed.netloc, url)
+
+
+def _joined(place: _Place, location: str) -> str:
+    """Where a redirect leads."""
+    target = place.url.target.decode("ascii")
     try:
-        return url.join(place)
+        return str(httpx.URL(f"{place.origin}{target}").join(location))
     except (httpx.InvalidURL, ValueError, UnicodeError):
         raise FetchError("redirects", "the address redirects to what is no address") from None
 
 
-def _drain(response: httpcore.Response, headers: Mapping[bytes, str]) -> None:
-    declared = "0" if response.status == 304 else headers.get(b"content-length", "")
+def _said(headers: Mapping[bytes, bytes], name: bytes, otherwise: str = "") -> str:
+    return headers[name].decode("latin-1") if name in headers else otherwise
+
+
+def _drain(response: httpcore.Response, headers: Mapping[bytes, bytes]) -> None:
+    declared = "0" if response.status == 304 else _said(headers, b"content-length")
     if declared.isdigit() and int(declared) <= DRAINED_BYTES:
         for _ in response.iter_stream():
             pass
@@ -297,15 +341,13 @@ def _unpacked(response: httpcore.Response, encoding: str) -> Iterator[bytes]:
         raise FetchError("unreachable", "what the address gives broke off while it was packed")
 
 
-def _proxied(
-    proxy: str, backend: httpcore.NetworkBackend, options: dict[str, Any]
-) -> httpcore.ConnectionPool:
+def _proxied(proxy: str, options: dict[str, Any]) -> httpcore.ConnectionPool:
     """Connections through a proxy; raises `UsageError` for one that cannot be used."""
     try:
         parsed = httpx.Proxy(proxy)
         url = httpcore.URL(str(parsed.url))
         kind = httpcore.SOCKSProxy if parsed.url.scheme.startswith("socks") else httpcore.HTTPProxy
-        return kind(url, proxy_auth=parsed.raw_auth, network_backend=backend, **options)
+        return kind(url, proxy_auth=parsed.raw_auth, **options)
     except (ValueError, RuntimeError, ImportError, httpx.InvalidURL) as error:
         raise UsageError(
             f"the environment's proxy {_shown(proxy)} cannot be used for downloads: "

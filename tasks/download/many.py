@@ -54,7 +54,7 @@ def fetch_many(
     Raises `UsageError` as `Exchange.ask`. Closed early, it leaves what is under way to end alone.
     """
     line, ended = _Line(crowd), False
-    with Exchange(limits, crowd.per_host) as exchange:
+    with Exchange(limits) as exchange:
         threads = [
             threading.Thread(target=_work, args=(line, exchange), daemon=True)
             for _ in range(crowd.at_once)

@@ -85,7 +85,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "index.downloads": ("图片地址", "Addresses"),
     "index.downloads_counts": (
         "新下载 {fetched}，已有 {kept}，失败 {failed}",
-        "{fetched} downloaded, {kept} kept from before, {failed} failed",
+        "{fetched} downloaded, {kept} kept from before, failed: {failed}",
     ),
     "index.rejects_none": ("全部收录，没有被拒绝的数据。", "Everything was taken: no rejects."),
     "index.rejects_some": (

@@ -74,7 +74,7 @@ def test_pictures_at_addresses_are_indexed(
     assert reject.position == f"line {SMALL + 1}"
     assert "addresses" in index_markdown(report).lower()
     shown = "\n".join(printed(index_summary(index_view(report)), 120))
-    assert "12 downloaded, 0 kept from before, 1 failed (404: 1)" in shown
+    assert "12 downloaded, 0 kept from before, failed: 1 (404: 1)" in shown
     asked = dict(server.asked)
     done = looked(dataset, options)
     assert done is not None
