@@ -40,7 +40,7 @@ LARGE_BYTES, LARGE_AT_ONCE = 4 << 20, 4
 """Of bodies beyond so many bytes only so many are in memory at the same time."""
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<body")
 _PLAIN = re.compile(
-    r"(https?)://([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)(?::([1-5]?[0-9]{1,4}))?"
+    r"(https?)://([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
     r"(/[A-Za-z0-9/._~!$&'()*+,;=:@%-]*(?:\?[A-Za-z0-9/._~!$&'()*+,;=:@%?-]*)?|)"
 )
 """Most addresses: what needs no further look, and is sent as it is."""

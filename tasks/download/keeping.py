@@ -121,7 +121,10 @@ class PartsWriter:
             "cause": answer.cause,
             "reason": answer.reason,
         }
-        kept = {name: storable(v) if isinstance(v, str) else v for name, v in line.items()}
+        kept = {
+            name: value if isinstance(value, int) or value.isascii() else storable(value)
+            for name, value in line.items()
+        }
         self._open.add(kept, content)
         late = not self._work.is_local and time.monotonic() - self._open.began >= self._seconds
         full = self._open.size >= PART_BYTES or len(self._open.lines) >= PART_ADDRESSES

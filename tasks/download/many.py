@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from urllib.parse import urlsplit
@@ -22,8 +23,8 @@ from tasks.download.fetch import FetchLimits
 
 AHEAD = 1024
 """Addresses that are known at the same time."""
-ANSWERED_BYTES = 64 << 20
-"""Threads wait while so many bytes wait for the caller."""
+ANSWERED_BYTES = 4 << 20
+"""Threads wait while so many bytes wait for the caller: a run that is killed loses them."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds before an address is asked again; a server that asks for longer is not."""
 GIVEN_UP = 10
@@ -53,7 +54,15 @@ def fetch_many(
 
     Raises `UsageError` as `Exchange.ask`. Closed early, it leaves what is under way to end alone.
     """
-    line, ended = _Line(crowd), False
+    with asking(limits, crowd) as line:
+        yield from _answers(line, iter(wanted))
+
+
+@contextmanager
+def asking(limits: FetchLimits, crowd: Crowd) -> Iterator[Line]:
+    """A line of addresses that are asked while the block runs; what is under way when it ends with
+    an error ends alone."""
+    line = Line(crowd)
     with Exchange(limits) as exchange:
         threads = [
             threading.Thread(target=_work, args=(line, exchange), daemon=True)
@@ -62,15 +71,16 @@ def fetch_many(
         for thread in threads:
             thread.start()
         try:
-            yield from _answers(line, iter(wanted))
-            ended = True
-        finally:
+            yield line
+        except BaseException:
             line.stop()
-            for thread in threads if ended else ():
-                thread.join()
+            raise
+        line.stop()
+        for thread in threads:
+            thread.join()
 
 
-def _answers(line: _Line, wanted: Iterator[Wanted]) -> Iterator[Answer | None]:
+def _answers(line: Line, wanted: Iterator[Wanted]) -> Iterator[Answer | None]:
     waiting = 0
     while True:
         for each in itertools.islice(wanted, AHEAD - waiting):
@@ -83,7 +93,7 @@ def _answers(line: _Line, wanted: Iterator[Wanted]) -> Iterator[Answer | None]:
         yield from answers or (None,)
 
 
-def _work(line: _Line, exchange: Exchange) -> None:
+def _work(line: Line, exchange: Exchange) -> None:
     """What each thread does until the line is stopped."""
     while (job := line.take()) is not None:
         try:
@@ -113,7 +123,7 @@ class _Job:
     tries: int = 0
 
 
-class _Line:
+class Line:
     """What waits to be asked, the hosts in turn, and the answers that wait for the caller."""
 
     def __init__(self, crowd: Crowd) -> None:

@@ -71,11 +71,11 @@ def download_pictures(
         asked = _Asked(table)
         asked.fill(reader, kept, settings, ask, advance)
         start(asked.count)
-        tally = _Tally(table)
+        tally = _Tally()
         if asked.count:
             seconds, largest = settings.checkpoint_seconds, settings.max_image_bytes
             with PartsWriter(work, number, seconds, largest) as parts:
-                for answer in fetch_many(asked.wanted(), _limits(settings), crowd):
+                for answer in fetch_many(asked.wanted(tally), _limits(settings), crowd):
                     if answer is not None and tally.count(answer):
                         parts.add(answer)
                     advance(int(answer is not None))
@@ -95,7 +95,7 @@ def all_downloaded(reader: Reader, work: Folder, settings: Settings, ask: Ask) -
         asked.fill(reader, Kept(work, parts), settings, ask, lambda _: None)
         if asked.count:
             return None
-        return asked.downloads(_Tally(table), _next_part(work))
+        return asked.downloads(_Tally(), _next_part(work))
 
 
 def _next_part(work: Folder) -> int:
@@ -141,13 +141,16 @@ class _Asked:
                 (address, state, said.etag, said.modified, said.hash, said.cause, said.reason),
             ).rowcount * (state == _WANTED)
 
-    def wanted(self) -> Iterator[Wanted]:
-        """Those that are to be asked, in the order of the rows."""
+    def wanted(self, tally: _Tally) -> Iterator[Wanted]:
+        """Those that are to be asked, in the order of the rows; what is kept of each is told."""
         rows = self._table.execute(
-            "SELECT address, etag, modified FROM addresses WHERE state = ? ORDER BY rowid",
+            "SELECT address, etag, modified, hash, cause, reason FROM addresses "
+            "WHERE state = ? ORDER BY rowid",
             (_WANTED,),
         )
-        return (Wanted(*row) for row in rows)
+        for address, etag, modified, *before in rows:
+            tally.before[address] = tuple(before)
+            yield Wanted(address, etag, modified)
 
     def downloads(self, tally: _Tally, parts: int) -> Downloads:
         """What became of all of them."""
@@ -189,18 +192,17 @@ def _is_wanted(known: KeptPicture | None, settings: Settings, ask: Ask) -> bool:
 
 
 class _Tally:
-    """Counts answers, and says which of them are new."""
+    """Counts answers, and says which of them are new; `before` has hash, cause and reason of what
+    is kept of the addresses that are under way."""
 
-    def __init__(self, table: sqlite3.Connection) -> None:
-        self._table = table
+    def __init__(self) -> None:
+        self.before: dict[str, tuple[str, ...]] = {}
         self.fetched = self.unchanged = self.stale = self.bytes = 0
         self.failed: Counter[str] = Counter()
 
     def count(self, answer: Answer) -> bool:
         """Whether an answer says something that is not kept yet."""
-        before, cause, reason = self._table.execute(
-            "SELECT hash, cause, reason FROM addresses WHERE address = ?", (answer.address,)
-        ).fetchone()
+        before, cause, reason = self.before.pop(answer.address)
         self.bytes += len(answer.content or b"")
         if before and answer.cause and not lasts(answer.cause):
             self.stale += 1  # it may be there again: what is kept of it counts meanwhile

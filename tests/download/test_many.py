@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from tasks.download import connection
 from tasks.download.answers import Answer, Wanted
 from tasks.download.fetch import FetchLimits
 from tasks.download.many import GIVEN_UP, Crowd, fetch_many
@@ -16,8 +17,9 @@ from tests.servers.pictures import PictureServer, picture_server
 from tests.toys import toy_picture
 
 LIMITS = FetchLimits(
-    max_bytes=1 << 20, seconds=1.0, silence_seconds=0.4, redirects=5, reach="private"
+    max_bytes=1 << 20, seconds=30.0, silence_seconds=20.0, redirects=5, reach="private"
 )
+HASTY = replace(LIMITS, seconds=0.6, silence_seconds=0.3)
 PUBLIC = replace(LIMITS, reach="public", any_port=True)
 CROWD = Crowd(at_once=8, per_host=4, retries=2, first_pause=0.01)
 
@@ -90,8 +92,6 @@ def test_what_is_no_picture_is_asked_once(path: str, server: PictureServer) -> N
 
 
 MAY_PASS = {
-    "/drip": ("too_slow", "timed out"),
-    "/silent": ("too_slow", "timed out"),
     "/reset/3.png": ("unreachable", "broke off"),
     "/short/3.png": ("unreachable", "broke off"),
     "/nonsense": ("unreachable", "broke off"),
@@ -108,6 +108,13 @@ def test_what_may_pass_is_asked_again(path: str, server: PictureServer) -> None:
     assert (found.content, found.cause) == (None, cause)
     assert reason in found.reason
     assert server.asked[path] == 2
+
+
+@pytest.mark.parametrize("path", ["/drip", "/silent"])
+def test_what_takes_too_long_is_left(path: str, server: PictureServer) -> None:
+    found = answer(server.url + path, HASTY, replace(CROWD, retries=1))
+    assert (found.content, found.cause) == (None, "too_slow")
+    assert "timed out" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -148,8 +155,6 @@ def test_private_addresses_are_refused_however_they_are_written(server: PictureS
 def test_a_redirect_to_a_private_address_is_refused(
     server: PictureServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.download import connection
-
     real = connection.is_public
     monkeypatch.setattr(connection, "is_public", lambda a: a == "127.0.0.1" or real(a))
     found = answer(f"{server.url}/to/127.0.0.2", PUBLIC)

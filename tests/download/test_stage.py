@@ -34,7 +34,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PictureServer]:
 
 
 def settings_of(work: str, **options: object) -> Settings:
-    given = {"download_private": True, "download_retries": 0, "download_silence_seconds": 0.5}
+    given = {"download_private": True, "download_retries": 0}
     return Settings(work_dir=work, **{**given, **options})
 
 
@@ -74,17 +74,16 @@ def test_failures_are_counted_by_cause_and_asked_again_where_that_can_help(
     server: PictureServer, tmp_path: Path
 ) -> None:
     work = str(tmp_path / "work")
-    paths = ["good/1.png", "status/404", "status/500", "page", "silent", "flaky/6.png"]
+    paths = ["good/1.png", "status/404", "status/500", "page", "flaky/6.png"]
     dataset = write_addresses(tmp_path / "a", [f"{server.url}/{path}" for path in paths])
     done = download(dataset, work)
     assert done.fetched == 1
-    assert done.failed == {"404": 1, "500": 1, "no_picture": 1, "too_slow": 1, "unreachable": 1}
+    assert done.failed == {"404": 1, "500": 1, "no_picture": 1, "unreachable": 1}
     found = pictures(dataset, work)
     assert found[0] == toy_picture(1)
     codes = [defect[0] for defect in found if isinstance(defect, tuple)]
     assert codes == [
-        *("download_404", "download_500", "download_no_picture"),
-        *("download_too_slow", "download_unreachable"),
+        *("download_404", "download_500", "download_no_picture", "download_unreachable"),
     ]
     assert found[1] == (
         "download_404",
@@ -92,7 +91,7 @@ def test_failures_are_counted_by_cause_and_asked_again_where_that_can_help(
     )
     again = download(dataset, work)
     assert (again.fetched, again.kept) == (1, 1)
-    assert pictures(dataset, work)[5] == toy_picture(6)
+    assert pictures(dataset, work)[4] == toy_picture(6)
     assert (server.asked["/status/404"], server.asked["/status/500"]) == (1, 2)
     download(dataset, work, "failed")
     assert (server.asked["/status/404"], server.asked["/status/500"]) == (2, 3)
