@@ -122,7 +122,7 @@ class PartsWriter:
             "reason": answer.reason,
         }
         kept = {
-            name: value if isinstance(value, int) or value.isascii() else storable(value)
+            name: storable(value) if isinstance(value, str) else value
             for name, value in line.items()
         }
         self._open.add(kept, content)

@@ -27,6 +27,7 @@ from tests.docs.pages import (
 PAGES = every_page()
 LANGUAGES = both_languages()
 OF_OTHERS = {
+    "ALL_PROXY",
     "AWS_ACCESS_KEY_ID",
     "AWS_ENDPOINT_URL",
     "AWS_SECRET_ACCESS_KEY",
@@ -34,7 +35,10 @@ OF_OTHERS = {
     "FSSPEC_OSS_SECRET",
     "FSSPEC_S3_CONFIG_KWARGS",
     "FSSPEC_S3_ENDPOINT_URL",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
     "MODELSCOPE_CACHE",
+    "NO_PROXY",
     "OMP_NUM_THREADS",
     "OSS_ENDPOINT",
     "PREFECT_API_URL",

@@ -16,7 +16,8 @@ from tasks.download.kept import Kept, bytes_file, find_parts, index_file
 from tasks.download.pictures import Downloaded
 from tasks.download.stage import Ask, Downloads, all_downloaded, download_pictures
 from tasks.errors import WorkFolderError
-from tasks.settings import Settings
+from tasks.options import OptionValue
+from tasks.settings import Settings, load_settings
 from tasks.work.folder import Folder
 from tests.download import addresses
 from tests.download.addresses import write_addresses
@@ -33,12 +34,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PictureServer]:
         yield running
 
 
-def settings_of(work: str, **options: object) -> Settings:
-    given = {"download_private": True, "download_retries": 0}
-    return Settings(work_dir=work, **{**given, **options})
+def settings_of(work: str, **options: OptionValue) -> Settings:
+    given: dict[str, OptionValue] = {"download_private": True, "download_retries": 0}
+    return load_settings(work_dir=work, **{**given, **options})
 
 
-def download(dataset: str, work: str, ask: Ask = "missing", **options: object) -> Downloads:
+def download(dataset: str, work: str, ask: Ask = "missing", **options: OptionValue) -> Downloads:
     totals: list[int] = []
     through: list[int] = []
     settings = settings_of(work, **options)

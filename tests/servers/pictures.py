@@ -119,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         piece = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
-        for _ in range(4 * GIGABYTE >> 16):
+        for _piece in range(4 * GIGABYTE >> 16):
             self.wfile.write(piece)
             self.server.sent += 1 << 16
 
@@ -128,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "image/png")
         self.send_header("Content-Length", "100000")
         self.end_headers()
-        for _ in range(200):
+        for _byte in range(200):
             self.wfile.write(b"x")
             time.sleep(SLOW_SECONDS)
 
