@@ -10,16 +10,23 @@ from tasks.download.kept import Kept, KeptPicture
 from tasks.records import Row, Span
 
 ROWS_AT_ONCE, BYTES_AT_ONCE = 512, 32 << 20
+_STAND_IN = b"address:"
 
 
 class Downloaded:
     """A `Reader`: rows with an address have the bytes that are kept of it, or a defect that says
-    why there are none: its code is `download_` and a status, or a short reason."""
+    why there are none: its code is `download_` and a status, or a short reason.
 
-    def __init__(self, reader: Reader, kept: Kept) -> None:
+    With `stand_ins` a row of which nothing is kept has bytes that stand for its address, for who
+    only looks: `address_of` tells it. `missing` counts such rows as they are read.
+    """
+
+    def __init__(self, reader: Reader, kept: Kept, stand_ins: bool = False) -> None:
         self.name = reader.name
         self._reader = reader
         self._kept = kept
+        self._stand_ins = stand_ins
+        self.missing = 0
 
     @property
     def fields(self) -> RowFields:
@@ -59,6 +66,9 @@ class Downloaded:
         for row, kept in rows:
             if not row.address or row.defect is not None:
                 yield row
+            elif kept is None and self._stand_ins:
+                self.missing += 1
+                yield replace(row, image=_STAND_IN + row.address.encode("utf-8", "replace"))
             elif kept is None:
                 said = f"{row.address} was not downloaded; run the same command again"
                 yield replace(row, defect=("download_missing", said))
@@ -67,3 +77,8 @@ class Downloaded:
                 yield replace(row, defect=(f"download_{kept.cause}", said))
             else:
                 yield replace(row, image=next(contents))
+
+
+def address_of(image: bytes) -> str:
+    """The address that bytes stand for; "" if they are a picture's."""
+    return image.removeprefix(_STAND_IN).decode() if image.startswith(_STAND_IN) else ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tasks.dataset.reader import Reader
 from tasks.download.answers import Answer, Wanted, lasts
@@ -17,6 +17,9 @@ from tasks.settings import Settings
 from tasks.work.folder import Folder
 from tasks.work.rejects import storable
 from tasks.work.scratch import scratch_table
+
+if TYPE_CHECKING:
+    from tasks.download.many import Crowd
 
 Ask = Literal["missing", "failed", "all"]
 """Which addresses are asked: those of which nothing is kept and that may answer by now; also those
@@ -61,9 +64,8 @@ def download_pictures(
     Goes on where a killed run stopped, and downloads what is torn anew. `start` is told how many
     addresses are asked, `advance` of those that are through. Raises `WorkFolderError`.
     """
-    from tasks.download.many import Crowd, fetch_many  # slow to load, and most runs fetch nothing
+    from tasks.download.many import fetch_many  # slow to load, and most runs fetch nothing
 
-    crowd = Crowd(settings.download_at_once, settings.download_per_host, settings.download_retries)
     recover(work)
     number = _next_part(work)  # of those that are torn too: no number means other bytes later
     kept = _sound(work)
@@ -75,7 +77,8 @@ def download_pictures(
         if asked.count:
             seconds, largest = settings.checkpoint_seconds, settings.max_image_bytes
             with PartsWriter(work, number, seconds, largest) as parts:
-                for answer in fetch_many(asked.wanted(tally), _limits(settings), crowd):
+                wanted, crowd = asked.wanted(tally), _crowd(settings)
+                for answer in fetch_many(wanted, _limits(settings), crowd):
                     if answer is not None and tally.count(answer):
                         parts.add(answer)
                     advance(int(answer is not None))
@@ -215,6 +218,21 @@ class _Tally:
             return False
         self.fetched += 1
         return True
+
+
+def ask_some(addresses: Iterable[str], settings: Settings) -> dict[str, Answer]:
+    """What some addresses give, by address; nothing is kept of it."""
+    from tasks.download.many import fetch_many
+
+    wanted = map(Wanted, dict.fromkeys(addresses))
+    found = fetch_many(wanted, _limits(settings), _crowd(settings))
+    return {answer.address: answer for answer in found if answer is not None}
+
+
+def _crowd(settings: Settings) -> Crowd:
+    from tasks.download.many import Crowd
+
+    return Crowd(settings.download_at_once, settings.download_per_host, settings.download_retries)
 
 
 def _limits(settings: Settings) -> FetchLimits:

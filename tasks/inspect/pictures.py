@@ -12,6 +12,8 @@ from tasks.context import Context
 from tasks.dataset.catalog import Catalog, CatalogEntry
 from tasks.dataset.reader import Reader
 from tasks.dataset.shards import read_images
+from tasks.download.pictures import address_of
+from tasks.download.stage import ask_some
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
 from tasks.encode.model.pixels import squash
 from tasks.errors import ImageError
@@ -59,6 +61,12 @@ class CheckedPictures:
     examples: list[str] = field(default_factory=list)
     pixels: list[Uint8] = field(default_factory=list)
 
+    def refuse(self, code: str, entry: CatalogEntry, reason: str) -> None:
+        """Count a picture as unreadable."""
+        self.unreadable[code] += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(f"{entry.position}: image {entry.image_id}: {reason}")
+
     def profile(self) -> PictureProfile:
         """The numbers, with rare sizes counted together."""
         shown = dict(self.sizes.most_common(SIZES_SHOWN))
@@ -95,10 +103,29 @@ def check_pictures(
         Decoders(DecodeLimits(settings.decode_seconds)) as heavy,
     ):
         for entries in _sampled(catalog, images, sample):
-            for entry, data in read_images(reader, entries):
+            for entry, data in _downloaded(read_images(reader, entries), settings, checked):
                 _check(checked, entry, data, decoding, heavy)
             advance(len(entries))
     return checked
+
+
+def _downloaded(
+    pictures: Iterator[tuple[CatalogEntry, bytes]], settings: Settings, found: CheckedPictures
+) -> Iterator[tuple[CatalogEntry, bytes]]:
+    """The pictures, with those that addresses stand for asked now; what fails counts as
+    unreadable."""
+    while some := list(itertools.islice(pictures, RUN)):
+        addresses = [address_of(data) for _, data in some]
+        answers = ask_some(filter(None, addresses), settings) if any(addresses) else {}
+        for (entry, data), address in zip(some, addresses, strict=True):
+            if not address:
+                yield entry, data
+            elif (content := answers[address].content) is not None:
+                yield entry, content
+            else:
+                answer = answers[address]
+                found.count += 1
+                found.refuse(f"download_{answer.cause}", entry, f"{address}: {answer.reason}")
 
 
 def _check(
@@ -111,9 +138,7 @@ def _check(
     try:
         picture = decode_bounded(data, decoding, squash, heavy)
     except ImageError as error:
-        found.unreadable[error.code] += 1
-        if len(found.examples) < EXAMPLES:
-            found.examples.append(f"{entry.position}: image {entry.image_id}: {error}")
+        found.refuse(error.code, entry, str(error))
         return
     finally:
         found.seconds += time.perf_counter() - began

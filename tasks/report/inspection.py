@@ -36,6 +36,7 @@ def profile_tables(profile: DatasetProfile) -> RenderableType:
         "queries without image": f"{profile.queries_without_images:,}",
         "missing images": f"{profile.missing_images:,} pairs name a picture that is not there",
         "rejects": _counted(profile.rejects),
+        **({"to download": f"{missing:,} rows"} if (missing := profile.not_downloaded) else {}),
         **({"links": outside(profile.links_outside)} if profile.links_outside else {}),
         **_picture_facts(profile.pictures, profile.images),
         **(_cost_facts(profile.estimate) if profile.estimate else {}),

@@ -140,8 +140,9 @@ def started(dataset: str, work: Path) -> subprocess.Popen[str]:
 
 def ours(place: Path, url: str, images: int) -> dict[str, Any]:
     dataset = write_addresses(place / "addresses", (f"{url}/{n}.jpg" for n in range(images)))
+    before = cpu_seconds()
     said, _ = started(dataset, place / "work").communicate()
-    return dict(json.loads(said))
+    return {**json.loads(said), "cpu_seconds": cpu_seconds() - before}
 
 
 def theirs(place: Path, url: str, images: int, python: str) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def theirs(place: Path, url: str, images: int, python: str) -> dict[str, Any]:
     table.write_text("url\n" + "".join(f"{url}/{n}.jpg\n" for n in range(images)))
     (place / "run.py").write_text(IMG2DATASET)
     cores = os.cpu_count() or 1
-    began = time.time()
+    before = cpu_seconds()
     subprocess.run(
         [python, place / "run.py", table, place / "out", str(cores), str(THREADS // cores)],
         check=True,
@@ -160,7 +161,13 @@ def theirs(place: Path, url: str, images: int, python: str) -> dict[str, Any]:
     # its own clock, without the seconds that it takes to start
     seconds = max(each["end_time"] for each in stats) - min(each["start_time"] for each in stats)
     fetched = sum(each["successes"] for each in stats)
-    return {"seconds": seconds, "fetched": fetched, "with_start": time.time() - began}
+    return {"seconds": seconds, "fetched": fetched, "cpu_seconds": cpu_seconds() - before}
+
+
+def cpu_seconds() -> float:
+    """What the processes that were started here and have ended took of the processors."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def hashes_of_ours(place: Path) -> Iterator[str]:
@@ -210,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kill", action="store_true")
     given = parser.parse_args(arguments)
     rates: dict[str, list[float]] = {}
+    processor: dict[str, list[float]] = {}
     peak = 0
     wanted = {hashlib.sha256(picture(n, given.bytes)).hexdigest() for n in range(given.images)}
     for number in range(given.rounds):
@@ -227,12 +235,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     found = set(hashes_of_theirs(place))
             assert found == wanted, f"{name}: {len(found)} pictures, {len(found ^ wanted)} differ"
             rates.setdefault(name, []).append(done["fetched"] / done["seconds"])
+            processor.setdefault(name, []).append(done["cpu_seconds"] / given.images * 1e3)
             shutil.rmtree(place)
     said: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}",
         "images": given.images,
         "mean_bytes": given.bytes,
         "per_second": {name: [round(rate) for rate in each] for name, each in rates.items()},
+        "cpu_ms_a_picture_with_start": {n: [round(c, 2) for c in e] for n, e in processor.items()},
         "same_bytes": True,
         "peak_mb": peak,
     }
