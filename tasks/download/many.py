@@ -24,7 +24,8 @@ from tasks.download.fetch import FetchLimits
 AHEAD = 1024
 """Addresses that are known at the same time."""
 ANSWERED_BYTES = 4 << 20
-"""Threads wait while so many bytes wait for the caller: a run that is killed loses them."""
+"""Threads wait while so many bytes wait for the caller, or as many answers as there are threads: a
+run that is killed loses them."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds before an address is asked again; a server that asks for longer is not."""
 GIVEN_UP = 10
@@ -171,7 +172,7 @@ class Line:
             pause = self._again_in(job, answer)
             if pause is None:
                 self._settle(job.host, answer)
-                while self._bytes > ANSWERED_BYTES and not self._stopped:
+                while self._is_full() and not self._stopped:
                     self._taken.wait()
                 return
             due = time.monotonic() + pause
@@ -205,6 +206,9 @@ class Line:
             self._stopped = True
             self._jobs.notify_all()
             self._taken.notify_all()
+
+    def _is_full(self) -> bool:
+        return self._bytes > ANSWERED_BYTES or len(self._answers) >= self._crowd.at_once
 
     def _queue(self, job: _Job, first: bool = False) -> None:
         if not job.host.waiting:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -13,6 +15,7 @@ from tasks.download import connection
 from tasks.download.answers import Answer, Wanted
 from tasks.download.fetch import FetchLimits
 from tasks.download.many import GIVEN_UP, Crowd, fetch_many
+from tasks.errors import UsageError
 from tests.servers.pictures import PictureServer, picture_server
 from tests.toys import toy_picture
 
@@ -214,6 +217,64 @@ def test_a_proxy_of_the_environment_is_used_but_not_for_this_machine(
     assert server.asked == {"/proxied/a/5.png": 1, "/good/5.png": 1}
     monkeypatch.setenv("no_proxy", "pictures.invalid")
     assert answer(elsewhere, PUBLIC).cause == "unreachable"
+
+
+@contextmanager
+def socks_proxy(target: int) -> Iterator[tuple[str, list[str]]]:
+    """A SOCKS5 proxy (RFC 1928) that leads every host to a port of this machine; it notes them."""
+    named: list[str] = []
+
+    def lead(client: socket.socket) -> None:
+        with client, client.makefile("rb", 0) as stream, suppress(OSError):
+            stream.read(stream.read(2)[1])
+            client.sendall(b"\5\0")
+            kind = stream.read(4)[3]
+            size = stream.read(1)[0] if kind == 3 else {1: 4, 4: 16}[kind]
+            named.append(stream.read(size).decode("latin-1"))
+            stream.read(2)
+            client.sendall(b"\5\0\0\1\0\0\0\0\0\0")
+            with socket.create_connection(("127.0.0.1", target)) as server:
+                threading.Thread(target=pump, args=(server, client), daemon=True).start()
+                pump(client, server)
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(1 << 16):
+                sink.sendall(piece)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=lead, args=(client,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", named
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_socks_proxy_of_the_environment_is_used(
+    scheme: str, server: PictureServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("socksio")
+    addresses = [f"http://pictures.invalid/good/{number}.png" for number in range(20)]
+    with socks_proxy(server.server_address[1]) as (proxy, named):
+        monkeypatch.setenv("all_proxy", f"{scheme}://{proxy}")
+        found = answers(addresses, PUBLIC)
+    assert [found[each].content for each in addresses] == [toy_picture(n) for n in range(20)]
+    assert set(named) == {"pictures.invalid"}
+    assert len(named) <= CROWD.per_host
+
+
+@pytest.mark.parametrize("proxy", ["socks9://127.0.0.1:1", "http://[::1"])
+def test_a_proxy_that_cannot_be_is_one_line(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(UsageError, match=r"environment's proxy .* cannot be used for downloads"):
+        answer("http://pictures.invalid/a.png", PUBLIC)
 
 
 def test_closed_early_it_leaves_at_once(server: PictureServer) -> None:
