@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -49,7 +49,7 @@ class Crowd:
 
 def fetch_many(
     wanted: Iterable[Wanted], limits: FetchLimits, crowd: Crowd
-) -> Iterator[Answer | None]:
+) -> Generator[Answer | None]:
     """The answer of every address, in the order in which they come; None now and then while there
     is none yet.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -76,9 +77,12 @@ def download_pictures(
         tally = _Tally()
         if asked.count:
             seconds, largest = settings.checkpoint_seconds, settings.max_image_bytes
-            with PartsWriter(work, number, seconds, largest) as parts:
-                wanted, crowd = asked.wanted(tally), _crowd(settings)
-                for answer in fetch_many(wanted, _limits(settings), crowd):
+            answers = fetch_many(asked.wanted(tally), _limits(settings), _crowd(settings))
+            with (
+                closing(answers),
+                PartsWriter(work, number, seconds, largest) as parts,
+            ):
+                for answer in answers:
                     if answer is not None and tally.count(answer):
                         parts.add(answer)
                     advance(int(answer is not None))

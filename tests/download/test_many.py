@@ -281,6 +281,6 @@ def test_closed_early_it_leaves_at_once(server: PictureServer) -> None:
     begun = time.monotonic()
     stream = fetch_many((Wanted(f"{server.url}/silent") for _ in range(3)), LIMITS, CROWD)
     assert next(stream) is None
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert time.monotonic() - begun < 5
     assert threading.active_count() < 100
