@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,8 @@ from tasks.download.answers import Answer, Wanted
 from tasks.download.fetch import FetchLimits
 from tasks.download.many import GIVEN_UP, Crowd, fetch_many
 from tasks.errors import UsageError
-from tests.servers.pictures import PictureServer, picture_server
+from tests.servers.pictures import PictureServer, picture_server, serving
+from tests.sparse.https import make_certificate
 from tests.toys import toy_picture
 
 LIMITS = FetchLimits(
@@ -57,6 +59,25 @@ def test_all_pictures_come_over_few_connections(server: PictureServer) -> None:
     assert len(server.connections) <= 4
     assert server.most <= 4
     assert set(server.asked.values()) == {1}
+
+
+def test_pictures_come_over_tls_whose_certificate_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = make_certificate(tmp_path)
+    with PictureServer() as secure:
+        secure.speak_tls(certificate, key)
+        with serving(secure):
+            addresses = [f"{secure.url}/good/{number}.png" for number in range(30)]
+            found = answer(addresses[0])
+            assert (found.cause, "certificate" in found.reason) == ("unreachable", True)
+            assert not secure.asked
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            by_address = answers(addresses)
+            assert [by_address[a].content for a in addresses] == list(map(toy_picture, range(30)))
+            assert len(secure.connections) <= CROWD.per_host
+            slow = answer(f"{secure.url}/drip", HASTY, replace(CROWD, retries=0))
+            assert slow.cause == "too_slow"
 
 
 def test_hosts_are_bounded_each_and_all_together(server: PictureServer) -> None:

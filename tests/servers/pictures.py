@@ -7,6 +7,7 @@ answers on 127.0.0.1 and on every other address of loopback, and counts what it 
 from __future__ import annotations
 
 import gzip
+import ssl
 import struct
 import threading
 import time
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 from urllib.parse import urlsplit
@@ -211,9 +213,17 @@ class PictureServer(ThreadingHTTPServer):
         self.active = self.most = self.unchanged = self.sent = self.version = 0
         self.delay = 0.0
 
+        self.scheme = "http"
+
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}"
+
+    def speak_tls(self, certificate: Path, key: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.scheme = "https"
 
     def handle_error(self, *_: object) -> None:
         """Clients that break off are what is tested."""
@@ -222,12 +232,18 @@ class PictureServer(ThreadingHTTPServer):
 @contextmanager
 def picture_server() -> Iterator[PictureServer]:
     """A server of pictures that runs while the block does."""
-    with PictureServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.stopped.set()
-            server.shutdown()
-            thread.join()
+    with PictureServer() as server, serving(server):
+        yield server
+
+
+@contextmanager
+def serving(server: PictureServer) -> Iterator[None]:
+    """Let a server that was made answer while the block runs."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.stopped.set()
+        server.shutdown()
+        thread.join()
