@@ -126,9 +126,13 @@ class PartsWriter:
             for name, value in line.items()
         }
         self._open.add(kept, content)
-        late = not self._work.is_local and time.monotonic() - self._open.began >= self._seconds
-        full = self._open.size >= PART_BYTES or len(self._open.lines) >= PART_ADDRESSES
-        if late or full:
+        if self._open.size >= PART_BYTES or len(self._open.lines) >= PART_ADDRESSES:
+            self.keep()
+
+    def keep_if_late(self) -> None:
+        """Make a part of what waits for an upload for too long."""
+        waits = time.monotonic() - self._open.began if isinstance(self._open, _Upload) else -1.0
+        if waits >= self._seconds:
             self.keep()
 
     def keep(self) -> None:
@@ -143,7 +147,7 @@ class _Journal:
 
     def __init__(self, work: Folder, part: int) -> None:
         self._work, self._part = work, part
-        self.size, self.began = 0, time.monotonic()
+        self.size = 0
         self.lines: list[Line] = []
         with explained(work.url, "write", (OSError,)):
             Path(work.path(OPEN)).mkdir(parents=True, exist_ok=True)

@@ -85,6 +85,7 @@ def download_pictures(
                 for answer in answers:
                     if answer is not None and tally.count(answer):
                         parts.add(answer)
+                    parts.keep_if_late()
                     advance(int(answer is not None))
             number = parts.next
         return asked.downloads(tally, number)
