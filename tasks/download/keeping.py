@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -88,6 +89,8 @@ class PartsWriter:
         self._max_bytes = max_bytes
         self.next = first
         self._open: _Journal | _Upload | None = None
+        self._behind = ThreadPoolExecutor(1, thread_name_prefix="keep")
+        self._finishing: Future[None] | None = None
 
     def __enter__(self) -> PartsWriter:
         return self
@@ -98,10 +101,13 @@ class PartsWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None and isinstance(self._open, _Journal):
-            self._open.close()
-        else:
-            self.keep()
+        with self._behind:
+            if kind is not None and isinstance(self._open, _Journal):
+                self._open.close()
+            else:
+                self.keep()
+        if self._finishing is not None:
+            self._finishing.result()
 
     def add(self, answer: Answer) -> None:
         """Keep the bytes of an answer, or why there are none."""
@@ -136,10 +142,12 @@ class PartsWriter:
             self.keep()
 
     def keep(self) -> None:
-        """Make a part of what came since the last one."""
+        """Make a part of what came since the last one, behind what comes next; one at a time."""
         if self._open is not None:
+            if self._finishing is not None:
+                self._finishing.result()
             closed, self._open = self._open, None
-            closed.finish()
+            self._finishing = self._behind.submit(closed.finish)
 
 
 class _Journal:
