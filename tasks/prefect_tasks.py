@@ -47,6 +47,7 @@ def _task(
 
 TASKS: dict[str, Task[..., Any]] = dict(
     [
+        _task(index_stages.DOWNLOAD, "download pictures {dataset}"),
         _task(index_stages.PLAN, "plan {dataset}"),
         _task(index_stages.FIND_ENCODED, "find what is encoded"),
         _task(index_stages.ENCODE_IMAGES, "encode images {shard.part}", "encode"),

@@ -137,6 +137,29 @@ class Running(Group):
     verify_samples: int = plain(64, ge=1, description="Documents re-read after an index run.")
 
 
+class Downloading(Group):
+    """How the pictures at the addresses of a data set are downloaded."""
+
+    download_at_once: int = plain(
+        32, ge=1, le=512, description="Pictures downloaded at the same time."
+    )
+    download_per_host: int = plain(
+        8, ge=1, le=512, description="Pictures downloaded at the same time from one host."
+    )
+    download_retries: int = plain(
+        3, ge=0, le=20, description="How often an address is tried again that may answer by then."
+    )
+    download_seconds: float = plain(
+        60.0, gt=0, description="An address that takes longer in all is a failure, seconds."
+    )
+    download_silence_seconds: float = plain(
+        15.0, gt=0, description="An address that sends nothing for longer is a failure, seconds."
+    )
+    download_private: bool = plain(
+        False, description="Download from this machine and private networks too."
+    )
+
+
 class Searching(Group):
     """How a search weighs and how much it answers."""
 
@@ -158,7 +181,7 @@ class Replacing(Group):
     )
 
 
-class Settings(Place, Content, Encoding, Running, Searching, Replacing):
+class Settings(Place, Content, Encoding, Running, Downloading, Searching, Replacing):
     """All options of a run."""
 
 
@@ -182,7 +205,10 @@ class ReindexChoices(Choices):
     keep_previous: bool = flag(
         True, "Keep the collection before, until the next reindex, for rollback."
     )
-    retry_rejects: bool = flag(False, "Try pictures again that could not be decoded before.")
+    retry_rejects: bool = flag(
+        False, "Try pictures again that could not be downloaded or decoded before."
+    )
+    refresh_pictures: bool = flag(True, "Ask all addresses of pictures whether they have new ones.")
 
 
 class EvaluateChoices(Choices):

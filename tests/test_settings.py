@@ -29,6 +29,7 @@ from tasks.errors import UsageError
 from tasks.options import Flag, flags_of, read_options
 from tasks.settings import (
     Content,
+    Downloading,
     Encoding,
     EvaluateChoices,
     HitChoices,
@@ -205,7 +206,7 @@ def test_an_environment_variable_is_below_an_argument_and_above_the_default(
 
 def test_settings_are_all_groups_and_nothing_else() -> None:
     together: dict[str, type[BaseModel]] = {}
-    for group in (Place, Content, Encoding, Running, Searching, Replacing):
+    for group in (Place, Content, Encoding, Running, Downloading, Searching, Replacing):
         assert not together.keys() & group.model_fields.keys()
         together |= dict.fromkeys(group.model_fields, group)
         for name, field in group.model_fields.items():

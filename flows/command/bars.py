@@ -69,10 +69,14 @@ class Bars:
             self._live.stop()
 
     def start(self, stage: str, total: int | None) -> None:
-        """Show a new stage; the first one ends the start."""
+        """Show a new stage, or how much there is of one that is shown; the first ends the start."""
         if stage != "start" and "start" in self._began:
             self.finish("start", None)
         with self._lock:
+            if stage in self._began:
+                if stage in self._ids:
+                    self._live.update(self._ids[stage], total=total)
+                return
             self._began[stage] = (time.monotonic(), 0)
             if self._console.is_terminal:
                 self._ids[stage] = self._live.add_task(going_on(stage), total=total)

@@ -16,6 +16,7 @@ from tasks.evaluate.metrics import LABELS, METRICS
 from tasks.evaluate.result import Evaluation
 from tasks.index.report import IndexReport
 from tasks.reindex.report import ReindexReport
+from tasks.report.components import downloads_words
 from tasks.report.evaluation_views import protocol_words
 from tasks.search.searcher import Answer
 
@@ -32,6 +33,7 @@ def index_markdown(report: IndexReport) -> str:
         f"model `{report.model}` ({report.dimension} dimensions). "
         f"{report.rejects} rejects. {report.skipped_shards} shards were there already.",
         "",
+        *_downloads(report),
         *_stage_table(report.stages),
     ]
     lines += ["", "Busy and waiting, as shares of a stage's time (1 is one thread):", ""]
@@ -48,12 +50,19 @@ def reindex_markdown(report: ReindexReport) -> str:
         f"and {report.deleted} deleted just now, {report.encoded_images} images encoded. "
         f"{report.rejects} rejects.",
         "",
+        *_downloads(report),
         *[f"- {check.said}" for check in report.checks],
         *[f"- {line}" for line in report.advice],
         "",
         *_stage_table(report.stages),
     ]
     return "\n".join(lines)
+
+
+def _downloads(report: IndexReport | ReindexReport) -> list[str]:
+    if report.downloads is None:
+        return []
+    return [f"Addresses of pictures: {downloads_words(report.downloads)[1]}.", ""]
 
 
 def evaluation_markdown(measured: Evaluation) -> str:

@@ -21,10 +21,12 @@ NOTHING_IGNORED: Mapping[str, int] = MappingProxyType({})
 @dataclass(frozen=True, slots=True)
 class RowFields:
     """The fields that the rows of a data set have beside picture and query, by name with their
-    type; `product` is the one whose value several pictures share ("" if there is none)."""
+    type; `product` is the one whose value several pictures share ("" if there is none), and
+    `addresses` says that pictures of some rows may have to be downloaded."""
 
     types: Mapping[str, FieldType] = field(default_factory=dict)
     product: str = ""
+    addresses: bool = False
 
 
 NO_FIELDS = RowFields()
@@ -51,7 +53,7 @@ class Reader(Protocol):
         """All spans, in order; a span is small enough to be read in one go."""
 
     def read(self, span: Span) -> Iterator[Row]:
-        """The rows of a span, in order, with image bytes.
+        """The rows of a span, in order, with image bytes, or the `address` that has them.
 
         A line that makes no sense comes as a row with a `defect`, never as an exception.
         """

@@ -44,7 +44,7 @@ class ReaderKind:
 
 def _table(*options: str) -> ReaderKind:
     """A kind of table: which column is what can be told."""
-    known = ("id", "text", "image", "product", "query", "split", *options)
+    known = ("id", "text", "image", "product", "query", "split", "addresses", *options)
     return ReaderKind(
         "tasks.dataset.table.reader:TableReader",
         "PATH?" + "&".join(f"{option}={option[0].upper()}" for option in known),

@@ -11,7 +11,8 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import httpcore
@@ -19,6 +20,10 @@ import httpx
 
 from tasks.download.trust import trusted_context
 from tasks.errors import FetchError
+
+Left = Callable[[float | None], float]
+"""How long the next wait may take, of so many seconds (None: any); raises `TimeoutError` at the
+deadline."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _SPECIAL = tuple(
@@ -48,7 +53,7 @@ class CheckedTransport(httpx.BaseTransport):
     def __init__(self, deadline: float, *, private: bool) -> None:
         self._pool = httpcore.ConnectionPool(
             ssl_context=trusted_context(),
-            network_backend=_CheckedBackend(deadline, private),
+            network_backend=CheckedBackend(partial(_left, deadline), private),
             http2=False,
         )
 
@@ -83,11 +88,12 @@ class _Body(httpx.SyncByteStream):
         self._answer.close()
 
 
-class _CheckedBackend(httpcore.NetworkBackend):
-    """Connects to checked addresses only, and never reads beyond the deadline."""
+class CheckedBackend(httpcore.NetworkBackend):
+    """Connects to checked addresses only (to all if `private`), and waits only as long as `left`
+    says, in each thread for itself."""
 
-    def __init__(self, deadline: float, private: bool) -> None:
-        self._deadline = deadline
+    def __init__(self, left: Left, private: bool) -> None:
+        self._left = left
         self._private = private
         self._real = httpcore.SyncBackend()
 
@@ -99,27 +105,29 @@ class _CheckedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
+        """A connection to the first address of the host; `FetchError` if any of them is not to be
+        reached."""
         addresses = resolve(host, port)
         if not self._private and not all(is_public(address) for address in addresses):
             raise FetchError(
                 "refused", "addresses of this machine or a private network are not fetched"
             )
-        left = _left(self._deadline, timeout)
-        return _DeadlineStream(self._real.connect_tcp(addresses[0], port, left), self._deadline)
+        stream = self._real.connect_tcp(addresses[0], port, self._left(timeout))
+        return _DeadlineStream(stream, self._left)
 
 
 class _DeadlineStream(httpcore.NetworkStream):
     """A connection on which all operations together end at the deadline."""
 
-    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, left: Left) -> None:
         self._stream = stream
-        self._deadline = deadline
+        self._left = left
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._deadline, timeout))
+        return self._stream.read(max_bytes, self._left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline, timeout))
+        self._stream.write(buffer, self._left(timeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -130,9 +138,8 @@ class _DeadlineStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left(self._deadline, timeout)
-        secure = self._stream.start_tls(ssl_context, server_hostname, left)
-        return _DeadlineStream(secure, self._deadline)
+        secure = self._stream.start_tls(ssl_context, server_hostname, self._left(timeout))
+        return _DeadlineStream(secure, self._left)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -27,8 +27,9 @@ class FetchLimits:
     """What a fetch may cost and reach.
 
     `seconds` are for all of it, `silence_seconds` (None: as many) for each wait for the other side.
-    `reach` says whose address it is. `public`: a stranger's, and only the usual ports of hosts that
-    anybody on the internet can reach. `private`: a stranger's, this machine and its networks too.
+    `reach` says whose address it is. `public`: a stranger's, and only the usual ports (`any_port`:
+    all) of hosts that anybody on the internet can reach. `private`: a stranger's, this machine and
+    its networks too.
     `environment`: the operator's own, fetched as his tools would: a name and password in it and the
     environment's proxies are used, packed content is unpacked. Of strangers' addresses, `seconds`
     end even a server that sends a byte at a time, and messages say nothing about what is there.
@@ -41,6 +42,7 @@ class FetchLimits:
     https_only: bool = False
     reach: Literal["public", "private", "environment"] = "public"
     pictures_only: bool = False
+    any_port: bool = False
 
     @property
     def patience(self) -> float:
@@ -61,7 +63,7 @@ def fetch(url: str, limits: FetchLimits) -> bytes:
     try:
         with _client(limits, deadline) as client:
             for _ in range(limits.redirects + 1):
-                with client.stream("GET", _checked(url, limits)) as response:
+                with client.stream("GET", checked_address(url, limits)) as response:
                     if response.next_request is None:
                         return _body(response, limits, deadline)
                     url = str(response.next_request.url)
@@ -100,8 +102,8 @@ def _client(limits: FetchLimits, deadline: float) -> httpx.Client:
     )
 
 
-def _checked(url: str, limits: FetchLimits) -> httpx.URL:
-    """The address, if it is of a kind that is fetched at all."""
+def checked_address(url: str, limits: FetchLimits) -> httpx.URL:
+    """The address, if it is of a kind that is fetched at all; raises `FetchError`."""
     import httpx
 
     own = limits.reach == "environment"
@@ -120,7 +122,8 @@ def _checked(url: str, limits: FetchLimits) -> httpx.URL:
     if parsed.userinfo and not own:
         raise FetchError("refused", "addresses with a name or password are not fetched")
     usual = PORTS[parsed.scheme]
-    if limits.reach == "public" and (parsed.port or usual) != usual:
+    bound = limits.reach == "public" and not limits.any_port
+    if bound and (parsed.port or usual) != usual:
         raise FetchError("refused", "only the usual ports (80 and 443) are fetched")
     return parsed
 

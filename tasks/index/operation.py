@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from tasks.download.stage import Ask
 from tasks.encode.stage.plan import Encoded
 from tasks.index import stages
 from tasks.index.agreement import check_live
@@ -43,12 +44,13 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
     alias = runner.context.aliases(settings).agreed()
     if alias is not None:
         settings = settings.model_copy(update={"collection": alias.live})
-    model = check_request(dataset, settings)
+    request = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge index {dataset}"):
         if not replace:
             check_live(runner.context, settings)
         times = StageTimes(runner.context.progress)
-        run = as_recorded(plan(dataset, settings, model, runner, times))
+        ask: Ask | None = "missing" if request.addresses else None
+        run = as_recorded(plan(dataset, settings, request.model, runner, times, ask))
         check_room(run)
         filling = Filling(run, runner.once(stages.OPEN_COLLECTION, run, replace))
         warn_of_little_room(run)
@@ -62,13 +64,25 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
 
 
 def plan(
-    dataset: str, settings: Settings, model: ModelInfo, runner: Runner, times: StageTimes
+    dataset: str,
+    settings: Settings,
+    model: ModelInfo,
+    runner: Runner,
+    times: StageTimes,
+    ask: Ask | None = None,
 ) -> IndexRun:
-    """Read the data set and cut it into shards."""
+    """Read the data set and cut it into shards, when the addresses of its pictures were asked that
+    `ask` says (None: it has none)."""
+    downloads = None
+    if ask is not None:
+        with times.stage(stages.DOWNLOAD.name) as count:
+            downloads = runner.once(stages.DOWNLOAD, dataset, settings, ask)
+            count(downloads.fetched)
     with times.stage(stages.PLAN.name) as count:
         planned = runner.once(stages.PLAN, dataset, settings)
         count(planned.counts.rows)
-    return IndexRun(settings, planned, model, fence=runner.context.fence)
+    fence = runner.context.fence
+    return IndexRun(settings, planned, model, downloads=downloads, fence=fence)
 
 
 def find_encoded(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tasks.dataset.shards import Plan
+from tasks.download.stage import Downloads
 from tasks.encode.stage.embeddings import read_oddities
 from tasks.encode.stage.oddities import SAID
 from tasks.encode.stage.plan import Encoded
@@ -27,8 +28,9 @@ class IndexReport:
     stage, `links_outside` files of the data set that lie outside its folder: links lead there, and
     `ignored` files of the folder that were not looked at, by cause. `account` says what became of
     the rows (see `account_of`), `most_copied` where the picture is that most images have,
-    `odd_examples` the ids of some odd pictures. A stage's `per_second` counts what this run made;
-    what was there already is left out.
+    `odd_examples` the ids of some odd pictures, `downloads` what became of the addresses of
+    pictures (None: there are none). A stage's `per_second` counts what this run made; what was
+    there already is left out.
     """
 
     collection: str
@@ -54,6 +56,7 @@ class IndexReport:
     account: dict[str, int]
     most_copied: str = ""
     odd_examples: dict[str, list[str]] = field(default_factory=dict)
+    downloads: Downloads | None = None
 
 
 def report_of(
@@ -89,6 +92,7 @@ def report_of(
         account=account_of(run.plan, images),
         most_copied=counts.most_copied,
         odd_examples=odd_examples(run, images),
+        downloads=run.downloads,
     )
 
 

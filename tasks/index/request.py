@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from tasks.dataset.readers import bounds_of, open_reader
@@ -15,13 +16,21 @@ from tasks.store.stores import check_address
 from tasks.work.folder import Folder
 
 
-def check_request(dataset: str, settings: Settings) -> ModelInfo:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for: the model, and whether pictures of the data set may have `addresses`."""
+
+    model: ModelInfo
+    addresses: bool
+
+
+def check_request(dataset: str, settings: Settings) -> Request:
     """Refuse at once what cannot work: data set, names, store's address, work folder, model,
     device.
 
-    Raises `UsageError` (a child) or `WorkFolderError`; returns the model's description.
+    Raises `UsageError` (a child) or `WorkFolderError`.
     """
-    open_reader(dataset, bounds_of(settings))
+    reader = open_reader(dataset, bounds_of(settings))
     check_name(settings.collection)
     check_name(settings.partition, "partition")
     check_address(settings.store_uri)
@@ -33,7 +42,7 @@ def check_request(dataset: str, settings: Settings) -> ModelInfo:
         from tasks.encode.model.device import choose_devices
 
         choose_devices(settings.device)
-    return describe_model(settings.model)
+    return Request(describe_model(settings.model), reader.fields.addresses)
 
 
 def check_runner(runner: str) -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from tasks.dataset.shards import Plan
+from tasks.download.stage import Downloads
 from tasks.encode.stage.plan import ImageStage
 from tasks.encode.stage.reuse import Encodings
 from tasks.encode.stage.workers import decoders_at_once
@@ -38,8 +39,9 @@ class IndexRun:
 
     `kept` is the hash of BM25 statistics to go on with, "" to count them over this data. `reuse` is
     the folder that says where pictures and queries were encoded before, "" if nowhere;
-    `retry_rejects`: pictures that could not be decoded before are tried again. `fence`: by what the
-    run holds the work folder.
+    `retry_rejects`: pictures that could not be decoded before are tried again. `downloads`: what
+    became of the addresses of pictures (None: there are none). `fence`: by what the run holds the
+    work folder.
     """
 
     settings: Settings
@@ -48,6 +50,7 @@ class IndexRun:
     kept: str = ""
     reuse: str = ""
     retry_rejects: bool = False
+    downloads: Downloads | None = field(default=None, compare=False)
     fence: Fence | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -11,6 +11,9 @@ from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.reader import Bounds, Reader
 from tasks.dataset.readers import bounds_of, open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries, read_images, read_queries
+from tasks.download.kept import Kept
+from tasks.download.pictures import Downloaded
+from tasks.download.stage import Ask, Downloads, all_downloaded, download_pictures
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.load import encoder_for
 from tasks.encode.model.locate import full_name
@@ -50,13 +53,31 @@ class Trained:
     fresh: int
 
 
+def download(context: Context, dataset: str, settings: Settings, ask: Ask) -> Downloads:
+    """Download the pictures of a data set that `ask` says."""
+    return download_pictures(
+        open_reader(dataset, bounds_of(settings)),
+        context.work(settings),
+        settings,
+        ask,
+        lambda total: context.progress.start("download", total),
+        context.advancing("download"),
+    )
+
+
+def downloaded(context: Context, dataset: str, settings: Settings, ask: Ask) -> Downloads | None:
+    """What is kept of the pictures, if none has to be downloaded."""
+    reader = open_reader(dataset, bounds_of(settings))
+    return all_downloaded(reader, context.work(settings), settings, ask)
+
+
 def plan(context: Context, dataset: str, settings: Settings) -> Plan:
     """Read the data set once and cut it into shards, unless the caller did that just now."""
     if (made := context.planned.pop(dataset, None)) is not None:
         return made
     return plan_shards(
         dataset,
-        open_reader(dataset, bounds_of(settings)),
+        _open(dataset, bounds_of(settings), context.work(settings)),
         context.work(settings),
         settings.shard_images,
         settings.max_image_bytes,
@@ -119,9 +140,7 @@ class _ShardPictures:
         return list(read_entries(self.run.folder, self.shard))
 
     def read(self, entries: Sequence[CatalogEntry]) -> Iterable[tuple[CatalogEntry, bytes]]:
-        plan = self.run.plan
-        reader = _reader(plan.dataset, plan.folder, bounds_of(self.run.settings))
-        return read_images(reader, entries)
+        return read_images(_reader_of(self.run), entries)
 
     def known(self) -> Mapping[str, KnownImage]:
         run = self.run
@@ -158,10 +177,23 @@ class _PartQueries:
         self.context.progress.advance("encode_texts", queries)
 
 
+def _open(dataset: str, bounds: Bounds, work: Folder) -> Reader:
+    """The reader of a data set, with the pictures that were downloaded."""
+    reader = open_reader(dataset, bounds)
+    return Downloaded(reader, Kept(work)) if reader.fields.addresses else reader
+
+
+def _reader_of(run: IndexRun) -> Reader:
+    settings, parts = run.settings, run.downloads.parts if run.downloads else 0
+    planned = (run.plan.dataset, run.plan.folder)
+    return _reader(planned, bounds_of(settings), settings.work_url, parts)
+
+
 @lru_cache(maxsize=1)
-def _reader(dataset: str, planned: str, bounds: Bounds) -> Reader:
-    """The reader of a data set as it was planned: files are listed once a process, not a shard."""
-    return open_reader(dataset, bounds)
+def _reader(planned: tuple[str, str], bounds: Bounds, work: str, parts: int) -> Reader:
+    """The reader of a data set as it was planned and downloaded: files are listed once a process,
+    not a shard."""
+    return _open(planned[0], bounds, Folder(work))
 
 
 def _encoder(run: IndexRun, part: int) -> Encoder:
@@ -279,6 +311,7 @@ def opened_collection(context: Context, run: IndexRun, anew: bool) -> Collection
     return agree(run, record, stored(store, record))
 
 
+DOWNLOAD = Stage("download", download, downloaded)
 PLAN = Stage("plan", plan, plan_if_ready)
 FIND_ENCODED = Stage("find_encoded", find_encoded, nothing_to_find)
 ENCODE_IMAGES = PartStage("encode_images", encode_images, images_done)

@@ -13,11 +13,14 @@ from tasks.context import Context
 from tasks.dataset.catalog import Catalog
 from tasks.dataset.reader import Reader
 from tasks.dataset.readers import bounds_of, open_reader
+from tasks.download.kept import Kept
+from tasks.download.pictures import Downloaded
 from tasks.encode.model.describe import describe_model
 from tasks.inspect.columns import TableProfile, profile_table
 from tasks.inspect.cost import Estimate, Workload, estimate_cost
 from tasks.inspect.pictures import EXAMPLES, KEPT, PictureProfile, check_pictures
 from tasks.settings import Settings
+from tasks.work.folder import Folder
 
 SAMPLE = 500
 
@@ -28,10 +31,12 @@ class DatasetProfile:
 
     `rejects` counts lines by the code they would be refused with, `missing_images` those of them
     that are pairs whose picture is not there. `query_characters` has mean, p50, p99 and max.
-    `links_outside` of its files lie outside its folder: links lead there, and `ignored` counts
-    files of the folder that were not looked at, by cause. `estimate` is None if it was not wanted,
-    or no picture can be read. `table` is what was recognised of a table. `copies` are
-    pictures that an earlier image has too, `most_copied` says where the one is that most have.
+    `not_downloaded` rows give addresses of which nothing is kept yet: equal ones count as the same
+    picture, and those to be decoded are asked and not kept. `links_outside` of its files lie
+    outside its folder: links lead there, and `ignored` counts files of the folder that were not
+    looked at, by cause. `estimate` is None if it was not wanted, or no picture can be read. `table`
+    is what was recognised of a table. `copies` are pictures that an earlier image has too,
+    `most_copied` says where the one is that most have.
     """
 
     dataset: str
@@ -54,6 +59,7 @@ class DatasetProfile:
     copies: int = 0
     most_copied: str = ""
     table: TableProfile | None = None
+    not_downloaded: int = 0
 
 
 def inspect_dataset(
@@ -69,14 +75,17 @@ def inspect_dataset(
 
     Raises `DatasetError` if it is not there, `ModelError` if the model is not.
     """
-    reader, model = open_reader(dataset, bounds_of(settings)), describe_model(settings.model)
-    table = profile_table(reader)
+    opened, model = open_reader(dataset, bounds_of(settings)), describe_model(settings.model)
+    table = profile_table(opened)
     if table is not None:
         seen(table)
+    kept = Kept(Folder(settings.work_url)) if opened.fields.addresses else None
+    reader = opened if kept is None else Downloaded(opened, kept, stand_ins=True)
     began = time.perf_counter()
     with Catalog(settings.max_image_bytes, settings.upright) as catalog:
         rejects, examples = _fill(context, catalog, reader)
         seconds = time.perf_counter() - began
+        missing = reader.missing if isinstance(reader, Downloaded) else 0
         counts, unmatched = catalog.counts(), catalog.unmatched()
         checked = check_pictures(context, catalog, reader, settings, model.resolution, sample)
         texts, lengths = _measure_queries(catalog)
@@ -104,6 +113,7 @@ def inspect_dataset(
         copies=counts.copies,
         most_copied=counts.most_copied,
         table=table,
+        not_downloaded=missing,
     )
 
 

@@ -12,6 +12,8 @@ from tasks.context import Context
 from tasks.dataset.catalog import Catalog, CatalogEntry
 from tasks.dataset.reader import Reader
 from tasks.dataset.shards import read_images
+from tasks.download.pictures import address_of
+from tasks.download.stage import ask_some
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
 from tasks.encode.model.pixels import squash
 from tasks.encode.stage.oddities import SAID, oddity_of
@@ -62,7 +64,14 @@ class CheckedPictures:
     formats: Counter[str] = field(default_factory=Counter)
     sizes: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
+    odd_examples: list[str] = field(default_factory=list)
     pixels: list[Uint8] = field(default_factory=list)
+
+    def refuse(self, code: str, entry: CatalogEntry, reason: str) -> None:
+        """Count a picture as unreadable."""
+        self.unreadable[code] += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(f"{entry.position}: image {entry.image_id}: {reason}")
 
     def profile(self) -> PictureProfile:
         """The numbers, with rare sizes counted together."""
@@ -74,7 +83,7 @@ class CheckedPictures:
             checked=self.count,
             unreadable=dict(self.unreadable.most_common()),
             odd=dict(self.odd.most_common()),
-            examples=tuple(self.examples),
+            examples=(*self.examples, *self.odd_examples),
             formats=dict(self.formats.most_common()),
             sizes=shown,
             mean_bytes=round(self.bytes / max(1, self.count), 1),
@@ -102,10 +111,29 @@ def check_pictures(
         Decoders(DecodeLimits(settings.decode_seconds)) as heavy,
     ):
         for entries in _sampled(catalog, images, sample):
-            for entry, data in read_images(reader, entries):
+            for entry, data in _downloaded(read_images(reader, entries), settings, checked):
                 _check(checked, entry, data, decoding, heavy)
             advance(len(entries))
     return checked
+
+
+def _downloaded(
+    pictures: Iterator[tuple[CatalogEntry, bytes]], settings: Settings, found: CheckedPictures
+) -> Iterator[tuple[CatalogEntry, bytes]]:
+    """The pictures, with those that addresses stand for asked now; what fails counts as
+    unreadable."""
+    while some := list(itertools.islice(pictures, RUN)):
+        addresses = [address_of(data) for _, data in some]
+        answers = ask_some(filter(None, addresses), settings) if any(addresses) else {}
+        for (entry, data), address in zip(some, addresses, strict=True):
+            if not address:
+                yield entry, data
+            elif (content := answers[address].content) is not None:
+                yield entry, content
+            else:
+                answer = answers[address]
+                found.count += 1
+                found.refuse(f"download_{answer.cause}", entry, f"{address}: {answer.reason}")
 
 
 def _check(
@@ -118,16 +146,15 @@ def _check(
     try:
         picture = decode_bounded(data, decoding, squash, heavy)
     except ImageError as error:
-        found.unreadable[error.code] += 1
-        if len(found.examples) < EXAMPLES:
-            found.examples.append(f"{entry.position}: image {entry.image_id}: {error}")
+        found.refuse(error.code, entry, str(error))
         return
     finally:
         found.seconds += time.perf_counter() - began
     if oddity := oddity_of(picture):
         found.odd[oddity] += 1
         if found.odd[oddity] == 1:
-            found.examples.append(f"{entry.position}: image {entry.image_id}: {SAID[oddity]}")
+            said = f"{entry.position}: image {entry.image_id}: {SAID[oddity]}"
+            found.odd_examples.append(said)
     found.formats[picture.format] += 1
     found.sizes[f"{picture.width}x{picture.height}"] += 1
     found.thumbnails += len(picture.thumbnail or b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+from tasks.download.stage import Ask
 from tasks.index import stages as index_stages
 from tasks.index.agreement import check_live
 from tasks.index.operation import complete, find_encoded, make, plan, upsert, verify
@@ -35,14 +36,15 @@ def reindex(
     `RemovalRefusedError` if too much of the live one would go.
     """
     check_gate(choices)
-    model = check_request(dataset, settings)
+    request = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge reindex {dataset}"):
         if choices.strategy == "in-place":
             alias = runner.context.aliases(settings).agreed()
             live = settings.collection if alias is None else alias.live
             check_live(runner.context, settings.model_copy(update={"collection": live}))
         times = StageTimes(runner.context.progress)
-        run = plan(dataset, settings, model, runner, times)
+        ask = _asked(choices) if request.addresses else None
+        run = plan(dataset, settings, request.model, runner, times, ask)
         run = replace(run, retry_rejects=choices.retry_rejects)
         work = _Reindex(runner, times)
         aliases = runner.context.aliases(settings)
@@ -56,6 +58,13 @@ def reindex(
         report = report_of(settings, choices.strategy, filled, aliases.find(), times)
         filled.made.run.folder.write_json("reindex.json", asdict(report))
     return report
+
+
+def _asked(choices: ReindexChoices) -> Ask:
+    """Which addresses of pictures are asked."""
+    if choices.retry_rejects:
+        return "failed"
+    return "all" if choices.refresh_pictures else "missing"
 
 
 @dataclass(frozen=True)

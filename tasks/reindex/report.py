@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tasks.download.stage import Downloads
 from tasks.index.done import Upserted
 from tasks.index.operation import Made
 from tasks.index.report import account_of, odd_examples
@@ -20,7 +21,8 @@ class ReindexReport:
 
     `collection` is the one that searches of `name` use now, `previous` the one kept for rollback.
     `encoded_images` were encoded just now, all other vectors were there. `bm25_drift` says how far
-    kept BM25 statistics are off (None where they were counted anew).
+    kept BM25 statistics are off (None where they were counted anew). `downloads` says what became
+    of the addresses of pictures (None: there are none).
     """
 
     name: str
@@ -53,6 +55,7 @@ class ReindexReport:
     account: dict[str, int] = field(default_factory=dict)
     most_copied: str = ""
     odd_examples: dict[str, list[str]] = field(default_factory=dict)
+    downloads: Downloads | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ def report_of(
         account=account_of(run.plan, done.made.images),
         most_copied=run.plan.counts.most_copied,
         odd_examples=odd_examples(run, done.made.images),
+        downloads=run.downloads,
         advice=_advice(settings, done, alias),
     )
 

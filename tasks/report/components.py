@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tasks.evaluate.metrics import LABELS
 from tasks.records import FieldValue, Hit
@@ -16,6 +17,9 @@ from tasks.report.texts import Piece, clip, mark, needles
 from tasks.report.views import Intervals, Metrics, SearchView, Stages, Words, WorstQuery
 from tasks.report.wording import name_of, say
 from tasks.search.products import more_pictures
+
+if TYPE_CHECKING:  # a search has none
+    from tasks.download.stage import Downloads
 
 TEXTS_SHOWN = 2
 """Texts of a picture that its card shows; the others unfold."""
@@ -243,6 +247,14 @@ def interval_text(name: str, ends: tuple[float, float]) -> str:
 def seconds_text(seconds: float) -> str:
     """Seconds with as many places as mean something."""
     return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.2f}"
+
+
+def downloads_words(downloads: Downloads) -> Words:
+    """What became of the addresses of pictures, failures by cause."""
+    failed, causes = sum(downloads.failed.values()), downloads.failed.items()
+    by_cause = f" ({', '.join(f'{cause}: {count:,}' for cause, count in causes)})" if failed else ""
+    counts = {"fetched": f"{downloads.fetched:,}", "kept": f"{downloads.kept:,}"}
+    return say("index.downloads_counts", **counts, failed=f"{failed:,}{by_cause}")
 
 
 def rate_text(per_second: float) -> str:

@@ -42,6 +42,7 @@ def profile_tables(profile: DatasetProfile) -> RenderableType:
         "queries without image": f"{profile.queries_without_images:,}",
         "missing images": f"{profile.missing_images:,} pairs name a picture that is not there",
         "rejects": _counted(profile.rejects),
+        **({"to download": f"{missing:,} rows"} if (missing := profile.not_downloaded) else {}),
         **({"links": outside(profile.links_outside)} if profile.links_outside else {}),
         **({"not looked at": not_looked_at(profile.ignored)} if profile.ignored else {}),
         **({"copies": copied(profile.copies, profile.most_copied)} if profile.copies else {}),

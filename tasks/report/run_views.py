@@ -48,6 +48,7 @@ def index_view(report: IndexReport | ReindexReport) -> IndexView:
         documents=report.documents,
         rejects=report.rejects,
         stages=report.stages,
+        downloads=report.downloads,
     )
 
 

@@ -16,6 +16,7 @@ class StageName(NamedTuple):
 STAGES = {
     "start": StageName("启动 Prefect", "Start Prefect", "starting Prefect"),
     "look": StageName("查找变化", "Look for changes", "looking for changes"),
+    "download": StageName("下载图片", "Download pictures", "downloading pictures"),
     "plan": StageName("读取与分片", "Read and shard data", "reading the data set"),
     "check_pictures": StageName("检查图片", "Check pictures", "checking pictures"),
     "train_bm25": StageName("统计词频（BM25）", "Train BM25", "training BM25"),

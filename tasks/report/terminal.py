@@ -14,6 +14,7 @@ from tasks.report.components import (
     Details,
     advice,
     details_of,
+    downloads_words,
     interval_text,
     marked_texts,
     metric_labels,
@@ -87,6 +88,9 @@ def index_summary(view: IndexView, *, language: Language = "en") -> Group:
     facts.add_column(overflow="fold")
     for key, value in _index_facts(view).items():
         facts.add_row(_said(f"index.{key}", language), Text(one_line(value)))
+    if view.downloads is not None:
+        counts = in_language(downloads_words(view.downloads), language)
+        facts.add_row(_said("index.downloads", language), Text(counts))
     if not view.stages:
         return Group(facts)
     stages = _table()

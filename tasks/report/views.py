@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tasks.dataset.sources import ImageSource
 from tasks.records import FieldValue, Hit, HitGroup
+
+if TYPE_CHECKING:  # a search has none
+    from tasks.download.stage import Downloads
 
 Words = str | tuple[str, str]
 """Something to say: the same in both languages, or (Chinese, English)."""
@@ -63,6 +67,7 @@ class IndexView:
     documents: int
     rejects: int
     stages: Stages = field(default_factory=dict)
+    downloads: Downloads | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "index.documents": ("文档", "Documents"),
     "index.rows": ("数据行", "Rows"),
     "index.rejects": ("未收录", "Rejects"),
+    "index.downloads": ("图片地址", "Addresses"),
+    "index.downloads_counts": (
+        "新下载 {fetched}，已有 {kept}，失败 {failed}",
+        "{fetched} downloaded, {kept} kept from before, failed: {failed}",
+    ),
     "index.rejects_none": ("全部收录，没有被拒绝的数据。", "Everything was taken: no rejects."),
     "index.rejects_some": (
         "{count} 条数据未收录；用 muge rejects list 查看原因。",

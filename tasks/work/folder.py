@@ -192,6 +192,13 @@ class Folder:
             content: bytes = self._resolved[0].cat_file(self.path(name))
         return content
 
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """Bytes `start` to `stop` of a file, fewer where it ends before; `FileMissingError` if it
+        is not there."""
+        with explained(f"{self.url}/{name}", "read"):
+            content: bytes = self._resolved[0].cat_file(self.path(name), start=start, end=stop)
+        return content
+
     def read_json(self, name: str) -> Any:
         """The content of a JSON file; `WorkFolderError` if it is not JSON."""
         content = self.read_bytes(name)

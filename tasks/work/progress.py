@@ -9,7 +9,8 @@ class Progress(Protocol):
     """Something that shows how far stages are."""
 
     def start(self, stage: str, total: int | None) -> None:
-        """A stage begins; `total` is None where it is not known."""
+        """A stage begins; `total` is None where it is not known, and then perhaps told later by
+        another call."""
 
     def advance(self, stage: str, done: int) -> None:
         """`done` more items are through; called from any thread. May raise `KeyboardInterrupt`, so

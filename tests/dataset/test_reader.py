@@ -22,7 +22,10 @@ from tasks.errors import DatasetError
         ("zip:a", "is not one of"),
         ("folder:", "names no path, expected folder:PATH"),
         ("parquet:", "names no path"),
-        ("parquet:a?spilt=valid", "unknown option 'spilt', expected ['id', 'image', 'product', "),
+        (
+            "parquet:a?spilt=valid",
+            "unknown option 'spilt', expected ['addresses', 'id', ",
+        ),
         ("sample:?split=train", "has no split 'train', expected one of"),
         ("sample:path", "takes no path, got 'path'"),
     ],

@@ -66,6 +66,12 @@ CHINESE: Mapping[str, str] = {
     "MUGE_BM25": "corpus，或 DashText 统计：文件或 https 地址。",
     "MUGE_BM25_SHA256": "DashText 统计的 SHA-256。",
     "MUGE_SPARSE_WORKERS": "数据集大时 BM25 用的进程数。",
+    "MUGE_DOWNLOAD_AT_ONCE": "同时下载的图片数。",
+    "MUGE_DOWNLOAD_PER_HOST": "从同一主机同时下载的图片数。",
+    "MUGE_DOWNLOAD_RETRIES": "可能恢复的网址再试几次。",
+    "MUGE_DOWNLOAD_SECONDS": "一个网址总共用时更长就算失败，秒。",
+    "MUGE_DOWNLOAD_SILENCE_SECONDS": "一个网址静默更久就算失败，秒。",
+    "MUGE_DOWNLOAD_PRIVATE": "本机与内网的图片也下载。",
     "MUGE_ALPHA": "1 = 只看语义（稠密），0 = 只看关键词（稀疏）。",
     "MUGE_TOPK": "结果条数。",
     "MUGE_VERIFY_SAMPLES": "索引之后抽样重读的文档数。",
@@ -136,6 +142,7 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--strategy": "in-place：发送变化的部分。blue-green：建新集合，检查，然后切换别名；"
     "集合名最多 26 个字符，因为会加编号。",
     "--gate-queries": "用哪个数据集的查询比较两个集合。默认：从数据中抽取。",
+    "--refresh-pictures": "询问每个图片网址有没有新图片。",
     "--keep-previous": "保留之前的集合，到下次重新索引为止，可以回退。",
     "--protocol": "auto：没有查询在文档的文字里时为 held-out，否则为 official（只看语义）。"
     "leave-query-out：每条查询在不含它的文档上计分。",

@@ -13,14 +13,20 @@ from rich.console import Console
 
 from tasks.context import Context
 from tasks.dataset.catalog import Catalog
+from tasks.dataset.readers import READERS, open_reader
+from tasks.download.stage import download_pictures
 from tasks.errors import DatasetError, ModelError
 from tasks.inspect import cost, pictures
 from tasks.inspect.cost import fits_free_cluster
 from tasks.inspect.dataset import DatasetProfile, inspect_dataset
 from tasks.report.inspection import profile_tables
 from tasks.settings import load_settings
+from tasks.work.folder import Folder
 from tests.dataset.muge_files import picture_line, query_line, write_lines
 from tests.dataset.rows import RowsReader, row
+from tests.download import addresses
+from tests.download.addresses import write_addresses
+from tests.servers.pictures import picture_server
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +155,29 @@ def printed(profile: DatasetProfile) -> str:
     with console.capture() as capture:
         console.print(profile_tables(profile))
     return capture.get()
+
+
+def test_pictures_at_addresses_are_counted_and_some_of_them_asked(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(READERS, "addresses", addresses.KIND)
+    options = {"work_dir": str(tmp_path / "work"), "download_private": True}
+    settings = load_settings(model=str(model), **options)  # type: ignore[arg-type]
+    with picture_server() as server:
+        paths = [*(f"good/{number}.png" for number in range(8)), "good/0.png", "status/404"]
+        dataset = write_addresses(tmp_path / "a", [f"{server.url}/{path}" for path in paths])
+        found = inspect_dataset(Context(), dataset, settings, 0)
+        assert (found.rows, found.images, found.not_downloaded) == (10, 10, 10)
+        assert found.pictures.unreadable == {"download_404": 1}
+        assert (found.pictures.checked, found.pictures.formats) == (10, {"PNG": 9})
+        assert "status 404" in found.pictures.examples[0]
+        assert found.estimate is not None
+        assert not (tmp_path / "work").exists()
+        reader, work = open_reader(dataset), Folder(settings.work_url)
+        quiet = (lambda _: None, lambda _: None)
+        download_pictures(reader, work, settings, "missing", *quiet)
+        asked = dict(server.asked)
+        again = inspect_dataset(Context(), dataset, settings, 0)
+        assert (again.images, again.not_downloaded) == (9, 0)
+        assert again.rejects == {"download_404": 1}
+        assert server.asked == asked

@@ -28,6 +28,7 @@ class DatasetsFormat:
 
     endings: tuple[str, ...] = (".arrow",)
     others: tuple[str, ...] = ("cache-", "indices", "tmp")
+    typed = True
 
     def __init__(self) -> None:
         self._schemas: dict[str, pa.Schema] = {}

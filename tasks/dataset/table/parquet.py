@@ -29,6 +29,7 @@ class ParquetFormat:
 
     endings: tuple[str, ...] = (".parquet",)
     others: tuple[str, ...] = ()
+    typed = True
 
     def __init__(self) -> None:
         self._sizes: dict[str, list[int]] = {}

@@ -24,6 +24,11 @@ _LEAST_BASE64 = 64  # characters; shorter ones are names
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
+def is_address(cell: Any) -> bool:
+    """Whether a cell says where a picture must be downloaded from."""
+    return isinstance(cell, str) and cell.strip()[:8].lower().startswith(DOWNLOADED)
+
+
 class PictureError(Exception):
     """Why a cell gives no picture: a short code and a sentence."""
 
@@ -82,7 +87,7 @@ class Pictures:
 
     def _of_text(self, text: str, table: str, read: bool) -> Picture:
         lower = text[:8].lower()
-        if lower.startswith(DOWNLOADED):
+        if is_address(text):
             return Picture(source=text, address=text)
         if lower.startswith("data:"):
             return Picture(_data_uri(text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from tasks.dataset.table.fields import LOOKED_AT, Field, choose_fields, row_fiel
 from tasks.dataset.table.format import TableFile, TableFormat, TableLine
 from tasks.dataset.table.jsonl import JsonlFormat
 from tasks.dataset.table.parquet import ParquetFormat
-from tasks.dataset.table.pictures import Pictures
+from tasks.dataset.table.pictures import Pictures, is_address
 from tasks.dataset.table.rows import RowMaker
 from tasks.dataset.table.webdataset import WebDatasetFormat
 from tasks.errors import DatasetError, InputFileError
@@ -34,7 +34,11 @@ FORMATS: Mapping[str, Callable[[], TableFormat]] = {
 }
 """Every kind of table, by what stands before the colon of a data set's name."""
 
-OPTIONS = (*ROLES, "split")
+_LATE = (
+    "unexpected_address",
+    f"the picture is an address, and those of the first {LOOKED_AT:,} rows are not; if some are to "
+    f"be downloaded, say so: ?addresses=yes",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +101,18 @@ class TableReader:
         """Chosen by the first file, whose types hold for the others."""
         first = self._file(self._paths[0])
         found = self.recognised()
-        chosen = choose_fields(self._bounds.fields, found.seen, found.columns)
-        rows = (line.values for line in self._first_lines(first, [f.column for f in chosen]))
+        chosen, image = choose_fields(self._bounds.fields, found.seen, found.columns), ""
+        if found.seen.get(found.columns.image) == "str" or not self._format.typed:
+            image = found.columns.image  # bytes are no addresses, and take long to read
+        if not image and all(field.kind for field in chosen):
+            return chosen, row_fields(chosen, found.columns)
+        wanted = [*(field.column for field in chosen), *filter(None, (image,))]
+        addresses, rows = self._options.get("addresses") == "yes", []
+        for line in self._first_lines(first, wanted):
+            addresses = addresses or is_address(line.values.get(image))
+            rows.append({field.column: line.values.get(field.column) for field in chosen})
         typed = with_types(chosen, rows)
-        return typed, row_fields(typed, found.columns)
+        return typed, replace(row_fields(typed, found.columns), addresses=addresses)
 
     def recognised(self) -> Recognised:
         """What is made of the first file."""
@@ -138,8 +150,11 @@ class TableReader:
                 position = f"{file.short}:{line.place}"
                 if line.defect is not None:
                     yield Row(position, defect=line.defect)
-                else:
-                    yield maker.row(position, line.values, with_pictures)
+                    continue
+                row = maker.row(position, line.values, with_pictures)
+                if row.address and not self.fields.addresses:
+                    row = replace(row, address="", defect=_LATE)
+                yield row
 
     def _maker(self, file: TableFile) -> RowMaker:
         if file.path not in self._makers:

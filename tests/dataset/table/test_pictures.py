@@ -13,6 +13,7 @@ import pytest
 from tasks.dataset.reader import Bounds, stable_id
 from tasks.dataset.readers import open_reader
 from tasks.records import Row
+from tests.dataset.rows import all_rows
 from tests.toys import toy_picture
 
 PICTURE = toy_picture(3)
@@ -124,3 +125,18 @@ def test_a_picture_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     row = row_of(tmp_path, "a.png", Bounds(picture_bytes=100))
     assert row.defect is not None
     assert "it has 1000 bytes, the limit is 100" in row.defect[1]
+
+
+def test_an_address_that_comes_late_is_named(tmp_path: Path) -> None:
+    lines = [{"id": n, "image": STANDARD} for n in range(1000)]
+    lines.append({"id": 1000, "image": "http://shop.example/1.jpg"})
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    for name, expected in ((f"jsonl:{tmp_path}", False), (f"jsonl:{tmp_path}?addresses=yes", True)):
+        reader = open_reader(name)
+        rows = [row for span in reader.spans() for row in reader.read(span)]
+        assert reader.fields.addresses is expected
+        assert bool(rows[-1].address) is expected
+        assert (rows[-1].defect is None) is expected
+    late = [row for row in all_rows(f"jsonl:{tmp_path}") if row.defect]
+    assert [row.position for row in late] == ["a.jsonl:1001"]
+    assert "?addresses=yes" in str(late[0].defect)

@@ -57,6 +57,19 @@ def test_a_bar_says_so_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert "/s" not in said
 
 
+@pytest.mark.usefixtures("terminal")
+def test_a_stage_learns_later_how_much_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bars() as bars:
+        bars.start("download", None)
+        bars.start("download", 7)
+        bars.advance("download", 7)
+        bars.finish("download", 7)
+    said = last_line(capsys.readouterr().err)
+    assert "downloading pictures" in said
+    assert "7/7" in said
+    assert said.count("downloading") == 1
+
+
 def test_a_failed_stage_is_not_already_done(capsys: pytest.CaptureFixture[str]) -> None:
     def fail(bars: Bars) -> None:
         with StageTimes(bars).stage("encode_images", 5):

@@ -1,0 +1,40 @@
+"""What is asked of the addresses of pictures, and what comes of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Cause = str
+"""Why an address gave no picture: an HTTP status as digits, or the code of a `FetchError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An address to ask; `etag` and `modified` are what it said of the bytes that are kept ("" if
+    none are, or it said nothing)."""
+
+    address: str
+    etag: str = ""
+    modified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of an address: bytes with their BLAKE2b-128 in hex, nothing new (neither bytes nor
+    `cause`), or why there are none. `wait` is how many seconds the server asks to be left alone."""
+
+    address: str
+    content: bytes | None = None
+    hash: str = ""
+    etag: str = ""
+    modified: str = ""
+    cause: Cause = ""
+    reason: str = ""
+    wait: float | None = None
+
+
+def lasts(cause: Cause) -> bool:
+    """Whether asking again would end in the same way, as far as can be known."""
+    if cause.isdigit():
+        return int(cause) < 500 and cause not in ("408", "425", "429")
+    return cause in ("no_picture", "too_large", "redirects", "refused")
