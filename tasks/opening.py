@@ -15,8 +15,9 @@ from typing import Any, BinaryIO
 from fsspec.implementations.local import LocalFileSystem
 
 from tasks.errors import InputFileError
-from tasks.work.filesystems import AHEAD_BYTES
 
+AHEAD_BYTES = 8 << 20
+"""What is fetched ahead of a data set's reader; s3fs would fetch 50 MiB for each span."""
 PIECE_BYTES = 1 << 20
 MOST_BYTES = 4
 """Of a character in UTF-8."""

@@ -49,3 +49,8 @@ def unsealed(kept: Any) -> Any:
     if kept[SEAL] != fingerprint(**said):
         raise ValueError("its checksum differs: it was altered or damaged")
     return said
+
+
+def payload_hash(payload: bytes) -> str:
+    """BLAKE2b-128 of what was refused, in hex."""
+    return hashlib.blake2b(payload, digest_size=16).hexdigest()

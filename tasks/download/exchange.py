@@ -28,7 +28,7 @@ from tasks.download.connection import CheckedBackend, is_public
 from tasks.download.fetch import PICTURES, REDIRECTS, FetchLimits, checked_address
 from tasks.download.trust import trusted_context
 from tasks.errors import FetchError, UsageError, reason_of
-from tasks.work.rejects import payload_hash
+from tasks.seal import payload_hash
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 20.0

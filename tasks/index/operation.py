@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from tasks.dataset.downloads import Ask
+from tasks.downloaded.stage import Ask
 from tasks.encode.stage.plan import Encoded
 from tasks.index import stages
 from tasks.index.agreement import check_live

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tasks.dataset.downloads import Downloads
 from tasks.dataset.shards import Plan
+from tasks.downloaded.stage import Downloads
 from tasks.encode.stage.embeddings import read_oddities
 from tasks.encode.stage.oddities import SAID
 from tasks.encode.stage.plan import Encoded

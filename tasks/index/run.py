@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tasks.dataset.downloads import Downloads
 from tasks.dataset.shards import Plan
+from tasks.downloaded.stage import Downloads
 from tasks.encode.stage.plan import ImageStage
 from tasks.encode.stage.reuse import Encodings
 from tasks.encode.stage.workers import decoders_at_once

@@ -8,12 +8,12 @@ from functools import lru_cache
 
 from tasks.context import Context
 from tasks.dataset.catalog import CatalogEntry
-from tasks.dataset.downloaded import Downloaded
-from tasks.dataset.downloads import Ask, Downloads, all_downloaded, download_pictures
 from tasks.dataset.reader import Bounds, Reader
 from tasks.dataset.readers import bounds_of, open_reader
 from tasks.dataset.shards import Plan, plan_shards, read_entries, read_images, read_queries
-from tasks.download.kept import Kept
+from tasks.downloaded.kept import Kept
+from tasks.downloaded.reader import Downloaded
+from tasks.downloaded.stage import Ask, Downloads, all_downloaded, download_pictures
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.load import encoder_for
 from tasks.encode.model.locate import full_name

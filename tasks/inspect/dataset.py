@@ -11,10 +11,10 @@ import numpy as np
 
 from tasks.context import Context
 from tasks.dataset.catalog import Catalog
-from tasks.dataset.downloaded import Downloaded
 from tasks.dataset.reader import Reader
 from tasks.dataset.readers import bounds_of, open_reader
-from tasks.download.kept import Kept
+from tasks.downloaded.kept import Kept
+from tasks.downloaded.reader import Downloaded
 from tasks.encode.model.describe import describe_model
 from tasks.inspect.columns import TableProfile, profile_table
 from tasks.inspect.cost import Estimate, Workload, estimate_cost

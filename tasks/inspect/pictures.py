@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from tasks.context import Context
 from tasks.dataset.catalog import Catalog, CatalogEntry
-from tasks.dataset.downloaded import address_of
-from tasks.dataset.downloads import ask_some
 from tasks.dataset.reader import Reader
 from tasks.dataset.shards import read_images
+from tasks.downloaded.reader import address_of
+from tasks.downloaded.stage import ask_some
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
 from tasks.encode.model.pixels import squash
 from tasks.encode.stage.oddities import SAID, oddity_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-from tasks.dataset.downloads import Ask
+from tasks.downloaded.stage import Ask
 from tasks.index import stages as index_stages
 from tasks.index.agreement import check_live
 from tasks.index.operation import complete, find_encoded, make, plan, upsert, verify

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tasks.dataset.downloads import Downloads
+from tasks.downloaded.stage import Downloads
 from tasks.index.done import Upserted
 from tasks.index.operation import Made
 from tasks.index.report import account_of, odd_examples

@@ -19,7 +19,7 @@ from tasks.report.wording import name_of, say
 from tasks.search.products import more_pictures
 
 if TYPE_CHECKING:  # a search has none
-    from tasks.dataset.downloads import Downloads
+    from tasks.downloaded.stage import Downloads
 
 TEXTS_SHOWN = 2
 """Texts of a picture that its card shows; the others unfold."""

@@ -13,7 +13,7 @@ from tasks.dataset.sources import ImageSource
 from tasks.records import FieldValue, Hit, HitGroup
 
 if TYPE_CHECKING:  # a search has none
-    from tasks.dataset.downloads import Downloads
+    from tasks.downloaded.stage import Downloads
 
 Words = str | tuple[str, str]
 """Something to say: the same in both languages, or (Chinese, English)."""

@@ -14,9 +14,6 @@ from tasks.errors import StorageError, UsageError, reason_of
 EXTRAS = {"s3": "s3", "s3a": "s3", "oss": "oss"}
 """The optional extra of this project that a URL's scheme needs."""
 
-AHEAD_BYTES = 8 << 20
-"""What is fetched ahead of a data set's reader; s3fs would fetch 50 MiB for each span."""
-
 _LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "oss2", "requests")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
@@ -11,16 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.records import Reject
+from tasks.seal import payload_hash as payload_hash
 from tasks.work.folder import Folder
 from tasks.work.parquet import writing_parquet
 
 AT_ONCE = 20_000
 SCHEMA = pa.schema([(field.name, pa.string()) for field in fields(Reject)])
-
-
-def payload_hash(payload: bytes) -> str:
-    """BLAKE2b-128 of what was refused, in hex."""
-    return hashlib.blake2b(payload, digest_size=16).hexdigest()
 
 
 def write_rejects(folder: Folder, name: str, rejects: Iterable[Reject]) -> None:

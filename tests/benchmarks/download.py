@@ -33,10 +33,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tasks.dataset.downloaded import Downloaded
-from tasks.dataset.downloads import download_pictures
 from tasks.dataset.readers import READERS, open_reader
-from tasks.download.kept import Kept
+from tasks.downloaded.kept import Kept
+from tasks.downloaded.reader import Downloaded
+from tasks.downloaded.stage import download_pictures
 from tasks.settings import load_settings
 from tasks.work.folder import Folder
 from tests.download import addresses

@@ -11,8 +11,8 @@ import pytest
 
 from flows.orchestration.artifacts import index_markdown, reindex_markdown
 from tasks.context import Context
-from tasks.dataset.downloads import Downloads
 from tasks.dataset.readers import READERS
+from tasks.downloaded.stage import Downloads
 from tasks.index.looking import report_if_done
 from tasks.index.operation import index
 from tasks.index.report import IndexReport

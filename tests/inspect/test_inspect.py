@@ -13,8 +13,8 @@ from rich.console import Console
 
 from tasks.context import Context
 from tasks.dataset.catalog import Catalog
-from tasks.dataset.downloads import download_pictures
 from tasks.dataset.readers import READERS, open_reader
+from tasks.downloaded.stage import download_pictures
 from tasks.errors import DatasetError, ModelError
 from tasks.inspect import cost, pictures
 from tasks.inspect.cost import fits_free_cluster

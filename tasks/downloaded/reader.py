@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tasks.dataset.reader import Reader, RowFields
-from tasks.download.kept import Kept, KeptPicture
+from tasks.downloaded.kept import Kept, KeptPicture
 from tasks.records import Row, Span
 
 ROWS_AT_ONCE, BYTES_AT_ONCE = 512, 32 << 20

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.download.answers import Answer
-from tasks.download.kept import (
+from tasks.downloaded.kept import (
     FOLDER,
     SCHEMA,
     bytes_file,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from tasks.dataset.reader import Reader
 from tasks.download.answers import Answer, Wanted, lasts
 from tasks.download.fetch import FetchLimits
-from tasks.download.keeping import PartsWriter, is_unfinished, recover
-from tasks.download.kept import Kept, KeptPicture, find_parts, remove_part, sound_parts
+from tasks.downloaded.keeping import PartsWriter, is_unfinished, recover
+from tasks.downloaded.kept import Kept, KeptPicture, find_parts, remove_part, sound_parts
 from tasks.settings import Settings
 from tasks.work.folder import Folder
 from tasks.work.rejects import storable

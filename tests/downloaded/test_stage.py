@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.dataset.downloaded import Downloaded
-from tasks.dataset.downloads import Ask, Downloads, all_downloaded, download_pictures
 from tasks.dataset.readers import READERS, open_reader
-from tasks.download.kept import Kept, bytes_file, find_parts, index_file
+from tasks.downloaded.kept import Kept, bytes_file, find_parts, index_file
+from tasks.downloaded.reader import Downloaded
+from tasks.downloaded.stage import Ask, Downloads, all_downloaded, download_pictures
 from tasks.errors import WorkFolderError
 from tasks.options import OptionValue
 from tasks.settings import Settings, load_settings
@@ -195,7 +195,7 @@ def test_the_index_can_be_read_by_anybody(server: PictureServer, tmp_path: Path)
 KILLED = """
 import sys, os
 from tasks.dataset.readers import READERS, open_reader
-from tasks.dataset.downloads import download_pictures
+from tasks.downloaded.stage import download_pictures
 from tasks.settings import Settings
 from tasks.work.folder import Folder
 from tests.download import addresses
