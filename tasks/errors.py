@@ -82,6 +82,14 @@ class QueryTextError(UsageError):
         self.code = code
 
 
+class PictureError(UsageError):
+    """A cell of a table gives no picture; `code` is a short machine-readable reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class ImageError(MugeError):
     """One picture cannot be decoded; `code` is a short machine-readable reason."""
 

@@ -104,6 +104,8 @@ def text_lines(
         text = None
         if line is not None:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8", errors)
+            if not text:  # a mark alone is no line
+                return
             if len(line) > longest and len(text.rstrip("\r\n")) > longest:
                 text = None
         yield number, text

@@ -71,6 +71,10 @@ def test_lines_are_bounded() -> None:
     assert list(text_lines(file, 10)) == [(1, "one\r\n"), (2, None), (3, "three")]
 
 
+def test_a_mark_alone_is_no_line() -> None:
+    assert list(text_lines(io.BytesIO("\ufeff".encode()), 10)) == []
+
+
 @given(
     content=st.text(alphabet="a图\r\n\ufeff", max_size=60).map(str.encode) | st.binary(max_size=60),
     longest=st.integers(1, 12),

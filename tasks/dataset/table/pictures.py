@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from tasks.dataset.listing import check_link
 from tasks.dataset.reader import Bounds
-from tasks.errors import InputFileError, StorageError, UsageError
+from tasks.errors import InputFileError, PictureError, StorageError, UsageError
 from tasks.opening import leads_beneath, read_stored
 from tasks.work.filesystems import open_filesystem, storage_errors
 
@@ -27,14 +27,6 @@ _URL_SAFE = str.maketrans("-_", "+/")
 def is_address(cell: Any) -> bool:
     """Whether a cell says where a picture must be downloaded from."""
     return isinstance(cell, str) and cell.strip()[:8].lower().startswith(DOWNLOADED)
-
-
-class PictureError(Exception):
-    """Why a cell gives no picture: a short code and a sentence."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Any
 from tasks.dataset.reader import integer_id, stable_id
 from tasks.dataset.table.columns import Columns
 from tasks.dataset.table.fields import Field, is_nothing, value_of
-from tasks.dataset.table.pictures import Picture, PictureError, Pictures
-from tasks.errors import DatasetError
+from tasks.dataset.table.pictures import Picture, Pictures
+from tasks.errors import DatasetError, PictureError
 from tasks.records import FieldValue, ImageId, Row
 from tasks.work.rejects import payload_hash
 
