@@ -68,6 +68,8 @@ def replay_rejects(
         "document": record.document,
         "picture": record.picture,
         "partition": record.partition,
+        "upright": record.upright,
+        **record.reading,
     }
     choices = ReindexChoices(retry_rejects=True)
     parameters = {**given.parameters(), **made, "retry_rejects": True}

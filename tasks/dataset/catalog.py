@@ -302,9 +302,13 @@ class Catalog:
         return {PRODUCT_PICTURES: int(self._db.execute(count, (product,)).fetchone()[0])}
 
     def sources(self) -> Iterator[tuple[str, str, str]]:
-        """(id, row, picture) of all images, sorted by id: where they came from."""
-        rows = "SELECT CAST(image_id AS TEXT) AS id, position, source FROM images ORDER BY id"
-        yield from self._db.execute(rows)
+        """(id, row, picture) of all images, and of all their pairs (id, a NUL, query id), sorted:
+        where they came from."""
+        yield from self._db.execute(
+            "SELECT CAST(image_id AS TEXT) AS id, position, source FROM images UNION ALL "
+            "SELECT CAST(image_id AS TEXT) || char(0) || query_id, pairs.position, source "
+            "FROM pairs JOIN images USING (image_id) ORDER BY 1"
+        )
 
     def field_types(self) -> dict[str, FieldType]:
         """The fields that entries may have, and their types."""

@@ -263,7 +263,7 @@ def _pick(
                 f"{entry.position} changed while it was being indexed (it cannot be read now: "
                 f"{row.defect[1]}); run the command again"
             )
-        if row is None or row.image is None or row.image_id != entry.image_id:
+        if row is None or row.image is None or str(row.image_id) != str(entry.image_id):
             raise _changed(entry)
         if payload_hash(row.image) != bytes_hash(
             entry.hash

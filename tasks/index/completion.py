@@ -23,6 +23,8 @@ def complete_record(filling: Filling, bm25_hash: str, counts: dict[str, int]) ->
         stages=run.stages,
         recipe=run.recipe,
         upright=run.settings.upright,
+        product=run.plan.product,
+        reading=run.reading,
         bm25=bm25_hash,
         counts=counts,
         kept=run.kept,

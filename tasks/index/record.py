@@ -55,9 +55,12 @@ def agree(
             run=run.plan.folder,
             stages=run.stages,
             product=run.plan.product,
+            reading=run.reading,
             upright=run.settings.upright,
         )
     turned = "" if record.upright == run.settings.upright else _TURNED
+    if record.form == run.form and record.status == "ready":
+        turned += f"; `muge reindex {run.plan.dataset}` sends only what changed"
     raise CollectionRecordError(
         f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
         f"it anew, or another --collection{turned}"

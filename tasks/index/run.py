@@ -226,10 +226,17 @@ class IndexRun:
             "jpeg_draft": options.jpeg_draft,
             "words and statistics of BM25": fingerprint(**self.sparse_options.fingerprint()),
             "ids": "texts" if self.plan.counts.text_ids else NOTED_LATER["ids"],
-            "fields": ",".join(f"{name}:{kind}" for name, kind in self.plan.fields.items())
+            "fields": ",".join(sorted(f"{name}:{kind}" for name, kind in self.plan.fields.items()))
             or NOTED_LATER["fields"],
         }
         return {name: str(value) for name, value in said.items()}
+
+    @property
+    def reading(self) -> dict[str, str]:
+        """The options that the data set was read with, where they were given."""
+        options = self.settings
+        given = {"fields": options.fields, "image_root": options.image_root}
+        return {name: value for name, value in given.items() if value}
 
     @property
     def stages(self) -> Outputs:
@@ -288,6 +295,7 @@ class IndexRun:
             served=False,
             recipe=self.recipe,
             product=self.plan.product,
+            reading=self.reading,
             upright=options.upright,
         )
 

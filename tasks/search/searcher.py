@@ -10,7 +10,9 @@ from functools import cached_property, partial
 import numpy as np
 
 from tasks.context import Context
+from tasks.dataset.reader import document_id
 from tasks.dataset.sources import ImageSource, Sources
+from tasks.dataset.table.fields import ENGLISH
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
 from tasks.encode.model.describe import describe_model, square_of
@@ -19,6 +21,7 @@ from tasks.encode.model.locate import full_name
 from tasks.encode.model.pixels import DecodedPicture, Square
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
 from tasks.index.agreement import check_model, identity, load_statistics, stored
+from tasks.index.documents import NO_QUERY
 from tasks.ranges import MAX_TOPK
 from tasks.records import Document, FieldType, Float32, Hit, HitGroup, Query, SparseVector, Uint8
 from tasks.search.answers import Answer, answers, as_json, stored_picture, took
@@ -98,7 +101,7 @@ class Searcher:
         """
         question = checked(question)
         if question.filter:
-            check_filter_fields(question.filter, self.fields)
+            check_filter_fields(question.filter, self.fields, ENGLISH)
         if decoded is not None:
             picture = decoded.thumbnail
         elif question.image is not None and picture is None:
@@ -181,6 +184,12 @@ class Searcher:
 
     def _with_vectors_of_others(self, batch: Sequence[EncodedQuestion]) -> list[EncodedQuestion]:
         """Questions to be like a document get its vector and picture."""
+        batch = [
+            e
+            if (like := e.question.like) is None
+            else replace(e, question=replace(e.question, like=document_id(like)))
+            for e in batch
+        ]
         ids = [e.question.like for e in batch if e.question.like is not None]
         documents = self._documents(list(dict.fromkeys(ids)))
         return [
@@ -232,6 +241,12 @@ class Searcher:
     def _sources(self, hits: Sequence[Hit]) -> dict[str, ImageSource]:
         """Where the pictures of hits came from, by the hits' ids, as far as it is known."""
         images = {hit.id: str(hit.fields["image_id"]) for hit in hits if "image_id" in hit.fields}
+        if self.record.document == "pair":
+            asked = {hit.id: hit.fields.get("query_id", NO_QUERY) for hit in hits}
+            images = {
+                id: image if asked[id] == NO_QUERY else f"{image}\0{asked[id]}"
+                for id, image in images.items()
+            }
         known = self._known_sources.of(set(images.values()))
         return {id: known[image] for id, image in images.items() if image in known}
 

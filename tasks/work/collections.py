@@ -65,7 +65,8 @@ class CollectionRecord:
     whether an alias ever meant it (None: made by a version that did not note it). `losses` is what
     the store said of its losses when `incarnation` was given. `recipe` is what else its documents
     depend on, by names for people: options, and versions of this program's own steps ({}: made by a
-    version that did not note it). `product` is the field that the pictures of a product share.
+    version that did not note it). `product` is the field that the pictures of a product share,
+    `reading` the options that its table was read with.
     `upright`: pictures were turned as their EXIF says, and so are those that people search with
     (False also in records from before that was done).
     """
@@ -94,6 +95,7 @@ class CollectionRecord:
     losses: str = ""
     recipe: dict[str, str] = field(default_factory=dict)
     product: str = ""
+    reading: dict[str, str] = field(default_factory=dict)
     upright: bool = False
 
 

@@ -155,7 +155,7 @@ def test_a_changed_price_is_sent_and_nothing_encoded(
     lines.append({**lines[0], "商品编号": "SKU-900", "款号": "P1"})
     more = reindex_dataset(written(tmp_path, lines), **place)
     assert (more.upserted, more.encoded_images) == (4, 0)  # and how many pictures P1 has
-    with pytest.raises(CollectionRecordError, match=r"fields price:float,.* cannot be changed"):
+    with pytest.raises(CollectionRecordError, match=r"fields category:str,.* cannot be changed"):
         reindex_dataset(written(tmp_path, lines), **{**place, "fields": "price=价格:float"})
 
 
@@ -230,3 +230,29 @@ def test_a_run_accounts_for_everything(lines: Lines, place: dict[str, Any], tmp_
     lines[3]["价格"] = "2.5"
     again = reindex_dataset(written(tmp_path, lines), **place)
     assert (again.encoded_images, again.account) == (0, done.account)
+
+
+def test_numbers_and_texts_as_ids_of_one_table(
+    lines: Lines, place: dict[str, Any], tmp_path: Path
+) -> None:
+    for number, id in enumerate(("7", "0", "007", "-5", "12.5")):
+        lines[number]["商品编号"] = id
+    dataset = written(tmp_path, lines)
+    report = index_dataset(dataset, **place)
+    assert (report.documents, report.rejects) == (COUNT, 0)
+    with Context() as context:
+        found = context.store(place["store"]).fetch("muge", ["7", "0", "007", "-5", "12.5"])
+    assert {id: document.fields["image_id"] for id, document in found.items()} == {
+        id: id for id in ("7", "0", "007", "-5", "12.5")
+    }
+    assert index_dataset(dataset, **place).upserted == 0
+    assert evaluate_search(dataset, **place).gallery == COUNT
+
+
+def test_a_pair_leads_to_its_own_row(lines: Lines, place: dict[str, Any], tmp_path: Path) -> None:
+    lines.insert(1, {**lines[0], "标题": "黄色雨伞"})
+    index_dataset(written(tmp_path, lines), **{**place, "document": "pair"})
+    hits = asked({**place, "document": "pair"}, text="黄色雨伞", alpha=0.0)["hits"]
+    assert [(hit["fields"]["query"], hit["source"]["row"]) for hit in hits] == [
+        ("黄色雨伞", "catalogue.csv:3")
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -33,9 +33,9 @@ def _field_type(kind: pa.DataType) -> FieldType | None:
     return None
 
 
-def check_types(schema: pa.Schema, columns: Columns) -> None:
+def check_types(schema: pa.Schema, columns: Columns, fields: Sequence[str]) -> None:
     """Raise `DatasetError` for a column that cannot be what it was taken for, or is there twice."""
-    check_no_repeats(schema.names, columns)
+    check_no_repeats(schema.names, (*columns.names, *fields))
     roles = {
         columns.id: "id",
         columns.query: "id",

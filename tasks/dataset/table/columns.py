@@ -89,7 +89,7 @@ def find_columns(seen: Sequence[str], named: Mapping[str, str]) -> Columns:
             raise DatasetError(f"?{role}={name}: there is no such column, but {_list(seen)}")
     if not named and _is_muge(seen):
         query_id, query, image_id, image = (name if name in seen else "" for name in MUGE)
-        return Columns(image_id, query, image, query=query_id, strict=bool(query_id))
+        return Columns(image_id, query, image, query=query_id, strict=True)
     taken = set(named.values())
     free = [name for name in seen if name not in taken]
     found = {role: named.get(role) or _one(role, free) for role in ROLES}
@@ -104,7 +104,7 @@ def find_columns(seen: Sequence[str], named: Mapping[str, str]) -> Columns:
 
 
 def _is_muge(seen: Sequence[str]) -> bool:
-    return "image_id" in seen and ("image" in seen or "query" in seen)
+    return {"image_id", "query_id"} <= set(seen) and ("image" in seen or "query" in seen)
 
 
 def _one(role: str, seen: Sequence[str]) -> str:

@@ -25,10 +25,23 @@ _MARKS = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
-_SAID = {"utf-8": "UTF-8", "gb18030": "GB18030", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+_NO_TABLES = {
+    b"\x1f\x8b": "gzip: let its name end with .csv.gz",
+    b"PK\x03\x04": "a sheet (.xlsx) or another zip file: save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an old sheet (.xls): save the sheet as CSV",
+    b"PAR1": "Parquet: parquet:PATH",
+}
+_SAID = {
+    "big5hkscs": "Big5",
+    "utf-8": "UTF-8",
+    "gb18030": "GB18030",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+}
 _NAMES = {
     **{"utf-8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8"},
     **{"gb18030": "gb18030", "gbk": "gb18030", "gb2312": "gb18030", "cp936": "gb18030"},
+    **{"big5": "big5hkscs", "big5-hkscs": "big5hkscs", "cp950": "big5hkscs"},
     **{"utf-16": "utf-16-le", "utf-16-le": "utf-16-le", "utf-16-be": "utf-16-be"},
 }
 
@@ -75,9 +88,9 @@ class CsvFormat:
         """The header's cells; columns without a name are left out."""
         return dict.fromkeys(name for name in self._form(file).header if name)
 
-    def check(self, file: TableFile, columns: Columns) -> None:
+    def check(self, file: TableFile, columns: Columns, fields: Sequence[str] = ()) -> None:
         """No column that is used may be there twice."""
-        check_no_repeats(self._form(file).header, columns)
+        check_no_repeats(self._form(file).header, (*columns.names, *fields))
 
     def said(self, file: TableFile) -> str:
         """Encoding and separator."""
@@ -148,6 +161,11 @@ def _form_of(file: TableFile) -> Form:
         first = _text_of(next(_physical(handle, encoding), b""), encoding)
         if not first.strip() and not first:
             raise DatasetError("it is empty, expected a header with the names of the columns")
+        if "\r" in first.rstrip("\r\n") and not first.endswith("\n"):
+            raise DatasetError(
+                "its lines end with CR alone, as very old sheets wrote them; write it again with "
+                "LF: tr '\\r' '\\n' < OLD > NEW"
+            )
         start, line = form.start, 1
         separator = ""
         if first.lower().startswith("sep=") and len(first.strip()) == 5:
@@ -177,22 +195,39 @@ def _encoding(handle: io.BufferedIOBase, named: str) -> tuple[str, bytes]:
     found = next(((mark, name) for mark, name in _MARKS if head.startswith(mark)), None)
     if named:
         if named.lower() not in _NAMES:
-            raise DatasetError(f"?encoding={named} is none of utf-8, gb18030, utf-16")
+            raise DatasetError(f"?encoding={named} is none of utf-8, gb18030, big5, utf-16")
         encoding = _NAMES[named.lower()]
         return (encoding, found[0]) if found and found[1] == encoding else (encoding, b"")
     if found:
         return found[1], found[0]
     handle.seek(0)
     sample = _telling(handle)
-    if b"\0" in sample[:1000]:
-        return ("utf-16-be" if sample[:1] == b"\0" else "utf-16-le"), b""
-    for encoding in ("utf-8", "gb18030"):
-        if _reads(sample, encoding):
+    for magic, said in _NO_TABLES.items():
+        if sample.startswith(magic):
+            raise DatasetError(f"it is {said}")
+    if b"\0" in sample[:1000] and (wide := _wide(sample)) is not None:
+        return wide, b""
+    lines = [line for line in sample.splitlines() if not line.isascii()]
+    wrong = {encoding: _wrong(lines, encoding) for encoding in ("utf-8", "gb18030")}
+    for encoding, count in wrong.items():  # UTF-8 first: it is hardly ever valid by chance
+        if not count or 2 * count < len(lines):
             return encoding, b""
     raise DatasetError(
-        "its encoding is neither UTF-8 nor GB18030 nor UTF-16; write it in UTF-8, or name it: "
-        "?encoding=gb18030 (lines that do not fit are then rejects)"
+        f"its encoding is neither UTF-8 nor GB18030 nor UTF-16: of {len(lines)} lines with other "
+        f"letters than ASCII's {wrong['utf-8']} are not UTF-8 and {wrong['gb18030']} not GB18030; "
+        f"write it in UTF-8, or name its encoding: ?encoding=big5"
     )
+
+
+def _wide(sample: bytes) -> str | None:
+    """Which UTF-16 a text with NUL bytes is in, None if it is in none."""
+    ascii_first = sample.index(b"\0") % 2 == 1
+    encoding = "utf-16-le" if ascii_first else "utf-16-be"
+    try:
+        text = sample[: len(sample) // 2 * 2].decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text or "\n" not in text else encoding
 
 
 def _telling(handle: io.BufferedIOBase) -> bytes:
@@ -210,14 +245,13 @@ def _telling(handle: io.BufferedIOBase) -> bytes:
     return part[begin:] + handle.readline(LOOKED_AT_BYTES)
 
 
-def _reads(sample: bytes, encoding: str) -> bool:
-    """Whether all but a cut letter at the end is in this encoding, or nearly all lines are."""
-    lines = sample.splitlines()
+def _wrong(lines: Sequence[bytes], encoding: str) -> int:
+    """How many lines are not in an encoding; of the last one the end may be cut off."""
     wrong = sum(not _decodes(line, encoding) for line in lines[:-1])
-    last = bool(lines) and not any(
+    last = lines[-1:] and not any(
         _decodes(lines[-1][: len(lines[-1]) - cut], encoding) for cut in range(4)
     )
-    return wrong + last <= len(lines) // 50
+    return wrong + bool(last)
 
 
 def _decodes(line: bytes, encoding: str) -> bool:

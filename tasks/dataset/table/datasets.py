@@ -40,9 +40,9 @@ class DatasetsFormat:
         """
         return arrow.columns_of(self._schema(file))
 
-    def check(self, file: TableFile, columns: Columns) -> None:
+    def check(self, file: TableFile, columns: Columns, fields: Sequence[str] = ()) -> None:
         """Types must fit."""
-        arrow.check_types(self._schema(file), columns)
+        arrow.check_types(self._schema(file), columns, fields)
 
     def said(self, file: TableFile) -> str:
         """Nothing is recognised."""

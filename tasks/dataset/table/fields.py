@@ -144,8 +144,14 @@ def with_types(fields: Sequence[Field], rows: Iterable[Mapping[str, Any]]) -> tu
     values: dict[str, list[Any]] = {field.column: [] for field in unknown}
     for row in rows:
         for column, kept in values.items():
-            if not is_nothing(row.get(column)):
-                kept.append(row[column])
+            value = row.get(column)
+            if isinstance(value, dict | list | tuple | bytes):
+                raise DatasetError(
+                    f"--fields: column {column!r} holds {type(value).__name__}s, which cannot be a "
+                    f"field; name the columns that you want: --fields price,brand"
+                )
+            if not is_nothing(value):
+                kept.append(value)
     told = {column: _kind_of(kept) for column, kept in values.items()}
     return tuple(
         field if field.kind else Field(field.name, field.column, told[field.column])
@@ -196,10 +202,11 @@ def value_of(field: Field, value: Any) -> FieldValue | None:
     try:
         return _CONVERT[kind](value)
     except (ValueError, OverflowError, ArithmeticError):
+        named = field.column if field.column == field.name else f"{field.name}={field.column}"
+        hint = "" if kind == "str" else f" (--fields {named}:str takes it as text)"
         shown = str(value)[:60]
         raise ValueError(
-            f"column {field.column!r} is {shown!r}, expected {_MEANS[kind]} "
-            f"(--fields {field.column}:str takes it as text)"
+            f"column {field.column!r} is {shown!r}, expected {_MEANS[kind]}{hint}"
         ) from None
 
 

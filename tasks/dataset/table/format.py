@@ -47,7 +47,7 @@ class TableFormat(Protocol):
     def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
         """Its columns in order, with the type of each as a field where the file gives one."""
 
-    def check(self, file: TableFile, columns: Columns) -> None:
+    def check(self, file: TableFile, columns: Columns, fields: Sequence[str] = ()) -> None:
         """Raise `DatasetError` if a column cannot be what it was taken for."""
 
     def spans(self, file: TableFile) -> Iterator[tuple[int, int]]:

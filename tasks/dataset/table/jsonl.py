@@ -45,7 +45,7 @@ class JsonlFormat:
             self._columns[file.path] = dict.fromkeys(keys)
         return self._columns[file.path]
 
-    def check(self, file: TableFile, columns: Columns) -> None:
+    def check(self, file: TableFile, columns: Columns, fields: Sequence[str] = ()) -> None:
         """Any key can have any value: rows are judged one by one."""
 
     def said(self, file: TableFile) -> str:

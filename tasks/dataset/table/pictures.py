@@ -71,11 +71,13 @@ class Pictures:
 
     def _of_parts(self, cell: dict[str, Any], table: str, read: bool) -> Picture:
         content, path = cell.get("bytes"), cell.get("path")
-        if content is not None:
+        if isinstance(content, bytes):
             return Picture(content)
-        if path is None:
+        if isinstance(content, str) and content:
+            return Picture(_base64(content))
+        if not isinstance(path, str):
             raise PictureError("no_image_bytes", "the image has neither bytes nor a path")
-        return self._of_text(str(path), table, read)
+        return self._of_text(path, table, read)
 
     def _of_text(self, text: str, table: str, read: bool) -> Picture:
         lower = text[:8].lower()

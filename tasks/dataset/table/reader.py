@@ -70,9 +70,12 @@ class TableReader:
         self._outside: set[str] = set()
         self._makers: dict[str, RowMaker] = {}
         try:
+            _check_root(name.bounds.image_root)
             self._filesystem, root = open_filesystem(name.path)
             with storage_errors(f"cannot read data set {name.path}"):
                 self._paths = self._find(root, name.options.get("split", ""))
+        except DatasetError:
+            raise
         except (OSError, ImportError, ValueError) as error:
             raise DatasetError(f"data set {name.path!r} cannot be read: {error}") from None
         if not self._paths:
@@ -101,7 +104,9 @@ class TableReader:
         """Chosen by the first file, whose types hold for the others."""
         first = self._file(self._paths[0])
         found = self.recognised()
-        chosen, image = choose_fields(self._bounds.fields, found.seen, found.columns), ""
+        with self._named(first.path):
+            chosen, image = choose_fields(self._bounds.fields, found.seen, found.columns), ""
+            self._format.check(first, found.columns, [field.column for field in chosen])
         if found.seen.get(found.columns.image) == "str" or not self._format.typed:
             image = found.columns.image  # bytes are no addresses, and take long to read
         if not image and all(field.kind for field in chosen):
@@ -160,6 +165,7 @@ class TableReader:
         if file.path not in self._makers:
             columns = self._columns(file, self._format.columns(file))
             fields, kinds = self._fields_of_all
+            self._format.check(file, columns, [field.column for field in fields])
             self._makers[file.path] = RowMaker(
                 file.path, columns, fields, self._pictures, kinds.product
             )
@@ -220,6 +226,14 @@ class TableReader:
         for path in paths:
             if check_link(self._filesystem, path, root, self._bounds):
                 self._outside.add(path)
+
+
+def _check_root(folder: str) -> None:
+    """Raise `DatasetError` if the folder of the pictures is none."""
+    if folder:
+        filesystem, root = open_filesystem(folder)
+        if not filesystem.isdir(root):
+            raise DatasetError(f"--image-root {folder!r} is not there, or not a folder")
 
 
 def _matching(filesystem: Any, pattern: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from tasks.records import FieldValue, ImageId, Row
 from tasks.work.rejects import payload_hash
 
 LONGEST_ID = 500  # characters
+LONGEST_TEXT = 4 << 20  # characters
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+")
 NO_PICTURE = Picture()
@@ -139,14 +140,18 @@ def _query(value: Any, column: str) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise _ValueError(
+                f"column {column!r} has {len(value):,} characters, at most {LONGEST_TEXT:,}"
+            )
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise _ValueError(f"column {column!r} is {str(value)[:60]!r}, expected text")
 
 
-def check_no_repeats(names: Sequence[str], columns: Columns) -> None:
-    """Raise `DatasetError` if a column that is something is there twice."""
-    for name in columns.names:
+def check_no_repeats(names: Sequence[str], used: Iterable[str]) -> None:
+    """Raise `DatasetError` if a column that is used is there twice."""
+    for name in used:
         if names.count(name) > 1:
             raise DatasetError(f"it has two columns {name!r}: rename one")

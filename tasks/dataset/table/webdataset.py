@@ -63,7 +63,7 @@ class WebDatasetFormat:
             self._columns[file.path] = seen
         return self._columns[file.path]
 
-    def check(self, file: TableFile, columns: Columns) -> None:
+    def check(self, file: TableFile, columns: Columns, fields: Sequence[str] = ()) -> None:
         """Any key can have any value: samples are judged one by one."""
 
     def said(self, file: TableFile) -> str:
@@ -167,7 +167,11 @@ def _line(sample: _Sample) -> TableLine:
         caption = values.get("caption") if text is None else text.decode("utf-8-sig").strip()
     except (ValueError, RecursionError) as error:
         return TableLine(sample.key, defect=("bad_sample", f"{sample.key}: {error}"))
-    image = next((sample.parts[kind][0] for kind in PICTURES if kind in sample.parts), None)
+    pictures = [kind for kind in PICTURES if kind in sample.parts]
+    if len(pictures) > 1:
+        said = f"{sample.key} has {len(pictures)} pictures ({', '.join(pictures)}), expected one"
+        return TableLine(sample.key, defect=("bad_sample", said))
+    image = sample.parts[pictures[0]][0] if pictures else None
     rest = {name: value for name, value in values.items() if name not in OURS}
     return TableLine(sample.key, {"key": sample.key, "image": image, "text": caption, **rest})
 
@@ -180,7 +184,12 @@ def _members(tar: tarfile.TarFile, damage: list[str]) -> Iterator[tarfile.TarInf
             tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
         handle: io.BufferedIOBase = tar.fileobj  # type: ignore[assignment]
         handle.seek(tar.offset)
-        if handle.read(BLOCK).strip(b"\0"):
+        rest = handle.read(BLOCK)
+        if rest.strip(b"\0"):
             damage.append(f"the tar file is damaged at byte {tar.offset}: the rest is not read")
+        elif len(rest) < BLOCK:
+            damage.append(
+                f"the tar file ends at byte {tar.offset} without its end: it is cut short"
+            )
     except DAMAGE as error:
         damage.append(f"the tar file is damaged or cut short near byte {tar.offset}: {error}")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.dataset.reader import Bounds
 from tasks.dataset.readers import open_reader
 from tasks.dataset.table import csv as room
 from tasks.dataset.table.reader import TableReader
@@ -119,8 +120,11 @@ def test_two_encodings_in_one_file(tmp_path: Path) -> None:
     rows = all_rows(f"csv:{tmp_path / 'a.csv'}")
     assert problems(rows) == {"a.csv:101": "bad_encoding"}
     assert len(ids_of(rows)) == 199
-    half = [line.encode("utf-8" if n % 2 else "gb18030") for n, line in enumerate(lines)]
-    (tmp_path / "b.csv").write_bytes(b"\n".join(half[:3] + [b"\xff\xff,\xff,,"] * 50))
+    few = [line.encode() for line in lines[:11]]
+    few[5] = lines[5].encode("gb18030")
+    (tmp_path / "c.csv").write_bytes(b"\n".join(few))
+    assert problems(all_rows(f"csv:{tmp_path / 'c.csv'}")) == {"c.csv:6": "bad_encoding"}
+    (tmp_path / "b.csv").write_bytes(b"\n".join(content[:3] + [b"\xff\xff,\xff,,"] * 50))
     with pytest.raises(DatasetError, match=r"b\.csv: its encoding is neither UTF-8 nor GB18030"):
         all_rows(f"csv:{tmp_path / 'b.csv'}")
     named = all_rows(f"csv:{tmp_path / 'a.csv'}?encoding=utf-8")
@@ -161,6 +165,8 @@ def test_packed_files(tmp_path: Path, ending: str) -> None:
         ("价格,库存\n1,2\n", "it has columns '价格', '库存', expected one with pictures"),
         ("1,猫,a.jpg\n2,狗,b.jpg\n", "it has columns '1', '猫', 'a.jpg', expected"),
         ("id,id,image\n1,1,a.jpg\n", "it has two columns 'id': rename one"),
+        ("id,image\r1,a.jpg\r2,b.jpg\r", "its lines end with CR alone"),
+        ("PK\x03\x04", "save the sheet as CSV"),
         ('"id,image\n1,a.jpg\n', "its header cannot be read: not CSV: a quote is opened"),
     ],
 )
@@ -194,3 +200,29 @@ def test_any_cells_come_back(
     place.write_bytes(file.getvalue().encode(encoding))
     rows = all_rows(f"csv:{place}?encoding={encoding}")
     assert [row.query for row in rows] == [f"题{title}" for title, _ in cells]
+
+
+def test_a_nul_is_not_utf16_and_a_column_of_a_field_is_there_once(tmp_path: Path) -> None:
+    rows = all_rows(written(tmp_path / "a.csv", f"{HEADER}\n1,猫\0狗,{PIXEL},1\n"))
+    assert [row.query for row in rows] == ["猫\0狗"]
+    twice = written(tmp_path / "b.csv", f"id,image,price,price\n1,{PIXEL},1,2\n")
+    assert len(all_rows(twice)) == 1
+    with pytest.raises(DatasetError, match="it has two columns 'price': rename one"):
+        open_reader(twice, Bounds(fields="price"))
+
+
+def test_gzip_under_another_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(gzip.compress(b"id,image"))
+    with pytest.raises(DatasetError, match=r"it is gzip: let its name end with \.csv\.gz"):
+        all_rows(f"csv:{tmp_path}")
+
+
+def test_big5_is_named(tmp_path: Path) -> None:
+    dataset = written(tmp_path / "a.csv", f"編號,標題,圖片\n1,紅色帽子,{PIXEL}\n", "big5")
+    named = f"{dataset}?encoding=big5&id=編號&text=標題&image=圖片"
+    assert [row.query for row in all_rows(named)] == ["紅色帽子"]
+
+
+def test_a_text_without_end_is_a_reject(tmp_path: Path) -> None:
+    rows = all_rows(written(tmp_path / "a.csv", f"{HEADER}\n1,{'长' * 4_200_000},{PIXEL},1\n"))
+    assert problems(rows) == {"a.csv:2": "bad_value"}

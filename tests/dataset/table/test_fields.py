@@ -153,6 +153,7 @@ def test_values_that_fit(kind: FieldType, cell: Any, value: Any) -> None:
 def test_values_that_do_not_fit(kind: FieldType, cell: Any) -> None:
     with pytest.raises(ValueError, match=r"^column '列' is .*, expected ") as error:
         value_of(Field("x", "列", kind), cell)
+    assert ("--fields x=列:str" in str(error.value)) is (kind != "str")
     assert len(str(error.value)) < 250
 
 

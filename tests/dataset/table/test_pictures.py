@@ -12,6 +12,7 @@ import pytest
 
 from tasks.dataset.reader import Bounds, stable_id
 from tasks.dataset.readers import open_reader
+from tasks.errors import DatasetError
 from tasks.records import Row
 from tests.dataset.rows import all_rows
 from tests.toys import toy_picture
@@ -57,6 +58,15 @@ def test_a_file_beside(tmp_path: Path, name: str) -> None:
         assert (row.image, row.source, row.image_id) == (PICTURE, name, stable_id(name))
 
 
+def test_bytes_of_an_object_are_base64(tmp_path: Path) -> None:
+    assert row_of(tmp_path, {"bytes": STANDARD, "path": "x.png"}).image == PICTURE
+
+
+def test_a_root_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"--image-root 'nowhere' is not there, or not a folder"):
+        row_of(tmp_path, "a.png", Bounds(image_root="nowhere"))
+
+
 def test_a_file_under_another_root(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.png").write_bytes(PICTURE)
@@ -95,6 +105,8 @@ def test_an_address_is_to_be_downloaded(tmp_path: Path, scheme: str) -> None:
         (["a.png", "b.png"], "many_pictures"),
         (5, "no_image_bytes"),
         ({"path": None}, "no_image_bytes"),
+        ({"bytes": 5}, "no_image_bytes"),
+        ({"bytes": "*" * 90}, "bad_base64"),
         ("", "empty"),
         (None, "empty"),
     ],

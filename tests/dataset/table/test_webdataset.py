@@ -115,6 +115,14 @@ def test_a_shard_that_is_cut_short(
     assert len(rows) <= 2 + cut // (3 * 2 * room.BLOCK)
 
 
+def test_every_cut_is_noticed(tmp_path: Path) -> None:
+    place = shard(tmp_path / "a.tar", samples(2))
+    whole = place.read_bytes()
+    for cut in range(room.BLOCK, 12 * room.BLOCK + 1, 256):
+        place.write_bytes(whole[:cut])
+        assert any(row.defect for row in all_rows(f"webdataset:{place}")), cut
+
+
 def test_a_damaged_header_is_not_the_end(tmp_path: Path) -> None:
     place = shard(tmp_path / "a.tar", samples(4))
     content = bytearray(place.read_bytes())
@@ -134,10 +142,11 @@ def test_samples_that_make_no_sense(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         *(("b.jpg", b"2"), ("b.json", b"{")),
         *(("c.jpg", b"3"), ("c.txt", b"\xff\xff")),
         *(("d.jpg", b"4"), ("d.txt", b"x" * 2000)),
-        *(("e.jpg", b"5"), ("e.txt", b"fine")),
+        *(("e.jpg", b"5"), ("e.png", b"6")),
+        *(("f.jpg", b"5"), ("f.txt", b"fine")),
     ]
     rows = all_rows(f"webdataset:{shard(tmp_path / 'a.tar', files)}")
-    assert [row.defect and row.defect[0] for row in rows] == [*["bad_sample"] * 4, None]
+    assert [row.defect and row.defect[0] for row in rows] == [*["bad_sample"] * 5, None]
 
 
 def test_no_tar(tmp_path: Path) -> None:
