@@ -1,21 +1,19 @@
 """BM25 sparse vectors: DashText's encoder over document frequencies that count documents.
 
 DashText counts a term's occurrences, so that a term which fills one long document can get a
-negative query weight. Here frequencies are counted by document, written in DashText's own file
-format and loaded into its encoder, which then computes the weights:
-document tf / (tf + k1 (1 - b + b dl / avgdl)), query idf / sum(idf) with
+negative query weight. Here frequencies are counted by document and written in DashText's own file
+format; weights are DashText's to the last bit, computed here since it has no wheel for every
+Python: document tf / (tf + k1 (1 - b + b dl / avgdl)), query idf / sum(idf) with
 idf = ln((N + 1) / (df + 0.5)) (Robertson and Zaragoza, 2009, as DashText implements it); a term
 that no document has counts as if one had it.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -64,28 +62,30 @@ class Bm25:
         tokens = self.tokens(text)
         if not tokens or not self.documents:
             return {}
-        weights: dict[int, float] = self._encoder.encode_document(tokens)
-        return weights
+        # in DashText's order of operations: another one differs in the last bit
+        length = K1 * (B * (len(tokens) / self.mean_length) + (1 - B))
+        counts = Counter(tokens)
+        return {key: counts[key] / (counts[key] + length) for key in sorted(counts)}
 
     def encode_query(self, text: str) -> SparseVector:
         """Weights of a query's terms, each above 0, summing to 1; {} if it has none."""
         tokens = self.tokens(text)
         if not tokens or not self.documents:
             return {}
-        weights = sorted(self._encoder.encode_query(tokens).items())
-        return {key: weight for key, weight in weights if 0 < weight < math.inf}
+        found = ((key, self._rarity(key)) for key in sorted(set(tokens)))
+        rarity = {key: weight for key, weight in found if weight > 0}
+        total = 0.0
+        for weight in rarity.values():  # sum() rounds otherwise from Python 3.12 on
+            total += weight
+        return {key: weight / total for key, weight in rarity.items()}
 
     def tokens(self, text: str) -> list[int]:
         """The keys of a text's tokens, in order, with repeats."""
         return [_KEYS[token] for token in tokenize(text, self.lexicon)]
 
-    @cached_property
-    def _encoder(self) -> Any:
-        from dashtext.pydashtext import BM25
-
-        encoder = BM25(B, K1)
-        encoder.load(json.dumps(self._statistics()))
-        return encoder
+    def _rarity(self, key: int) -> float:
+        """Inverse document frequency of a term; 0 where documents are too many for a float."""
+        return math.log((self.documents + 1) / (self.frequencies.get(str(key), 1) + 0.5))
 
     def _statistics(self) -> dict[str, Any]:
         return {

@@ -9,11 +9,13 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
+from tasks.sparse import segmenter
 from tasks.sparse.lexicon import DEFAULT, Lexicon, normalise
 
-__all__ = ["VERSION", "normalise", "stop_words", "tokenize"]
+__all__ = ["VERSION", "cut_for_search", "dashtext_cut", "normalise", "stop_words", "tokenize"]
 
 VERSION = "nfkc-casefold-dashtext-2"
+"""Of the cuts; DashText's segmenter and the one that stands in for it give the same ones."""
 
 MOST_REMEMBERED = 1 << 17
 """Words remembered at most; some 20 MB."""
@@ -28,7 +30,7 @@ def tokenize(text: str, lexicon: Lexicon = DEFAULT) -> list[str]:
 
     Latin words, numbers and codes stay whole (5g, 65w, 3.5mm, usb-c, c++). A compound also gives
     its parts, a name with a number also both of them (iphone15: iphone, 15), a word of the user's
-    dictionary also what it would be cut to without it. Chinese is cut by DashText's segmenter.
+    dictionary also what it would be cut to without it. Chinese is cut as DashText cuts it.
     DashText's own tokenizer would drop 15, 5G and 65W as stop words and cut USB-C to USB.
     """
     dropped = stop_words() if lexicon.stop_words is None else lexicon.stop_words
@@ -37,7 +39,7 @@ def tokenize(text: str, lexicon: Lexicon = DEFAULT) -> list[str]:
     if lexicon.words:
         words = _with_known_words(spelled, lexicon)
     elif _NO_LATIN(spelled):
-        words = map(_WORDS.__getitem__, _segmenter()(spelled)) if spelled else ()
+        words = map(_WORDS.__getitem__, cut_for_search()(spelled)) if spelled else ()
     else:
         words = _pieces(spelled)
     return [word for word in words if word and word not in dropped]
@@ -80,7 +82,7 @@ def _parts(whole: str) -> tuple[str, ...]:
 def _segment(text: str) -> list[str]:
     if not text or text.isspace():
         return []
-    return [word for cut in _segmenter()(text) if (word := _WORDS[cut])]
+    return [word for cut in cut_for_search()(text) if (word := _WORDS[cut])]
 
 
 class _Words(dict[str, str]):
@@ -106,8 +108,16 @@ def stop_words() -> frozenset[str]:
 
 
 @cache
-def _segmenter() -> Callable[[str], list[str]]:
-    """DashText's Chinese segmenter.
+def cut_for_search() -> Callable[[str], list[str]]:
+    """DashText's Chinese segmenter; where it cannot be had, the one here, which cuts the same."""
+    try:
+        return dashtext_cut()
+    except ImportError:
+        return segmenter.cut
+
+
+def dashtext_cut() -> Callable[[str], list[str]]:
+    """DashText's own segmenter; raises `ImportError` where it is not installed.
 
     The encoder class builds one at import (1.3 s, 150 MB) as the default of its constructor; that
     one is used, since a second costs as much again.

@@ -18,6 +18,7 @@ from tasks.index.status import collection_statuses
 from tasks.reindex.blue_green import move_alias
 from tasks.settings import load_settings
 from tests.plain import index_dataset, reindex_dataset, search_images
+from tests.sparse.without import without_dashtext
 
 MADE = Path(__file__).with_name("made_by_0_1.tar.xz")
 PICTURES = "folder:pictures"
@@ -49,6 +50,15 @@ def test_it_is_known_and_searched(context: Context) -> None:
     (by_picture,) = search_images(images=["pictures/7.png"], topk=1)
     assert by_picture.hits[0].id == "7"
     assert by_picture.hits[0].score == pytest.approx(1, abs=1e-5)
+
+
+def test_it_is_the_same_without_dashtext() -> None:
+    pytest.importorskip("dashtext")
+    hits = search_images(["白色运动鞋"], alpha=0.5, topk=5)[0].hits
+    with without_dashtext():
+        assert search_images(["白色运动鞋"], alpha=0.5, topk=5)[0].hits == hits
+        again = reindex_dataset(PICTURES, **OPTIONS)
+    assert (again.collection, again.changed, again.upserted) == ("muge-1", False, 0)
 
 
 def test_nothing_is_made_again() -> None:

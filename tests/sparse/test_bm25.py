@@ -81,9 +81,8 @@ def test_weights_are_by_the_formula(corpus: list[str], text: str) -> None:
 
 def test_frequencies_count_documents_where_dashtext_counts_occurrences() -> None:
     corpus = ["猫 猫 猫 猫 猫 猫 猫 猫", "红色 帽子", "蓝色 手机"]
-    from dashtext import SparseVectorEncoder
-
-    own = SparseVectorEncoder(tokenize_function=tokenize)
+    dashtext = pytest.importorskip("dashtext")
+    own = dashtext.SparseVectorEncoder(tokenize_function=tokenize)
     own.train(corpus)
     theirs = own.encode_queries("猫 帽子")
     assert min(theirs.values()) < 0
@@ -163,11 +162,10 @@ def test_statistics_come_back(folder: Folder) -> None:
 
 
 def test_dashtext_loads_the_file_and_gives_the_same(folder: Folder) -> None:
-    from dashtext import SparseVectorEncoder
-
+    dashtext = pytest.importorskip("dashtext")
     bm25 = train_bm25(CORPUS)
     bm25.save(folder, "bm25.json")
-    own = SparseVectorEncoder(tokenize_function=tokenize)
+    own = dashtext.SparseVectorEncoder(tokenize_function=tokenize)
     own.load(folder.path("bm25.json"))
     for text in (*CORPUS, "从未见过 红色"):
         assert dict(own.encode_queries(text)) == dict(bm25.encode_query(text))
@@ -209,3 +207,24 @@ def test_statistics_are_named_by_their_content() -> None:
     assert one.hash == Bm25({"1": 2, "3": 1}, 3, 4.0).hash == Bm25({"3": 1, "1": 2}, 3, 4.0).hash
     assert one.hash != Bm25({"1": 2, "3": 2}, 3, 4.0).hash
     assert json.loads(json.dumps(one.content())) == one.content()
+
+
+@settings(max_examples=60)
+@given(st.lists(TEXTS, min_size=1, max_size=8), TEXTS, st.sampled_from([0.5, 3.7, 1e6]))
+def test_weights_are_those_of_dashtext_to_the_last_bit(
+    corpus: list[str], text: str, mean: float
+) -> None:
+    dashtext = pytest.importorskip("dashtext.pydashtext")
+    counted = train_bm25(corpus)
+    bm25 = Bm25(counted.frequencies, counted.documents, mean)
+    tokens = bm25.tokens(text)
+    if not tokens or not bm25.documents:
+        return
+    own = dashtext.BM25(B, K1)
+    own.load(json.dumps(bm25.content()))
+    assert bm25.encode_document(text) == own.encode_document(tokens)
+    assert bm25.encode_query(text) == own.encode_query(tokens)
+
+
+def test_more_documents_than_a_float_can_tell_apart_give_no_weights() -> None:
+    assert Bm25({str(key("红色")): 10**20}, 10**20, 1.0).encode_query("红色") == {}

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dashtext import SparseVectorEncoder
 
 from tasks.errors import UsageError
 from tasks.options import OptionValue
@@ -25,7 +24,7 @@ CORPUS = ["红色 连衣裙", "蓝色 连衣裙", "手机 手机 手机 手机 �
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """What DashText itself saves."""
-    own = SparseVectorEncoder()
+    own = pytest.importorskip("dashtext").SparseVectorEncoder()
     own.train(CORPUS)
     path = tmp_path / "bm25_zh_default.json"
     own.dump(str(path))
@@ -43,7 +42,7 @@ def settings(**given: OptionValue) -> Settings:
 def test_a_file_of_dashtext_is_used_as_it_is(model: Path) -> None:
     options = sparse_options(settings(bm25=str(model)))
     bm25 = options.statistics()
-    own = SparseVectorEncoder(tokenize_function=tokenize)
+    own = pytest.importorskip("dashtext").SparseVectorEncoder(tokenize_function=tokenize)
     own.load(str(model))
     assert dict(bm25.encode_query("红色连衣裙")) == own.encode_queries("红色连衣裙")
     assert dict(bm25.encode_document("红色连衣裙")) == own.encode_documents("红色连衣裙")
@@ -52,7 +51,7 @@ def test_a_file_of_dashtext_is_used_as_it_is(model: Path) -> None:
 
 
 def test_its_negative_weights_are_mended(model: Path) -> None:
-    own = SparseVectorEncoder()
+    own = pytest.importorskip("dashtext").SparseVectorEncoder()
     own.load(str(model))
     assert min(own.encode_queries("手机 红色").values()) < 0
     weights = sparse_options(settings(bm25=str(model))).statistics().encode_query("手机 红色")
