@@ -42,6 +42,7 @@ from tests.fuzz.searched import (
     take_upload,
     upload_seeds,
 )
+from tests.fuzz.tables import arrow_seeds, csv_seeds, jsonl_seeds, take_table, tar_seeds
 
 LIMIT = 1 << 20
 SAMPLE = Path(str(files("tasks.sample"))) / "model"
@@ -242,6 +243,10 @@ KINDS: dict[str, Kind] = {
     "muge pictures": Kind(_tsv_seeds, _take_muge(PICTURES_FILE)),
     "muge queries": Kind(_query_seeds, _take_muge(QUERIES_FILE)),
     "parquet": Kind(_parquet_seeds, _take_parquet),
+    "csv": Kind(csv_seeds, take_table("csv", "a.csv", "")),
+    "jsonl": Kind(jsonl_seeds, take_table("jsonl", "a.jsonl", "")),
+    "webdataset": Kind(tar_seeds, take_table("webdataset", "a.tar", "price:float")),
+    "datasets": Kind(arrow_seeds, take_table("datasets", "data.arrow", "price")),
     "model of pictures": Kind(
         _model_seeds("vision_model_config.json"), _take_model("vision_model_config.json")
     ),
