@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -83,6 +85,8 @@ class CsvFormat:
         csv.field_size_limit(LONGEST_ROW)  # of the whole process: its own is below a picture's
         self._forms: dict[str, Form] = {}
         self._lines: dict[tuple[str, int], int] = {}
+        self._parts: dict[str, list[Record]] = {}
+        self._lock = threading.Lock()
 
     def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
         """The header's cells; columns without a name are left out."""
@@ -100,19 +104,34 @@ class CsvFormat:
         return f"{_SAID[form.encoding]}{mark}, separated by {name}"
 
     def spans(self, file: TableFile) -> Iterator[tuple[int, int]]:
-        """`ROWS_A_SPAN` rows each, found by reading the file: a line end may be in a cell. A gzip
-        file cannot be entered in the middle: it is one."""
+        """`ROWS_A_SPAN` rows each, found by reading the file once: a line end may be in a cell. A
+        gzip file cannot be entered in the middle: it is one."""
         form = self._form(file)
         if file.path.endswith(".gz"):
             self._lines[file.path, form.start] = form.line
             yield form.start, 1 << 62
             return
-        with open_lines(file.filesystem, file.path) as handle:
-            records = _records(handle, form, form.start, form.line)
-            while part := list(itertools.islice(_edges(records), ROWS_A_SPAN)):
-                start, line = part[0][0], part[0][2]
-                self._lines[file.path, start] = line
-                yield start, part[-1][1]
+        number = 0
+        while (part := self._part(file, form, number)) is not None:
+            self._lines[file.path, part.start] = part.line
+            yield part.start, part.stop
+            number += 1
+
+    def _part(self, file: TableFile, form: Form, number: int) -> Record | None:
+        """A part as one record without cells, None behind the last; each is found once."""
+        with self._lock:
+            parts = self._parts.setdefault(file.path, [])
+            if number == len(parts):
+                start, line = (form.start, form.line)
+                if parts:
+                    start, line = parts[-1].stop, parts[-1].next_line
+                with open_lines(file.filesystem, file.path) as handle:
+                    some = itertools.islice(_records(handle, form, start, line), ROWS_A_SPAN)
+                    last = deque(some, maxlen=1)
+                if not last:
+                    return None
+                parts.append(Record(start, last[0].stop, line, last[0].next_line, []))
+            return parts[number]
 
     def lines(
         self, file: TableFile, start: int, stop: int, wanted: Sequence[str]
@@ -139,11 +158,6 @@ class CsvFormat:
         if file.path not in self._forms:
             self._forms[file.path] = _form_of(file)
         return self._forms[file.path]
-
-
-def _edges(records: Iterator[Record]) -> Iterator[tuple[int, int, int]]:
-    """Start, stop and line of each: the cells of a whole part are not held together."""
-    return ((record.start, record.stop, record.line) for record in records)
 
 
 def _plain(cell: str) -> str | None:

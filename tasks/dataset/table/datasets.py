@@ -32,6 +32,7 @@ class DatasetsFormat:
 
     def __init__(self) -> None:
         self._schemas: dict[str, pa.Schema] = {}
+        self._counts: dict[str, int] = {}
 
     def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
         """The schema's columns; those of lists and structs have no type.
@@ -51,8 +52,10 @@ class DatasetsFormat:
     def spans(self, file: TableFile) -> Iterator[tuple[int, int]]:
         """A record batch each; what is not on this machine's disk is one part, since batches are
         found only by reading those before."""
-        with _open(file) as batches:
-            count = sum(1 for _ in batches)
+        if file.path not in self._counts:
+            with _open(file) as batches:
+                self._counts[file.path] = sum(1 for _ in batches)
+        count = self._counts[file.path]
         if is_local(file.filesystem):
             yield from ((number, number + 1) for number in range(count))
         elif count:

@@ -49,6 +49,7 @@ class WebDatasetFormat:
 
     def __init__(self) -> None:
         self._columns: dict[str, dict[str, FieldType | None]] = {}
+        self._firsts: dict[str, list[int]] = {}
 
     def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
         """Keys of the first `LOOKED_AT` samples' .json files, behind our own."""
@@ -75,9 +76,12 @@ class WebDatasetFormat:
         if file.path.endswith(".gz"):
             yield 0, 0
             return
-        with _opened(file, 0) as tar:
-            starts = (sample.start for sample in _samples(tar, 0, frozenset(), []))
-            firsts = [start for n, start in enumerate(starts) if n % SAMPLES_A_SPAN == 0]
+        if file.path not in self._firsts:
+            with _opened(file, 0) as tar:
+                starts = (sample.start for sample in _samples(tar, 0, frozenset(), []))
+                firsts = [start for n, start in enumerate(starts) if n % SAMPLES_A_SPAN == 0]
+            self._firsts[file.path] = firsts
+        firsts = self._firsts[file.path]
         # the last part has no end: what is behind the last sample is looked at too
         yield from itertools.zip_longest(firsts, firsts[1:], fillvalue=0)
 

@@ -6,6 +6,7 @@ import base64
 import csv
 import gzip
 import io
+import itertools
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,21 @@ def test_parts_are_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     back = [row.image_id for span in reversed(spans) for row in reader.read(span)]
     assert back == [9, 6, 7, 8, 3, 4, 5, 0, 1, 2]
     assert next(iter(reader.read(spans[1]))).position == "a.csv:8"
+
+
+def test_parts_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "ROWS_A_SPAN", 10)
+    lines = [HEADER, *(f"{n},猫,{PIXEL},1" for n in range(95))]
+    reader = open_reader(written(tmp_path / "a.csv", "\n".join(lines)))
+    opened: list[str] = []
+    real = room.open_lines
+    monkeypatch.setattr(room, "open_lines", lambda *asked: opened.append("") or real(*asked))
+    assert len(list(itertools.islice(reader.spans(), 3))) == 3
+    assert len(opened) == 3
+    spans = list(reader.spans())
+    assert (len(spans), len(opened)) == (10, 11)  # and one that finds the end
+    assert list(reader.spans()) == spans
+    assert len(opened) == 12
 
 
 @pytest.mark.parametrize("ending", ["csv.gz", "tsv.gz"])
