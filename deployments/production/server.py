@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.orchestration.environment import prepare
-from flows.orchestration.origin import check_server, server_origin
+from flows.orchestration.origin import server_origin
 from flows.orchestration.server_database import lay_out
 from tasks.errors import UsageError, WorkFolderError
 
@@ -34,7 +34,6 @@ def configured_server(home: str) -> str | None:
 
 def require_server(home: str) -> str:
     """As `configured_server`; raises `UsageError` if there is none, or it does not answer."""
-    check_server()
     address = configured_server(home)
     if address is None:
         raise UsageError(

@@ -232,7 +232,9 @@ def test_images_may_be_files_beside(tmp_path: Path, kind: pa.DataType) -> None:
     assert rows[0] == Row("a.parquet:0", 0, b"one", source="jpg/一.jpg")
     assert {row.defect and row.defect[0] for row in rows[1:]} == {"no_image_bytes"}
     assert all(
-        repr(path[:80]) in str(row.defect) for path, row in zip(paths, rows, strict=True) if row.defect
+        repr(path[:80]) in str(row.defect)
+        for path, row in zip(paths, rows, strict=True)
+        if row.defect
     )
 
 

@@ -52,6 +52,7 @@ def test_help_is_light(tmp_path: Path) -> None:
 
 INTERRUPTED_AT = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts tests may have it ignored
 class Interrupts:
     def find_spec(self, name, path, target=None):
         if name == sys.argv[1]:

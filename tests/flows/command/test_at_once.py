@@ -111,6 +111,8 @@ def test_another_orchestrator_is_refused(muge: Muge) -> None:
 
 INTERRUPTED = "muge: interrupted; what was done is kept: run the same command again to go on"
 START = """
+import signal as signals
+signals.signal(signals.SIGINT, signals.default_int_handler)  # it may be ignored here
 import ctypes, signal, threading, time, typer
 from flows.command.interrupts import ending_soon
 from flows.command.output import explained
