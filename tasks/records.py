@@ -22,6 +22,7 @@ Glossary. Each word means one thing here:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -40,6 +41,8 @@ SparseVector = Mapping[int, float]
 """BM25 weights by term: keys 0 to 2**32 - 1, values finite and above 0."""
 
 DEFAULT_PARTITION = "default"
+DOCUMENT_ID = re.compile(r"[a-zA-Z0-9_\-!@#$%+=.]{1,64}")
+"""What DashVector takes for a document's id, as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
-from tasks.records import FieldType, ImageId, Row, Span
+from tasks.records import DOCUMENT_ID, FieldType, ImageId, Row, Span
 
-_DOCUMENT_ID = re.compile(r"[a-zA-Z0-9_\-!@#$%+=.]{1,64}")  # what DashVector takes
 _DIGITS = re.compile(r"\s*-?[0-9]{1,4000}\s*")  # int() alone would take "1_0" and "١" too
 
 NOTHING_IGNORED: Mapping[str, int] = MappingProxyType({})
@@ -105,7 +104,7 @@ def stable_id(text: str) -> int:
 def document_id(image_id: ImageId) -> str:
     """The id of an image's document: its own where a store takes that, else a stable number."""
     text = str(image_id)
-    return text if _DOCUMENT_ID.fullmatch(text) else str(stable_id(text))
+    return text if DOCUMENT_ID.fullmatch(text) else str(stable_id(text))
 
 
 def integer_id(value: object) -> int:

@@ -43,7 +43,8 @@ def profile_table(reader: Reader) -> TableProfile | None:
     """What is made of a table, None of a data set that is none; raises `DatasetError`."""
     if not isinstance(reader, TableReader):
         return None
-    found, columns = reader.recognised(), reader.recognised().columns
+    found = reader.recognised()
+    columns = found.columns
     roles = {
         "id": columns.id,
         "text": columns.text,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from tasks.errors import QueryError
 from tasks.ranges import check_alpha, check_topk
 from tasks.records import (
+    DOCUMENT_ID,
     CollectionSpec,
     Document,
     FieldType,
@@ -26,7 +26,6 @@ from tasks.records import (
 MAX_SPARSE_TERMS = 16384
 MAX_SPARSE_KEY = 2**32 - 1
 _FLOAT32 = struct.Struct("<f")
-_ID = re.compile(r"[a-zA-Z0-9_\-!@#$%+=.]{1,64}")
 TYPES: Mapping[FieldType, type] = {
     "int": int,
     "long": int,
@@ -156,7 +155,7 @@ def _rounded(value: object) -> float:
 
 def _check_id(identifier: object) -> None:
     # fullmatch: with match and $ a trailing newline would slip through
-    if not isinstance(identifier, str) or _ID.fullmatch(identifier) is None:
+    if not isinstance(identifier, str) or DOCUMENT_ID.fullmatch(identifier) is None:
         raise _BadError(
             "bad_id", f"id {identifier!r} is not 1 to 64 of a-z A-Z 0-9 _ - ! @ # $ % + = ."
         )

@@ -34,6 +34,11 @@ class TableLine:
     defect: tuple[str, str] | None = None
 
 
+def is_companion(path: str) -> bool:
+    """Whether a path is what macOS puts beside a file, or inside an archive."""
+    return any(part.startswith(("._", "__MACOSX")) for part in path.split("/"))
+
+
 class TableFormat(Protocol):
     """A kind of table file. All methods raise `DatasetError` for a file that is not of the kind,
     `OSError` for one that cannot be read."""

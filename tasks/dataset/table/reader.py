@@ -15,7 +15,7 @@ from tasks.dataset.table.columns import ROLES, Columns, find_columns
 from tasks.dataset.table.csv import CsvFormat
 from tasks.dataset.table.datasets import DatasetsFormat
 from tasks.dataset.table.fields import LOOKED_AT, Field, choose_fields, row_fields, with_types
-from tasks.dataset.table.format import TableFile, TableFormat, TableLine
+from tasks.dataset.table.format import TableFile, TableFormat, TableLine, is_companion
 from tasks.dataset.table.jsonl import JsonlFormat
 from tasks.dataset.table.parquet import ParquetFormat
 from tasks.dataset.table.pictures import Pictures, is_address
@@ -63,7 +63,6 @@ class TableReader:
 
     def __init__(self, name: DatasetName) -> None:
         self.name = name.slug
-        self._scheme = name.scheme
         self._format = FORMATS[name.scheme]()
         self._options = name.options
         self._bounds = name.bounds
@@ -104,7 +103,7 @@ class TableReader:
         """Chosen by the first file, whose types hold for the others."""
         first = self._file(self._paths[0])
         found = self.recognised()
-        with self._named(first.path):
+        with Naming(first.path):
             chosen, image = choose_fields(self._bounds.fields, found.seen, found.columns), ""
             self._format.check(first, found.columns, [field.column for field in chosen])
         if found.seen.get(found.columns.image) == "str" or not self._format.typed:
@@ -122,14 +121,14 @@ class TableReader:
     def recognised(self) -> Recognised:
         """What is made of the first file."""
         file = self._file(self._paths[0])
-        with self._named(file.path):
+        with Naming(file.path):
             seen = self._format.columns(file)
             return Recognised(file.short, seen, self._columns(file, seen), self._format.said(file))
 
     def spans(self) -> Iterator[Span]:
         """The files' parts, file by file."""
         for path in self._paths:
-            with self._named(path):
+            with Naming(path):
                 for start, stop in self._format.spans(self._file(path)):
                     yield Span(path, start, stop)
 
@@ -143,7 +142,7 @@ class TableReader:
 
     def _rows(self, span: Span, with_pictures: bool) -> Iterator[Row]:
         file = self._file(span.source)
-        with self._named(span.source):
+        with Naming(span.source):
             maker = self._maker(file)
             columns = maker.columns
             wanted = [*columns.names, *(field.column for field in maker.fields)]
@@ -163,22 +162,23 @@ class TableReader:
 
     def _maker(self, file: TableFile) -> RowMaker:
         if file.path not in self._makers:
-            columns = self._columns(file, self._format.columns(file))
             fields, kinds = self._fields_of_all
-            self._format.check(file, columns, [field.column for field in fields])
+            columns = self._columns(file, self._format.columns(file), fields)
             self._makers[file.path] = RowMaker(
                 file.path, columns, fields, self._pictures, kinds.product
             )
         return self._makers[file.path]
 
-    def _columns(self, file: TableFile, seen: Mapping[str, FieldType | None]) -> Columns:
+    def _columns(
+        self, file: TableFile, seen: Mapping[str, FieldType | None], fields: Sequence[Field] = ()
+    ) -> Columns:
         named = {role: name for role, name in self._options.items() if role in ROLES}
         columns = find_columns(list(seen), named)
-        self._format.check(file, columns)
+        self._format.check(file, columns, [field.column for field in fields])
         return columns
 
     def _first_lines(self, file: TableFile, wanted: Sequence[str]) -> Iterator[TableLine]:
-        with self._named(file.path):
+        with Naming(file.path):
             lines = (
                 line
                 for start, stop in self._format.spans(file)
@@ -188,9 +188,6 @@ class TableReader:
 
     def _file(self, path: str) -> TableFile:
         return TableFile(self._filesystem, path, self._options)
-
-    def _named(self, path: str) -> Naming:
-        return Naming(path)
 
     def _find(self, root: str, split: str) -> list[str]:
         if self._filesystem.isdir(root):
@@ -211,13 +208,13 @@ class TableReader:
             if defect == LINKS_REFUSED and path.lower().endswith((*endings, "/")):
                 raise InputFileError(defect[0], f"{path}: {defect[1]}")
         files = {*found.files, *(path for path in found.refused if not path.endswith("/"))}
-        hidden = ("._", "__MACOSX", *self._format.others)
         wanted = [
             path
             for path in files
             if path.lower().endswith(endings)
             and split in f"/{path}"
-            and not any(part.startswith(hidden) for part in path.split("/"))
+            and not is_companion(path)
+            and not any(part.startswith(self._format.others) for part in path.split("/"))
         ]
         self._outside.update(f"{root}/{path}" for path in found.outside.intersection(wanted))
         return sorted(f"{root}/{path}" for path in wanted)

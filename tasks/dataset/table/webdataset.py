@@ -16,7 +16,7 @@ from typing import Any
 from tasks.dataset.lines import open_lines
 from tasks.dataset.table.columns import Columns
 from tasks.dataset.table.fields import LOOKED_AT
-from tasks.dataset.table.format import TableFile, TableLine
+from tasks.dataset.table.format import TableFile, TableLine, is_companion
 from tasks.errors import DatasetError
 from tasks.records import FieldType
 
@@ -120,7 +120,7 @@ def _samples(
     is wrong where no more can be read."""
     sample: _Sample | None = None
     for member in _members(tar, damage):
-        if not member.isreg() or _is_companion(member.name):
+        if not member.isreg() or is_companion(member.name):
             continue
         folder, _, name = member.name.rpartition("/")
         stem, _, kind = name.partition(".")
@@ -136,10 +136,6 @@ def _samples(
             sample.parts[kind] = _content(tar, member, kind)
     if sample is not None:
         yield sample
-
-
-def _is_companion(name: str) -> bool:
-    return any(part.startswith(("._", "__MACOSX")) for part in name.split("/"))
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, kind: str) -> tuple[bytes, str]:
