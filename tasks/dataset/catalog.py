@@ -222,7 +222,7 @@ class Catalog:
         )
         for image_id, query_id, position in orphans:
             self._taken -= 1
-            said = f"query {query_id} names image {image_id}, whose picture is not in the data set"
+            said = f"no row has a picture of image {image_id!r}, which query {query_id} is about"
             yield Reject("dataset", position, str(image_id), "missing_image", said)
         self._db.execute("DELETE FROM pairs WHERE image_id NOT IN (SELECT image_id FROM images)")
 

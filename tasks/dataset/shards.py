@@ -122,8 +122,8 @@ def _nothing_left(name: str, count: int, rejects: Iterator[Reject]) -> str:
     if first is None:
         return f"data set {name!r} is empty: it has no image"
     return (
-        f"data set {name!r} has no usable image: all {count} problems start with "
-        f"{first.position}: {first.reason}"
+        f"data set {name!r} has no usable image; the first of {count} problems: {first.position}: "
+        f"{first.reason} (`muge inspect {name}` shows what was recognised)"
     )
 
 

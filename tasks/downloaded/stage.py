@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tasks.dataset.reader import Reader
@@ -14,6 +16,7 @@ from tasks.download.answers import Answer, Wanted, lasts
 from tasks.download.fetch import FetchLimits
 from tasks.downloaded.keeping import PartsWriter, is_unfinished, recover
 from tasks.downloaded.kept import Kept, KeptPicture, find_parts, remove_part, sound_parts
+from tasks.free import free_bytes
 from tasks.settings import Settings
 from tasks.work.folder import Folder
 from tasks.work.rejects import storable
@@ -27,7 +30,10 @@ Ask = Literal["missing", "failed", "all"]
 that answered for good that they have nothing; or all, whether they have something new."""
 
 REDIRECTS = 5
+TYPICAL = 100
+"""Pictures whose sizes tell those of the others."""
 ROWS_A_SIGN = 1000
+_log = logging.getLogger(__name__)
 _TABLE = """
 CREATE TABLE addresses (address TEXT UNIQUE, state TEXT, etag TEXT, modified TEXT, hash TEXT,
                         cause TEXT, reason TEXT);
@@ -85,10 +91,25 @@ def download_pictures(
                 for answer in answers:
                     if answer is not None and tally.count(answer):
                         parts.add(answer)
+                        if tally.fetched == TYPICAL:
+                            _warn_of_little_room(work, tally.bytes / TYPICAL, asked.count - TYPICAL)
                     parts.keep_if_late()
                     advance(int(answer is not None))
             number = parts.next
         return asked.downloads(tally, number)
+
+
+def _warn_of_little_room(work: Folder, size: float, left: int) -> None:
+    place = Path(work.path(""))
+    if work.is_local and (free := free_bytes(place)) < size * left:
+        _log.warning(
+            "the %d pictures still to be downloaded will take about %.1f GB, as those so far, and "
+            "%s has %.1f GB free; what is downloaded is kept",
+            left,
+            size * left / 1e9,
+            place,
+            free / 1e9,
+        )
 
 
 def all_downloaded(reader: Reader, work: Folder, settings: Settings, ask: Ask) -> Downloads | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.evaluate.metrics import LABELS
-from tasks.records import FieldValue, Hit
+from tasks.records import DOCUMENT_ID, FieldValue, Hit
 from tasks.report.facets import OF_EVERY_DOCUMENT
 from tasks.report.pictures import data_uri, query_picture, web_link
 from tasks.report.texts import Piece, clip, mark, needles
@@ -155,7 +155,7 @@ def advice(view: SearchView) -> tuple[Words, ...]:
 
 def figure_of(fields: Mapping[str, FieldValue], id: str = "") -> Figure:
     """A document's picture with a text for those who do not see it."""
-    name = id or str(fields.get("image_id", ""))
+    name = id_shown(fields, id)
     texts = texts_of(fields)
     alt = say("hit.image", id=name)
     if texts:
@@ -165,6 +165,14 @@ def figure_of(fields: Mapping[str, FieldValue], id: str = "") -> Figure:
     if source is None and link is None and isinstance(value, str) and len(value) < ADDRESS_LENGTH:
         address = value or None
     return Figure(name, alt, source, link, address)
+
+
+def id_shown(fields: Mapping[str, FieldValue], id: str = "") -> str:
+    """A document's id for people: the data set's own where it could not be the document's, so that
+    a number without a meaning stands for it in the store."""
+    own = str(fields.get("image_id", ""))
+    meaningless = id.isdigit() and own and not DOCUMENT_ID.fullmatch(own)
+    return own if not id or meaningless else id
 
 
 def texts_of(fields: Mapping[str, FieldValue]) -> list[str]:

@@ -49,7 +49,10 @@ def profile_tables(profile: DatasetProfile) -> RenderableType:
         **_picture_facts(profile.pictures, profile.images),
         **(_cost_facts(profile.estimate) if profile.estimate else {}),
     }
-    return Group(_grid(facts), *_examples((*profile.examples, *profile.pictures.examples)))
+    problems = [*profile.examples, *profile.pictures.examples]
+    if not profile.images:
+        problems.append("it has no usable picture, so that `muge index` would refuse it")
+    return Group(_grid(facts), *_examples(problems))
 
 
 def table_tables(table: TableProfile) -> RenderableType:
@@ -57,6 +60,7 @@ def table_tables(table: TableProfile) -> RenderableType:
     facts = {
         "file": f"{table.file}{f' ({table.written})' if table.written else ''}",
         **{f"{role} from": name for role, name in table.columns.items() if name},
+        **({} if table.columns["image"] else {"image from": "no column was found: ?image=COLUMN"}),
         "fields": ", ".join(f"{name}:{kind}" for name, kind in table.fields.items()) or "none",
         **({"other columns": ", ".join(table.unused) + " (--fields)"} if table.unused else {}),
     }

@@ -15,6 +15,7 @@ from tasks.report.components import (
     advice,
     details_of,
     downloads_words,
+    id_shown,
     interval_text,
     marked_texts,
     metric_labels,
@@ -148,7 +149,7 @@ def _hit_row(
         texts.append("\n")
         texts.append(one_line(line)[:TEXT_LENGTH], style="dim")
     numbers = (f"{value:.3f}" for value in (hit.score, hit.dense, hit.sparse))
-    return (str(rank), Text(one_line(hit.id)), texts, *numbers)
+    return (str(rank), Text(one_line(id_shown(hit.fields, hit.id))), texts, *numbers)
 
 
 def _fragment(text: str) -> str:

@@ -128,6 +128,10 @@ def test_a_folder_a_glob_and_a_split(tmp_path: Path) -> None:
     assert ids(f"parquet:{tmp_path}/deep/*.parquet") == [0, 1, 2, 3]
     assert ids(f"parquet:{tmp_path}/deep/*-1.parquet") == [2, 3]
     assert ids(f"parquet:{tmp_path}/valid-0.parquet") == [4, 5]
+    write_parquet(tmp_path / "deep[1]" / "more.PARQUET", muge_lines(1, 6))
+    assert ids(f"parquet:{tmp_path}/deep[1]/*.parquet") == [6]
+    (tmp_path / "deep[1]" / "more.PARQUET").rename(tmp_path / "deep" / "more.Parquet")
+    assert ids(f"parquet:{tmp_path}/deep/*.parquet") == [6, 0, 1, 2, 3]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.dataset.readers import READERS, open_reader
+from tasks.downloaded import stage
 from tasks.downloaded.kept import Kept, bytes_file, find_parts, index_file
 from tasks.downloaded.reader import Downloaded
 from tasks.downloaded.stage import Ask, Downloads, all_downloaded, download_pictures
@@ -69,6 +70,22 @@ def test_pictures_are_downloaded_once(server: PictureServer, tmp_path: Path) -> 
     assert download(other, work).fetched == 1
     assert pictures(other, work) == [toy_picture(number) for number in (5, 6, 7, 8, 99)]
     assert set(server.asked.values()) == {1}
+
+
+def test_little_room_is_said_once_sizes_are_known(
+    server: PictureServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(stage, "TYPICAL", 5)
+    monkeypatch.setattr(stage, "free_bytes", lambda _: 10.0)
+    names = [f"{server.url}/good/{number}.png" for number in range(12)]
+    assert download(write_addresses(tmp_path / "a", names), str(tmp_path / "w")).fetched == 12
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the 7 pictures still to be downloaded will take about 0.0 GB, as those so far, and "
+        f"{tmp_path / 'w'} has 0.0 GB free; what is downloaded is kept"
+    ]
 
 
 def test_failures_are_counted_by_cause_and_asked_again_where_that_can_help(

@@ -19,7 +19,7 @@ from tasks.errors import DatasetError, ModelError
 from tasks.inspect import cost, pictures
 from tasks.inspect.cost import fits_free_cluster
 from tasks.inspect.dataset import DatasetProfile, inspect_dataset
-from tasks.report.inspection import profile_tables
+from tasks.report.inspection import profile_tables, table_tables
 from tasks.settings import load_settings
 from tasks.work.folder import Folder
 from tests.dataset.muge_files import picture_line, query_line, write_lines
@@ -55,6 +55,20 @@ def folder(tmp_path: Path) -> Path:
 def profile_of(folder: Path, model: Path, sample: int = 0, **given: Any) -> DatasetProfile:
     settings = load_settings(model=str(model), **given)
     return inspect_dataset(Context(), f"muge:{folder}", settings, sample)
+
+
+@pytest.mark.parametrize("text", ["id,title,image\n", "id,title\n1,红\n"])
+def test_a_table_without_a_usable_picture_says_so(tmp_path: Path, text: str, model: Path) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    settings = load_settings(model=str(model))
+    profile = inspect_dataset(Context(), f"csv:{tmp_path / 'a.csv'}", settings, estimate=False)
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(profile_tables(profile))
+    assert profile.table is not None
+    console.print(table_tables(profile.table))
+    said = console.export_text()
+    assert "it has no usable picture, so that `muge index` would refuse it" in said
+    assert ("no column was found: ?image=COLUMN" in said) == ("image" not in text)
 
 
 def test_everything_is_counted(folder: Path, model: Path) -> None:

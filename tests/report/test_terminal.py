@@ -1,5 +1,7 @@
 """Tables for terminals: they fit 80 columns and obey no foreign escape sequence."""
 
+from dataclasses import replace
+
 import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -29,6 +31,14 @@ def test_hits_are_one_a_line_and_fit(width: int, language: Language) -> None:
 def test_a_row_says_what_was_found() -> None:
     first = printed(search_table(search()))[2]
     assert first.split() == ["1", "1", "红色连衣裙", "/", "夏天的裙子", "0.750", "0.500", "0.250"]
+
+
+def test_an_id_that_no_document_can_have_is_shown_as_the_data_has_it() -> None:
+    found = [hit(1), replace(hit(2), id="2788193862", fields={"image_id": "货/3"})]
+    found.append(replace(hit(3), id="SKU-3", fields={"image_id": "SKU-3"}))
+    found.append(replace(hit(4), fields={}))
+    lines = printed(search_table(search(hits=tuple(found))))[2:]
+    assert [line.split()[1] for line in lines] == ["1", "货/3", "SKU-3", "4"]
 
 
 def test_foreign_escape_sequences_and_markup_are_text() -> None:

@@ -235,9 +235,18 @@ def _check_root(folder: str) -> None:
 
 def _matching(filesystem: Any, pattern: str) -> list[str]:
     """The paths that a pattern means; if there are none, with its brackets and "?" as they are."""
-    literal = re.sub(r"[\[?]", r"[\g<0>]", pattern)
+    pattern = _of_any_case(pattern)
+    literal = re.sub(r"[\[?](?!..\])", r"[\g<0>]", pattern)
     found: list[str] = filesystem.glob(pattern) or filesystem.glob(literal)
     return found
+
+
+def _of_any_case(pattern: str) -> str:
+    """The pattern with its ending in capitals as well: e.CSV is meant by *.csv."""
+    stem, star, ending = pattern.rpartition("*.")
+    if not star or not ending.isalnum():
+        return pattern
+    return f"{stem}*." + "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in ending)
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,8 @@ class Partition:
                 raise StoreError(f"zvec cannot search {self.path}: {reason_of(error)}") from error
             # the parser lists every token it would have taken: the first half says enough
             reason = reason_of(error).partition(" expecting {")[0]
+            if "value type not match" in reason:
+                reason = "a number is compared with a text, or a text without its quotes"
             raise QueryError(
                 f"filter {where!r} cannot be used: {reason}; "
                 "one that can: image_id >= 100 and query like '%word%'"
