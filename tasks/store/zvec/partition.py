@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from threading import RLock
@@ -25,6 +26,9 @@ WRITTEN_AT_ONCE = 25_000
 """Documents, after which a writer closes zvec for a moment: it maps all vectors that it wrote, and
 holds their ids in memory, until then. What is in its buffer becomes a block of its own, and blocks
 make searches slower: with one every 5,000 of 130,000 documents three times."""
+
+_INNER = re.compile(r"^Analyze SQL info failed: |\([A-Z_]*_TYPE\)$")
+"""Words of zvec's about its own parts, in what it says of a filter."""
 
 
 class Partition:
@@ -229,7 +233,7 @@ class Partition:
             if where is None or isinstance(error, RuntimeError):
                 raise StoreError(f"zvec cannot search {self.path}: {reason_of(error)}") from error
             # the parser lists every token it would have taken: the first half says enough
-            reason = reason_of(error).partition(" expecting {")[0]
+            reason = _INNER.sub("", reason_of(error).partition(" expecting {")[0])
             if "value type not match" in reason:
                 reason = "a number is compared with a text, or a text without its quotes"
             raise QueryError(
