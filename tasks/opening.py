@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -100,7 +101,8 @@ def text_lines(
 
     Raises `UnicodeDecodeError` unless `errors` says what becomes of other bytes.
     """
-    for number, line in enumerate(_byte_lines(file, MOST_BYTES * longest), 1):
+    most = MOST_BYTES * longest + len(BOM_UTF8)
+    for number, line in enumerate(_byte_lines(file, most), 1):
         text = None
         if line is not None:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8", errors)

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks import opening
@@ -80,6 +80,7 @@ def test_a_mark_alone_is_no_line() -> None:
     longest=st.integers(1, 12),
     piece=st.integers(1, 9),
 )
+@example("\ufeff图\r".encode(), 1, 1)
 def test_lines_are_those_of_a_text_file(content: bytes, longest: int, piece: int) -> None:
     with io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", "surrogateescape", newline="") as text:
         wanted = [
