@@ -1,0 +1,64 @@
+"""What killed processes left in the folder for temporary files, and what they tried to write."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from tasks.errors import TRACEBACK
+from tasks.free import taken_bytes
+from tasks.retention.leftovers import DAY, Found, Keep, Leftover, found_files
+from tasks.work.folder import UPLOAD, Folder, Stored
+from tasks.work.scratch import left_tables, remove_left_table
+
+_PROBE = re.compile(r"\.writable-[0-9a-f]{8}")
+KILLED = "a process that was killed left it"
+
+
+def find_probes(work: Folder, files: Iterable[Stored], keep: Keep) -> Iterator[Found]:
+    """Files that runs wrote to see whether the work folder can be written; a day old."""
+    for file in files:
+        if _PROBE.fullmatch(file.name) and keep.now - file.changed > DAY:
+            yield found_files(work, [file], "temporary", file.name, KILLED)
+
+
+def find_temporary(keep: Keep) -> Iterator[Found]:
+    """Tables, uploads and tracebacks of this user in the folder for temporary files, a day old;
+    tracebacks are for people, and kept as long as all else."""
+    place = Path(tempfile.gettempdir())
+    for table in left_tables(place, keep.now):
+        yield _found(table, KILLED, partial(remove_left_table, table))
+    days = {f"{UPLOAD}*": 1.0, f"{TRACEBACK}*.txt": max(1.0, keep.days)}
+    why = {f"{UPLOAD}*": KILLED, f"{TRACEBACK}*.txt": "it tells of a bug that was met long ago"}
+    for form, least in days.items():
+        for file in place.glob(form):
+            if _is_own_file(file) and keep.now - file.stat().st_mtime > least * DAY:
+                yield _found(file, why[form], file.unlink)
+
+
+def found_path(path: Path, why: str, remove: Callable[[], None] | None = None) -> Found:
+    """A file or folder of this machine's disk as a leftover of the store."""
+    return _found(path, why, remove or partial(shutil.rmtree, path), "store")
+
+
+def _found(path: Path, why: str, remove: Callable[[], None], kind: str = "temporary") -> Found:
+    files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
+    size = taken_bytes(path) if path.is_dir() else path.lstat().st_size
+
+    def delete() -> None:
+        with suppress(OSError):  # gone meanwhile, or somebody has it: the next time
+            remove()
+
+    return Leftover(kind, str(path), why, size, len(files)), delete
+
+
+def _is_own_file(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_file() and not path.is_symlink() and path.stat().st_uid == os.getuid()
+    return False
