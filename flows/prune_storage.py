@@ -33,13 +33,13 @@ FLOWS = (
     flags_of(Running, "wait"),
 )
 def prune_storage(given: Given) -> PruneReport:
-    """Find what no collection needs any more and what killed processes left; with `yes` delete it,
-    and artifacts of earlier runs on the Prefect server."""
-    settings, yes = given.settings, given.read(PruneChoices).yes
+    """Find what no collection needs any more and what killed processes left; with `delete` it goes,
+    and so do artifacts of earlier runs on the Prefect server."""
+    settings, choices = given.settings, given.read(PruneChoices)
     with caller_context(settings, writes=True) as context:
-        report = prune(context, settings, yes)
+        report = prune(context, settings, choices.delete)
     artifacts = 0
-    if yes:
+    if choices.delete:
         artifacts = forget_artifacts(FLOWS, settings.keep_artifacts, settings.keep_days)
     markdown = prune_markdown(report, artifacts)
     create_markdown_artifact(markdown, key="prune-run", description="What was pruned")

@@ -226,7 +226,7 @@ class ReindexChoices(Choices):
 class PruneChoices(Choices):
     """What is done with what nobody needs any more."""
 
-    yes: bool = flag(False, "Delete it; without this it is only listed.")
+    delete: bool = flag(False, "Delete it; without this it is only listed.")
 
 
 class DropChoices(Choices):

@@ -58,7 +58,7 @@ def drop(
     flags_of(Running, "wait"),
 )
 def prune(given: Given, as_json: AsJson = False) -> None:
-    """List what no collection needs any more, and delete it with --yes.
+    """List what no collection needs any more, and delete it with --delete.
 
     Outputs of runs, old downloads, and what killed processes left in the work folder, the store
     and the folder for temporary files.
@@ -70,9 +70,9 @@ def prune(given: Given, as_json: AsJson = False) -> None:
         from flows.orchestration.context import caller_context, showing
         from tasks.retention.prune import prune as prune_place
 
-        settings, yes = given.settings, given.read(PruneChoices).yes
+        settings, choices = given.settings, given.read(PruneChoices)
         with Bars() as bars, showing(bars), caller_context(settings, writes=True) as context:
-            report = prune_place(context, settings, yes)
+            report = prune_place(context, settings, choices.delete)
         if as_json:
             print_json(asdict(report))
             return
@@ -96,4 +96,4 @@ def _print(report: PruneReport) -> None:
     elif report.done:
         print(f"Deleted {size}.")
     else:
-        print(f"{size}; the same command with --yes deletes them.")
+        print(f"{size}; the same command with --delete deletes them.")

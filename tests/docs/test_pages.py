@@ -205,7 +205,7 @@ def test_deployments_are_those_of_the_definitions() -> None:
     }
     for language in ("zh", "en"):
         page = read_page(DOCS / language / "production.md")
-        flows = r"\b((?:index|reindex|evaluate|search)_\w+/\w+)"
+        flows = r"\b((?:index|reindex|evaluate|search|prune)_\w+/\w+)"
         assert set(re.findall(flows, page.text)) == there
 
 

@@ -109,18 +109,20 @@ def test_what_is_young_stays_and_so_do_the_newest_runs(toy_shop: Shop) -> None:
     assert shop.index(collection="other").encoded_images == 0, "the newest run was kept"
 
 
-STAGES = [
-    ("plan", True),
-    ("encode_images", True),
-    ("encode_sparse", True),
-    ("upsert", False),
-    ("upsert", True),
-    ("verify", False),
+KILLS = [
+    ("index", "plan", True),
+    ("index", "encode_sparse", True),
+    ("index", "upsert", True),
+    ("in-place", "encode_images", True),
+    ("in-place", "upsert", False),
+    ("in-place", "verify", False),
+    ("blue-green", "encode_images", True),
+    ("blue-green", "upsert", True),
+    ("blue-green", "check", False),
 ]
 
 
-@pytest.mark.parametrize(("stage", "at_end"), STAGES)
-@pytest.mark.parametrize("how", ["index", "in-place", "blue-green"])
+@pytest.mark.parametrize(("how", "stage", "at_end"), KILLS)
 def test_a_run_that_was_killed_goes_on_after_pruning(
     how: Any, stage: str, at_end: bool, toy_shop: Shop
 ) -> None:
@@ -130,9 +132,8 @@ def test_a_run_that_was_killed_goes_on_after_pruning(
         shop.repaint()
         shop.add()
     run = shop.index if how == "index" else lambda *given: shop.reindex(how, *given)
-    ends = {"verify": "check"} if how == "blue-green" else {}
     with pytest.raises(KeyboardInterrupt):
-        run(Dies(ends.get(stage, stage), at_end))
+        run(Dies(stage, at_end))
     noted = bool(shop.records()) and any(
         record.status == "building" or record.updates for record in shop.records().values()
     )
