@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,21 @@ from prefect.client.orchestration import get_client
 
 from flows.orchestration.artifacts import forget_artifacts
 from flows.prune_storage import FLOWS, prune_storage
-from tasks.store.stores import STORES, StoreKind
 from tasks.work.folder import Folder
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    memory = StoreKind("tests.toys_store:ToyStore", "toy:NAME", "memory of this process")
-    monkeypatch.setitem(STORES, "toy", memory)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     work = Folder(str(tmp_path / "work"))
     with work.writing("folder-a-01234567/0123456789abcdef/shards.json") as handle:
         handle.write(b"{}")
-    return {"store": f"toy:{tmp_path}", "work_dir": work.url, "keep_days": 0.0, "keep_runs": 0}
+    return {
+        "store": f"zvec:{tmp_path}/store",
+        "work_dir": work.url,
+        "keep_days": 0.0,
+        "keep_runs": 0,
+    }
 
 
 def artifacts() -> list[dict[str, Any]]:
