@@ -11,7 +11,7 @@ from tasks.retention.downloads import find_downloads
 from tasks.retention.leftovers import Found, Keep, Leftover
 from tasks.retention.needs import Needs, read_needs
 from tasks.retention.runs import find_runs, run_folders
-from tasks.retention.temporary import find_probes, find_temporary, found_path
+from tasks.retention.temporary import find_probes, find_temporary, found_of_store
 from tasks.settings import Settings
 from tasks.store.stores import find_left, parse_address
 from tasks.work.folder import Folder
@@ -75,7 +75,7 @@ def _find(work: Folder, needs: Needs, settings: Settings, keep: Keep) -> Iterato
         yield from find_downloads(work, files, kept, keep, settings.checkpoint_seconds)
     yield from find_probes(work, files, keep)
     for left in find_left(parse_address(settings.store_uri), keep.now):
-        yield found_path(left.path, left.why, left.remove)
+        yield found_of_store(left)
     yield from find_temporary(keep)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from stat import S_ISREG
 
 from tasks.errors import TRACEBACK
 from tasks.free import taken_bytes
 from tasks.retention.leftovers import DAY, Found, Keep, Leftover, found_files
+from tasks.store.contract import LeftBehind
 from tasks.work.folder import UPLOAD, Folder, Stored
 from tasks.work.scratch import left_tables, remove_left_table
 
@@ -34,22 +35,25 @@ def find_temporary(keep: Keep) -> Iterator[Found]:
     place = Path(tempfile.gettempdir())
     for table in left_tables(place, keep.now):
         yield _found(table, KILLED, partial(remove_left_table, table))
-    days = {f"{UPLOAD}*": 1.0, f"{TRACEBACK}*.txt": max(1.0, keep.days)}
-    why = {f"{UPLOAD}*": KILLED, f"{TRACEBACK}*.txt": "it tells of a bug that was met long ago"}
-    for form, least in days.items():
-        for file in place.glob(form):
-            if _is_own_file(file) and keep.now - file.stat().st_mtime > least * DAY:
-                yield _found(file, why[form], file.unlink)
+    for form, why, days in (
+        (f"{UPLOAD}*", KILLED, 1.0),
+        (f"{TRACEBACK}*.txt", "it tells of a bug that was met long ago", max(1.0, keep.days)),
+    ):
+        for file in sorted(place.glob(form)):
+            if _is_own_file(file, keep.now - days * DAY):
+                yield _found(file, why, file.unlink)
 
 
-def found_path(path: Path, why: str, remove: Callable[[], None] | None = None) -> Found:
-    """A file or folder of this machine's disk as a leftover of the store."""
-    return _found(path, why, remove or partial(shutil.rmtree, path), "store")
+def found_of_store(left: LeftBehind) -> Found:
+    """What was left beside collections."""
+    return _found(left.path, left.why, left.remove, "store")
 
 
-def _found(path: Path, why: str, remove: Callable[[], None], kind: str = "temporary") -> Found:
+def _found(path: Path, why: str, remove: Callable[[], object], kind: str = "temporary") -> Found:
     files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
-    size = taken_bytes(path) if path.is_dir() else path.lstat().st_size
+    size = taken_bytes(path)
+    with suppress(OSError):  # gone meanwhile
+        size = size or path.lstat().st_size
 
     def delete() -> None:
         with suppress(OSError):  # gone meanwhile, or somebody has it: the next time
@@ -58,7 +62,9 @@ def _found(path: Path, why: str, remove: Callable[[], None], kind: str = "tempor
     return Leftover(kind, str(path), why, size, len(files)), delete
 
 
-def _is_own_file(path: Path) -> bool:
+def _is_own_file(path: Path, before: float) -> bool:
+    """Whether this user wrote a file, and not since then."""
     with suppress(OSError):
-        return path.is_file() and not path.is_symlink() and path.stat().st_uid == os.getuid()
+        said = path.lstat()
+        return S_ISREG(said.st_mode) and said.st_uid == os.getuid() and said.st_mtime < before
     return False

@@ -72,7 +72,7 @@ def answering(status: int, storage: str, asks: bool, vacuum: Any = True) -> Iter
 
 
 MEMORY = "prefect.server.concurrency.lease_storage.memory"
-SERVERS = {
+SERVERS: dict[str, tuple[tuple[Any, ...], list[str]]] = {
     "all is well": ((200, LEASES_ON_DISK, True), []),
     "leases elsewhere": ((200, "prefect_redis.lease_storage", True), []),
     "leases in memory": ((200, MEMORY, True), ["keeps the places"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -28,6 +28,7 @@ from tasks.work.folder import Folder
 from tasks.work.progress import SILENT, Progress, Silent
 from tests.shop import WORDS
 
+Report = TypeVar("Report")
 COUNT = 6
 NOTHING_KEPT = {"keep_days": 0.0, "keep_runs": 0}
 
@@ -138,7 +139,7 @@ class Shop:
             lambda runner: reindex(self.dataset, self.settings(**options), runner, choices),
         )
 
-    def _alone(self, progress: Progress, operation: Callable[[Threads], Any]) -> Any:
+    def _alone(self, progress: Progress, operation: Callable[[Threads], Report]) -> Report:
         self.context.close()
         with Context(progress) as context:
             return operation(Threads(context, ()))

@@ -153,7 +153,7 @@ def test_nothing_needed_is_lost(
 
 
 @pytest.mark.slow
-@settings(max_examples=120, suppress_health_check=SHARED)
+@settings(max_examples=40, suppress_health_check=SHARED)
 @given(steps=st.lists(ONE, min_size=4, max_size=25))
 def test_nothing_needed_is_lost_in_long_stories(
     steps: list[tuple[Callable[[Story, int], None], int]], toys: str, tmp_path: Path
