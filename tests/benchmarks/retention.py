@@ -21,8 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from tasks.free import taken_bytes
+from tasks.settings import Strategy
 from tests.encode.model.models import make_model
-from tests.retention.shop import COUNT, NOTHING_KEPT, Dies, Shop
+from tests.retention.shop import COUNT, Dies, Shop
 
 KILLED_EVERY, IN_PLACE_EVERY = 5, 7
 STAGES = ("encode_images", "encode_sparse", "upsert")
@@ -41,7 +42,7 @@ def play(folder: Path, model: str, pictures: int, reindexes: int, prune: bool) -
                 shop.repaint(chance.choice(sorted(shop.pictures)))
             shop.add()
             shop.remove()
-            strategy = "blue-green" if number % IN_PLACE_EVERY else "in-place"
+            strategy: Strategy = "blue-green" if number % IN_PLACE_EVERY else "in-place"
             if number % KILLED_EVERY == KILLED_EVERY - 1:
                 stage = STAGES[number // KILLED_EVERY % len(STAGES)]
                 with suppress(KeyboardInterrupt):
@@ -50,7 +51,7 @@ def play(folder: Path, model: str, pictures: int, reindexes: int, prune: bool) -
             done = shop.reindex(strategy)
             assert shop.ids(done.collection) == set(shop.pictures)
             if prune:
-                shop.prune(**NOTHING_KEPT)
+                shop.prune()
             shop.context.close()
             taken.append(sum(taken_bytes(folder / part) for part in ("work", "store")))
         shop.all_there()
