@@ -12,6 +12,9 @@ BUILD_ANEW = (
 
 LONGEST_REASON = 300
 
+TRACEBACK = "muge-error-"
+"""How files begin that hold the traceback of a bug."""
+
 
 def reason_of(error: BaseException) -> str:
     """What an error says, in one line of at most 300 characters; its kind if it says nothing."""
@@ -134,6 +137,10 @@ class CollectionRecordError(UsageError):
 
 class AliasDoubtError(CollectionRecordError):
     """Nobody can say for sure which collection a name means, so nothing is changed or dropped."""
+
+
+class CollectionInUseError(UsageError):
+    """A collection that is to be dropped is searched, kept for rollback, or may be."""
 
 
 class StoreError(MugeError):

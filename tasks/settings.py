@@ -181,7 +181,19 @@ class Replacing(Group):
     )
 
 
-class Settings(Place, Content, Encoding, Running, Downloading, Searching, Replacing):
+class Retaining(Group):
+    """How long what nobody needs any more is kept."""
+
+    keep_days: float = flag(7.0, "Keep what was written within so many days.", ge=0.0)
+    keep_runs: int = flag(
+        1, "Keep the newest so many runs of each data set that no collection is made of.", ge=0
+    )
+    keep_artifacts: int = flag(
+        100, "Keep the newest so many artifacts of each kind on the Prefect server.", ge=1
+    )
+
+
+class Settings(Place, Content, Encoding, Running, Downloading, Searching, Replacing, Retaining):
     """All options of a run."""
 
 
@@ -209,6 +221,20 @@ class ReindexChoices(Choices):
         False, "Try pictures again that could not be downloaded or decoded before."
     )
     refresh_pictures: bool = flag(True, "Ask all addresses of pictures whether they have new ones.")
+
+
+class PruneChoices(Choices):
+    """What is done with what nobody needs any more."""
+
+    delete: bool = flag(False, "Delete it; without this it is only listed.")
+
+
+class DropChoices(Choices):
+    """Which collections may be dropped."""
+
+    in_use: bool = flag(
+        False, "Drop it though searches use it, a rollback would, or nobody can say."
+    )
 
 
 class EvaluateChoices(Choices):

@@ -43,6 +43,7 @@ SHARED_BY = {
             "test_dashvector",
             "test_evaluate_search",
             "test_index_dataset",
+            "test_prune_storage",
             "test_object_storage",
             "test_reindex_dataset",
         )

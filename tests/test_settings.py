@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from flows.command.app import app
 from flows.evaluate_search import evaluate_search
 from flows.index_dataset import index_dataset
+from flows.prune_storage import prune_storage
 from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_file, search_images
 from tasks.errors import UsageError
@@ -35,8 +36,10 @@ from tasks.settings import (
     HitChoices,
     IndexChoices,
     Place,
+    PruneChoices,
     ReindexChoices,
     Replacing,
+    Retaining,
     Running,
     Searching,
     Settings,
@@ -60,12 +63,19 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         *(f for group in (Searching, HitChoices, Place, Encoding) for f in flags_of(group)),
         *flags_of(Content, "model"),
     ),
+    "prune": (
+        *flags_of(PruneChoices),
+        *flags_of(Place, leave_out=["collection"]),
+        *flags_of(Retaining),
+        *flags_of(Running, "wait"),
+    ),
 }
 FLOWS: dict[str, Flow[..., Any]] = {
     "index": index_dataset,
     "reindex": reindex_dataset,
     "evaluate": evaluate_search,
     "search": search_file,
+    "prune": prune_storage,
 }
 ONLY_OF_COMMAND = {
     "index": {"as_json", "verbose", "orchestrator"},
@@ -75,12 +85,14 @@ ONLY_OF_COMMAND = {
         *("as_json", "verbose", "html", "orchestrator"),
         *("text", "image", "like", "queries", "out"),
     },
+    "prune": {"as_json"},
 }
 ONLY_OF_FLOW = {
     "index": {"dataset"},
     "reindex": {"dataset", "retry_rejects"},  # to the command it is `muge rejects replay`
     "evaluate": {"dataset"},
     "search": {"queries", "out"},
+    "prune": {"keep_artifacts"},  # a command without a server has none
 }
 COMMANDS = sorted(GROUPS)
 
@@ -119,7 +131,7 @@ def choices_in(schema: Mapping[str, Any]) -> list[str] | None:
 def test_a_command_offers_what_its_groups_say(command: str) -> None:
     options = options_of(command)
     flags = expected(command)
-    hidden = {"retry_rejects"} if command == "reindex" else set()
+    hidden = {"reindex": {"retry_rejects"}, "prune": {"keep_artifacts"}}.get(command, set())
     assert options.keys() - ONLY_OF_COMMAND[command] - {"help"} == flags.keys() - hidden
     for name in flags.keys() - hidden:
         option, flag = options[name], flags[name]
@@ -131,7 +143,7 @@ def test_a_command_offers_what_its_groups_say(command: str) -> None:
         assert option.secondary_opts == switch, name
         assert option.envvar is None, name  # the groups read the environment
         if choices := allowed(flag.annotation):
-            given = [] if command == "search" else ["sample:"]
+            given = [] if command in ("search", "prune") else ["sample:"]
             refused = CliRunner().invoke(app, [command, *given, *option.opts, "nonsense"])
             assert refused.exit_code == 2, name
             assert all(choice in refused.output for choice in ("nonsense", *choices)), name
@@ -206,7 +218,8 @@ def test_an_environment_variable_is_below_an_argument_and_above_the_default(
 
 def test_settings_are_all_groups_and_nothing_else() -> None:
     together: dict[str, type[BaseModel]] = {}
-    for group in (Place, Content, Encoding, Running, Downloading, Searching, Replacing):
+    groups = (Place, Content, Encoding, Running, Downloading, Searching, Replacing, Retaining)
+    for group in groups:
         assert not together.keys() & group.model_fields.keys()
         together |= dict.fromkeys(group.model_fields, group)
         for name, field in group.model_fields.items():

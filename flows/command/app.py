@@ -16,6 +16,7 @@ from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
 from flows.command.look import inspect, model_command, status
 from flows.command.reindex import reindex
 from flows.command.rejects import rejects_app
+from flows.command.retention import drop, prune
 from flows.command.search import search
 from flows.command.surroundings import leave, refused_by_system, settle_in
 from flows.command.upkeep import repair, verify
@@ -47,7 +48,19 @@ def muge(
     """Index Chinese image-text data into a vector database, search it and measure it."""
 
 
-for command in (demo, index, search, reindex, evaluate, status, inspect, verify, repair):
+for command in (
+    demo,
+    index,
+    search,
+    reindex,
+    evaluate,
+    status,
+    inspect,
+    verify,
+    repair,
+    drop,
+    prune,
+):
     app.command()(command)
 app.command("model")(model_command)
 app.add_typer(alias_app, name="alias")

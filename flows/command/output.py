@@ -18,7 +18,7 @@ import typer
 
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
 from flows.command.surroundings import refused_by_system, speaks_unicode
-from tasks.errors import MugeError, WorkFolderError, reason_of
+from tasks.errors import TRACEBACK, MugeError, WorkFolderError, reason_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -106,7 +106,7 @@ def keep_traceback() -> str:
     """Write the current traceback to a file for a bug report; says where."""
     try:
         with tempfile.NamedTemporaryFile(
-            "w", prefix="muge-error-", suffix=".txt", delete=False, encoding="utf-8"
+            "w", prefix=TRACEBACK, suffix=".txt", delete=False, encoding="utf-8"
         ) as file:
             file.write(traceback.format_exc())
     except OSError:

@@ -29,6 +29,7 @@ STAGES = {
     "check": StageName("切换前检查", "Check before the switch", "checking"),
     "upsert": StageName("写入向量库", "Write to the store", "upserting"),
     "verify": StageName("核对", "Verify", "verifying"),
+    "prune": StageName("清理", "Prune", "pruning"),
     "evaluate": StageName("评测", "Evaluate", "evaluate"),
     "search": StageName("搜索", "Search", "search"),
     "search_exact": StageName("精确检索", "Search exactly", "searching exactly"),

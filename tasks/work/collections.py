@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
@@ -220,6 +221,18 @@ def recorded(work: Folder, store: str) -> list[str]:
     """Names of the collections of a store that have a record, whether it can be used or not."""
     found = work.find(f"{RECORDS}/{store_slug(work, store)}")
     return sorted(path.rsplit("/", 1)[-1].removesuffix(".json") for path in found)
+
+
+def every_record(work: Folder) -> Iterator[tuple[str, list[CollectionRecord]]]:
+    """The records of all collections of all stores that a work folder knows: a name for people, and
+    what can be read of record and copy (nothing, if both are damaged)."""
+    found: dict[str, list[CollectionRecord]] = {}
+    for name in (*work.find(RECORDS), *work.find(COPIES)):
+        if name.endswith(".json"):
+            read = found.setdefault(name.partition("/")[2], [])
+            with suppress(ValueError):
+                read.append(_read(work.read_bytes(name)))
+    yield from sorted(found.items())
 
 
 def forget_runs(work: Folder, runs: Iterable[str]) -> None:

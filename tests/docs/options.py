@@ -80,6 +80,9 @@ CHINESE: Mapping[str, str] = {
     "MUGE_MAX_DROP": "新集合的 R@10 最多可以比在线集合低多少。",
     "MUGE_MAX_REMOVED": "重新索引最多可以删掉在线文档的多大一份。",
     "MUGE_MAX_BM25_DRIFT": "BM25 偏差到这么多时，就地更新建议重新统计。",
+    "MUGE_KEEP_DAYS": "最近这么多天写下的都留着。",
+    "MUGE_KEEP_RUNS": "每个数据集里没有集合用到的运行，最新的留几个。",
+    "MUGE_KEEP_ARTIFACTS": "Prefect 服务器上每种 artifact 留最新的几个。",
     "DASHVECTOR_API_KEY": "API key。",
     "DASHVECTOR_ENDPOINT": "集群的 endpoint，不带协议。",
     "DASHVECTOR_API_KEY_FILE": "里面是 API key 的文件。",
@@ -155,6 +158,8 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--all": "解码每一张图片。",
     "--full": "读取每一个文件、每一条文档。",
     "--estimate": "测模型的速度，估计代价。",
+    "--delete": "删除；不给则只列出。",
+    "--in-use": "即使搜索正在用、回退要用、或没人说得清，也删掉。",
 }
 """The same for options that are of single commands only, by option, or command and option."""
 

@@ -48,6 +48,9 @@ OF_OTHERS = {
     "PREFECT_SERVER_API_AUTH_STRING",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE",
     "PREFECT_SERVER_ENCRYPTION_KEY",
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD",
     "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
     "SSL_CERT_FILE",
     "RAY_ADDRESS",
@@ -205,7 +208,7 @@ def test_deployments_are_those_of_the_definitions() -> None:
     }
     for language in ("zh", "en"):
         page = read_page(DOCS / language / "production.md")
-        flows = r"\b((?:index|reindex|evaluate|search)_\w+/\w+)"
+        flows = r"\b((?:index|reindex|evaluate|search|prune)_\w+/\w+)"
         assert set(re.findall(flows, page.text)) == there
 
 

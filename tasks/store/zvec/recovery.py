@@ -118,6 +118,23 @@ class WritingMark:
         return [marker for marker in self._markers() if marker != self._mine]
 
 
+def has_copies(path: Path) -> list[Path]:
+    """Copies of a partition that nobody needs: no process writes it, or was killed while it did."""
+    if any(path.parent.glob(f"{path.name}.writing-*")):
+        return []
+    return sorted(
+        copy for kind in ("kept", "ids", "old") for copy in path.parent.glob(_copies(path, kind))
+    )
+
+
+def forget_copies(path: Path) -> None:
+    """Delete the copies of a partition that nobody needs. Raises `BlockingIOError` while another
+    process has the partition open."""
+    with locked(path):
+        if has_copies(path):
+            _forget(path)
+
+
 def losses(path: Path) -> list[str]:
     """Names of notes beside a partition; others each time it was set back."""
     return sorted(note.name for note in path.parent.glob(f"{path.name}.lost-*"))
@@ -214,14 +231,18 @@ def _restore(path: Path, copy: Path) -> None:
 
 def _forget(path: Path) -> None:
     """Delete all copies; each is none any more before its files go."""
-    names = f".{path.name}.kept-*", f".{path.name}.ids-*"
-    for copy in [found for name in names for found in path.parent.glob(name)]:
+    kinds = "kept", "ids"
+    for copy in [found for kind in kinds for found in path.parent.glob(_copies(path, kind))]:
         if copy.name.endswith(".kept-new"):
             shutil.rmtree(copy, ignore_errors=True)
         else:
             copy.rename(path.with_name(f".{path.name}.old-{uuid.uuid4().hex}"))
-    for old in path.parent.glob(f".{path.name}.old-*"):
+    for old in path.parent.glob(_copies(path, "old")):
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _copies(path: Path, kind: str) -> str:
+    return f".{path.name}.{kind}-*"
 
 
 def _files(folder: Path) -> list[Path]:
