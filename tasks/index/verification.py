@@ -68,7 +68,7 @@ def verify_count(
     Raises `VerificationError` after `wait` seconds, or at once if there are too many.
     """
     wait = wait if store.reads_may_lag else 0.0
-    found = _until(lambda: store.count(name, partition), lambda n: n >= expected, wait)
+    found = until(lambda: store.count(name, partition), lambda n: n >= expected, wait)
     if found != expected:
         raise VerificationError(
             f"collection {name!r} counts {found} documents, expected {expected}; "
@@ -93,9 +93,9 @@ def verify_documents(
 
     def wrong() -> list[str]:
         found = store.fetch(name, ids, partition)
-        return [d.id for d in expected if d.id not in found or not _same(d, found[d.id])]
+        return [d.id for d in expected if d.id not in found or not same_document(d, found[d.id])]
 
-    left = _until(wrong, lambda ids: not ids, wait)
+    left = until(wrong, lambda ids: not ids, wait)
     if left:
         raise VerificationError(
             f"collection {name!r}: {len(left)} of {len(ids)} documents re-read are missing or "
@@ -104,7 +104,8 @@ def verify_documents(
         )
 
 
-def _same(a: Document, b: Document) -> bool:
+def same_document(a: Document, b: Document) -> bool:
+    """Whether two documents are equal, as far as stores keep them."""
     return (
         a.vector.shape == b.vector.shape
         and np.allclose(a.vector, b.vector, atol=TOLERANCE)
@@ -122,7 +123,7 @@ def _same_value(a: FieldValue, b: FieldValue) -> bool:
     return a == b
 
 
-def _until(read: Callable[[], T], good: Callable[[T], bool], wait: float) -> T:
+def until(read: Callable[[], T], good: Callable[[T], bool], wait: float) -> T:
     """Read again, at growing intervals, until the value is good or `wait` seconds are over."""
     end, pause = time.monotonic() + wait, 0.05
     value = read()
