@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.command.alias import alias_app
+from flows.command.backup import export, import_collection
 from flows.command.demo import demo
 from flows.command.evaluate import evaluate
 from flows.command.index import index
@@ -47,8 +48,9 @@ def muge(
     """Index Chinese image-text data into a vector database, search it and measure it."""
 
 
-for command in (demo, index, search, reindex, evaluate, status, inspect, verify, repair):
+for command in (demo, index, search, reindex, evaluate, status, inspect, verify, repair, export):
     app.command()(command)
+app.command("import")(import_collection)
 app.command("model")(model_command)
 app.add_typer(alias_app, name="alias")
 app.add_typer(rejects_app, name="rejects")

@@ -182,7 +182,8 @@ def compared(
     read: int,
     full: bool,
 ) -> Upkeep:
-    """Compare documents of a collection with their source; raises `VerificationError` as an index run does."""
+    """Compare documents of a collection with their source; raises `VerificationError` as an index
+    run does."""
     store, name = context.store(settings.store_uri), record.collection
     documents = record.counts["documents"]
     verify_count(store, name, documents, record.partition)

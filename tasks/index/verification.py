@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -108,12 +108,16 @@ def same_document(a: Document, b: Document) -> bool:
     """Whether two documents are equal, as far as stores keep them."""
     return (
         a.vector.shape == b.vector.shape
-        and np.allclose(a.vector, b.vector, atol=TOLERANCE)
+        and (np.array_equal(a.vector, b.vector) or np.allclose(a.vector, b.vector, atol=TOLERANCE))
         and a.sparse.keys() == b.sparse.keys()
         and all(abs(w - b.sparse[key]) < TOLERANCE for key, w in a.sparse.items())
-        and a.fields.keys() == b.fields.keys()
-        and all(_same_value(value, b.fields[name]) for name, value in a.fields.items())
+        and same_fields(a.fields, b.fields)
     )
+
+
+def same_fields(a: Mapping[str, FieldValue], b: Mapping[str, FieldValue]) -> bool:
+    """Whether the fields of two documents are equal, as far as stores keep them."""
+    return a.keys() == b.keys() and all(_same_value(value, b[name]) for name, value in a.items())
 
 
 def _same_value(a: FieldValue, b: FieldValue) -> bool:
