@@ -18,11 +18,17 @@ from pydantic import TypeAdapter
 from tasks.backup.folder import MANIFEST, ExportFolder, damaged
 from tasks.backup.kept import SHARDS, Kept, kept_files
 from tasks.backup.manifest import RECORD, RUN, STATISTICS, ExportedFile, Manifest, read_manifest
-from tasks.backup.parts import ExportedDocument, check_parquet, part_path, read_documents
+from tasks.backup.parts import (
+    ExportedDocument,
+    check_batch,
+    check_parquet,
+    part_path,
+    read_documents,
+)
 from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.shards import Plan, read_entries
 from tasks.encode.stage import oddities
-from tasks.errors import MugeError
+from tasks.errors import BadNameError, MugeError
 from tasks.index.documents import collection_fields, document_fields
 from tasks.index.verification import same_fields
 from tasks.names import check_name
@@ -103,7 +109,9 @@ def open_export(
     for kept, file in export.kept():
         if kept.schema is not None:
             with folder.explained(file.path), folder.reading(file.path) as handle:
-                check_parquet(folder, file, handle, kept.schema)
+                table, at_once = check_parquet(folder, file, handle, kept.schema)
+                for batch in table.iter_batches(at_once):
+                    check_batch(folder, file, batch)
     _check_statistics(export)
     for shard in export.plan.shards:
         for _ in matched(export, shard, checked=False):
@@ -112,6 +120,8 @@ def open_export(
 
 
 def _check_file(folder: ExportFolder, file: ExportedFile) -> None:
+    if file.path.endswith(".json") and file.bytes > MOST_JSON_BYTES:
+        raise damaged(folder, file.path, f"it has {file.bytes} bytes, at most {MOST_JSON_BYTES}")
     size = folder.size(file.path)
     if size is not None and size != file.bytes:
         raise damaged(folder, file.path, f"it has {size} bytes, the manifest says {file.bytes}")
@@ -124,8 +134,11 @@ def _record(folder: ExportFolder, manifest: Manifest) -> CollectionRecord:
     with folder.explained(RECORD):
         record = _RECORD.validate_json(content, strict=True)
         unsealed(json.loads(content))
-        check_name(record.collection)
-        check_name(record.partition, "partition")
+        try:
+            check_name(record.collection)
+            check_name(record.partition, "partition")
+        except BadNameError as error:
+            raise damaged(folder, RECORD, str(error)) from None
     outputs = (record.stages.images, record.stages.texts, record.stages.sparse)
     names = [*outputs, record.stages.bm25, *filter(None, (record.stages.pictures,))]
     if not _RUN.fullmatch(record.run) or not _are_outputs(names):

@@ -117,6 +117,8 @@ class ExportFolder:
             ) from None
         except (InputFileError, PermissionError, IsADirectoryError) as error:
             raise ExportError(f"{self.url}/{name} cannot be read: {error}") from None
+        except WorkFolderError as error:  # of those who read it as they read a run's folder
+            raise damaged(self, name, reason_of(error.__cause__ or error)) from error
         except MugeError:
             raise
         # pyarrow raises children of nearly all of these for what it cannot make sense of

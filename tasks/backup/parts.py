@@ -120,6 +120,17 @@ def check_parquet(
     return table, at_once
 
 
+def check_batch(export: ExportFolder, file: ExportedFile, batch: Any) -> None:
+    """Raise `ExportError` for rows without a value (but in `fields`), and as `explained` for texts
+    that are none."""
+    batch.validate(full=True)
+    for name in batch.schema.names:
+        column = batch.column(name)
+        is_list = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+        if column.null_count or (is_list and column.flatten().null_count):
+            raise damaged(export, file.path, f"column {name} has rows without a value")
+
+
 def _plain(field: pa.Field) -> tuple[object, ...]:
     """A column's name and type; what a list calls its items depends on who wrote it."""
     kind = field.type
@@ -127,7 +138,8 @@ def _plain(field: pa.Field) -> tuple[object, ...]:
         size = kind.list_size if pa.types.is_fixed_size_list(kind) else None
         return field.name, size, kind.value_type
     if pa.types.is_struct(kind):
-        return field.name, *(_plain(kind.field(number)) for number in range(kind.num_fields))
+        inner = (_plain(kind.field(number)) for number in range(kind.num_fields))
+        return field.name, *sorted(inner, key=str)
     return field.name, kind
 
 
@@ -156,11 +168,7 @@ def read_documents(
 def _documents(
     export: ExportFolder, file: ExportedFile, batch: Any, dimension: int, partition: str
 ) -> Iterator[ExportedDocument]:
-    for name in batch.schema.names:
-        column = batch.column(name)
-        inner = column.flatten() if pa.types.is_nested(column.type) and name != "fields" else column
-        if column.null_count or inner.null_count:
-            raise damaged(export, file.path, f"column {name} has rows without a value")
+    check_batch(export, file, batch)
     vectors = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
     vectors = vectors.reshape(len(batch), dimension)
     _check_norms(export, file, vectors)
