@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from tasks.work import rejects
 from tasks.work.collections import CollectionRecord
 
 SHARDS = "shards.json"
+LATER = frozenset({"source"})
 REJECTS = "rejects/dataset.parquet"
 
 
@@ -23,13 +24,14 @@ REJECTS = "rejects/dataset.parquet"
 class Kept:
     """A file of the run's folder: its `name` there and its `path` in the export. `schema` is of a
     Parquet file (None: JSON), `marked` says that it has a marker, and `needed` that there is no
-    export without it."""
+    export without it. Columns that came `later` are not in files of earlier versions."""
 
     name: str
     path: str
     schema: pa.Schema | None
     marked: bool = True
     needed: bool = True
+    later: frozenset[str] = frozenset()
 
 
 def kept_files(record: CollectionRecord, plan: Plan) -> Iterator[Kept]:
@@ -40,7 +42,7 @@ def kept_files(record: CollectionRecord, plan: Plan) -> Iterator[Kept]:
     yield _as_there(SHARDS, None)
     yield Kept(record.stages.bm25, STATISTICS, None)
     for shard in plan.shards:
-        yield _as_there(shard.file_in("catalog"), catalog)
+        yield replace(_as_there(shard.file_in("catalog"), catalog), later=LATER)
     for part in map(QueryPart, range(plan.query_parts)):
         yield _as_there(part.file_in("queries"), QUERY_SCHEMA)
         yield _as_there(part.file_in(record.stages.texts), texts, needed=False)

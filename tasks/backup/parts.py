@@ -95,17 +95,23 @@ def _batch(
 
 
 def check_parquet(
-    export: ExportFolder, file: ExportedFile, handle: BinaryIO, schema: pa.Schema
+    export: ExportFolder,
+    file: ExportedFile,
+    handle: BinaryIO,
+    schema: pa.Schema,
+    later: frozenset[str] = frozenset(),
 ) -> tuple[pq.ParquetFile, int]:
     """A Parquet file of an export, looked at before anything is unpacked, and how many rows to
     unpack at once.
 
-    Raises `ExportError` if it has other columns or another number of rows than it should, or pages
-    that unpack to too much. Whatever reading it meets must be `explained`.
+    Columns that came `later` may be missing. Raises `ExportError` if it has other columns or
+    another number of rows than it should, or pages that unpack to too much. Whatever reading it
+    meets must be `explained`.
     """
     table = pq.ParquetFile(handle)
     found, rows = table.schema_arrow, table.metadata.num_rows
-    if list(map(_plain, found)) != list(map(_plain, schema)):
+    wanted = [field for field in schema if field.name not in later - set(found.names)]
+    if list(map(_plain, found)) != list(map(_plain, wanted)):
         raise damaged(export, file.path, f"its columns are {_said(found)}, not {_said(schema)}")
     if rows != file.counts.get("rows"):
         raise damaged(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,18 @@ from tasks.errors import (
     WorkFolderError,
 )
 from tasks.index import upkeep
+from tasks.index.ledger import read_ledger, write_ledger
 from tasks.reindex.blue_green import adopt
-from tasks.settings import Settings
+from tasks.settings import Settings, load_settings
 from tasks.work.collections import find_record
 from tasks.work.folder import Folder
+from tasks.work.markers import completed
 from tests.backup.made import Made, make_collection
 from tests.backup.trips import bits, documents, exported, files, imported, place
 from tests.plain import evaluate_search, index_dataset, reindex_dataset, search_images
 from tests.servers.dashvector import DashVectorServer
+
+MADE_BEFORE = Path(__file__).parents[1] / "index" / "made_by_0_1.tar.xz"
 
 
 @pytest.fixture
@@ -310,3 +315,38 @@ def test_a_record_says_nothing_of_where_the_store_was(
     exported(first, tmp_path / "out")
     said = json.loads((tmp_path / "out" / "record.json").read_text("utf-8"))
     assert said["store"] == "zvec:"
+
+
+def test_what_an_earlier_version_made_is_exported_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(MADE_BEFORE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    monkeypatch.chdir(tmp_path)
+    first, second = load_settings(), place(tmp_path, "2")
+    assert exported(first, tmp_path / "out").collection == "muge-1"
+    assert imported(second, tmp_path / "out").upserted == 12
+    named = second.model_copy(update={"collection": "muge-1"})
+    assert bits(documents(named)) == bits(documents(first))
+
+
+def test_documents_whose_newer_version_was_refused_are_left_out(
+    tmp_path: Path, context: Context
+) -> None:
+    settings = place(tmp_path, shard_images=10)
+    record = make_collection(context, settings, Made(13))
+    work = Folder(settings.work_url)
+    held = find_record(work, settings.store_uri, "muge")
+    assert held is not None
+    run, name = work.sub(record.run), f"{held.held}/part-00001-of-00002.parquet"
+    digests = read_ledger(run, name)
+    refused = next(iter(digests))
+    embeddings = completed(run, f"{record.stages.images}/part-00001-of-00002.parquet")
+    assert embeddings is not None
+    write_ledger(run, name, {**digests, refused: ""}, embeddings.checksum, 1)
+    context.close()
+    report = exported(settings, tmp_path / "out")
+    assert (report.documents, report.left_out) == (12, 1)
+    second = place(tmp_path, "2")
+    assert imported(second, tmp_path / "out").documents == 12
+    assert refused not in documents(second)
