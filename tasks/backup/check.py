@@ -194,7 +194,8 @@ def _check_list(export: Export) -> None:
         raise damaged(folder, MANIFEST, f"it does not name {missing[0]}")
     if strange := sorted(there - needed - {each.path for each in kept}):
         raise damaged(folder, strange[0], "no export has such a file")
-    counted = sum(manifest.file(part).counts.get("rows", 0) for part in parts)  # type: ignore[union-attr]
+    rows = {file.path: file.counts.get("rows", 0) for file in manifest.files}
+    counted = sum(rows[part] for part in parts)
     if counted != manifest.documents:
         raise damaged(
             folder, MANIFEST, f"{counted} documents are listed, it says {manifest.documents}"

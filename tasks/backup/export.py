@@ -45,7 +45,7 @@ from tasks.errors import (
     WorkFolderError,
 )
 from tasks.index.agreement import load_statistics, stored
-from tasks.index.documents import DocumentParts, document_fields, read_documents
+from tasks.index.documents import DocumentParts, document_fields, parts_of, read_documents
 from tasks.index.ledger import read_ledger
 from tasks.index.verification import WAIT_SECONDS, same_document, same_fields, until, verify_count
 from tasks.records import CollectionInfo, Document, Shard
@@ -123,14 +123,7 @@ class _Source:
 
     @property
     def parts(self) -> DocumentParts:
-        record = self.record
-        return DocumentParts(
-            form=record.document,
-            images=record.stages.images,
-            sparse=record.stages.sparse,
-            pictures=record.stages.pictures or None,
-            picture_is_position=record.picture == "uri",
-        )
+        return parts_of(self.record)
 
 
 def _open(context: Context, settings: Settings) -> _Source:
@@ -193,7 +186,8 @@ def _begin(export: ExportFolder, state: str) -> None:
     """Note what is exported; what was begun of another state is thrown away."""
     folder = export.folder
     names = export.names()
-    begun = folder.read_json(BEGUN).get("state") if BEGUN in names else None
+    said = folder.read_json(BEGUN) if BEGUN in names else None
+    begun = said.get("state") if isinstance(said, dict) else None
     if names and begun is None:
         raise UsageError(
             f"{export.url} is not empty ({names[0]}) and holds no export; choose another folder"

@@ -28,7 +28,6 @@ from tasks.encode.stage.embeddings import (
 from tasks.encode.stage.pieces import PICTURES_A_GROUP
 from tasks.encode.stage.stages import PICTURE_SCHEMA
 from tasks.errors import WorkFolderError
-from tasks.index.documents import DocumentParts
 from tasks.records import Shard, SparseVector
 from tasks.sparse.bm25 import Bm25, load_bm25
 from tasks.sparse.columns import SCHEMA as SPARSE_SCHEMA
@@ -42,18 +41,6 @@ ROWS_AT_ONCE = 256
 PIECE_BYTES = 1 << 20
 
 Item = TypeVar("Item")
-
-
-def parts_of(export: Export) -> DocumentParts:
-    """What the documents are put together from."""
-    record = export.record
-    return DocumentParts(
-        form=record.document,
-        images=record.stages.images,
-        sparse=record.stages.sparse,
-        pictures=record.stages.pictures or None,
-        picture_is_position=record.picture == "uri",
-    )
 
 
 def check_nothing_else(export: Export, folder: Folder) -> None:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.backup.check import Export, open_export
-from tasks.backup.rebuild import check_nothing_else, parts_of, put_kept, put_shard
+from tasks.backup.rebuild import check_nothing_else, put_kept, put_shard
 from tasks.context import Context
 from tasks.encode.model.describe import describe_model
 from tasks.errors import CollectionRecordError, MugeError, NoRoomError, StoreDamagedError
 from tasks.free import free_bytes
 from tasks.index.agreement import identity
-from tasks.index.documents import Source, collection_fields, collection_spec
+from tasks.index.documents import Source, collection_fields, collection_spec, parts_of
 from tasks.index.done import Upserted
 from tasks.index.ledger import ledgers_folder
 from tasks.index.record import after_losses, described
@@ -138,7 +138,7 @@ class _Import:
         begun = after_losses(store, self.work, begun)
         put_kept(export, folder)
         bm25, shards = export.statistics(), export.plan.shards
-        source = Source(folder, shards, parts_of(export))
+        source = Source(folder, shards, parts_of(begun))
         ledgers = ledgers_folder(begun.made_of, begun.incarnation)
         sent = []
         with context.stage("upsert", export.manifest.documents):
@@ -254,7 +254,7 @@ class _Import:
     def _report(self, record: CollectionRecord, sent: list[Upserted]) -> ImportReport:
         """Compare the collection with what was to be imported, and say what was done."""
         store, said = self.context.store(self.settings.store_uri), self.export.manifest
-        source = Source(self.work.sub(record.run), self.export.plan.shards, parts_of(self.export))
+        source = Source(self.work.sub(record.run), self.export.plan.shards, parts_of(record))
         read = store.check(self.name)
         done = compared(self.context, self.settings, record, source, read, full=False)
         return ImportReport(

@@ -27,6 +27,7 @@ from tasks.records import (
 )
 from tasks.settings import DocumentForm
 from tasks.sparse.stages import document_texts, read_sparse
+from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
 from tasks.work.rejects import payload_hash
 
@@ -55,6 +56,17 @@ class DocumentParts:
     sparse: str
     pictures: str | None
     picture_is_position: bool
+
+
+def parts_of(record: CollectionRecord) -> DocumentParts:
+    """What a collection's documents are put together from, as its record says."""
+    return DocumentParts(
+        form=record.document,
+        images=record.stages.images,
+        sparse=record.stages.sparse,
+        pictures=record.stages.pictures or None,
+        picture_is_position=record.picture == "uri",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from tasks.dataset.shards import Plan, find_plan
 from tasks.errors import CollectionRecordError, VerificationError, WorkFolderError
 from tasks.index.agreement import stored
 from tasks.index.documents import (
-    DocumentParts,
     Source,
     collection_fields,
     collection_spec,
+    parts_of,
     read_documents,
 )
 from tasks.index.ledger import ledgers_folder, read_ledger
@@ -138,14 +138,7 @@ def _repairable(work: Folder, settings: Settings, name: str) -> CollectionRecord
 
 
 def _source(work: Folder, record: CollectionRecord, plan: Plan) -> Source:
-    parts = DocumentParts(
-        form=record.document,
-        images=record.stages.images,
-        sparse=record.stages.sparse,
-        pictures=record.stages.pictures or None,
-        picture_is_position=record.picture == "uri",
-    )
-    return Source(work.sub(record.run), plan.shards, parts)
+    return Source(work.sub(record.run), plan.shards, parts_of(record))
 
 
 def whole(work: Folder, record: CollectionRecord) -> tuple[Plan, Source]:

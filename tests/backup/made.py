@@ -16,7 +16,7 @@ from tasks.encode.stage.embeddings import EmbeddingWriter, embedding_schema
 from tasks.encode.stage.stages import PICTURE_SCHEMA
 from tasks.index import upkeep
 from tasks.index.run import IndexRun
-from tasks.records import FieldType, FieldValue, Float32, ModelInfo, QueryPart, Row, Span
+from tasks.records import FieldType, FieldValue, Float32, ModelInfo, QueryPart, Row, Shard, Span
 from tasks.settings import Settings
 from tasks.sparse.stages import encode_sparse_shard, train_statistics
 from tasks.work.collections import CollectionRecord, save_record
@@ -104,7 +104,7 @@ def make_collection(context: Context, settings: Settings, made: Made) -> Collect
     bm25 = train_statistics(folder, plan, settings.document, run.bm25_file)
     for shard in plan.shards:
         encode_sparse_shard(folder, shard, settings.document, bm25, run.sparse)
-        _encode(run, folder, shard.file_in(run.image_stage.images), random, made, shard)
+        _encode(run, shard, random, made)
     for part in map(QueryPart, range(plan.query_parts)):
         ids = [str(id) for id, _ in read_queries(folder, part)]
         schema = embedding_schema("query_id", model)
@@ -121,7 +121,8 @@ def make_collection(context: Context, settings: Settings, made: Made) -> Collect
     return record
 
 
-def _encode(run, folder, images, random, made, shard) -> None:  # type: ignore[no-untyped-def]
+def _encode(run: IndexRun, shard: Shard, random: np.random.Generator, made: Made) -> None:
+    folder, images = run.folder, shard.file_in(run.image_stage.images)
     entries = list(read_entries(folder, shard))
     ids = [entry.document_id for entry in entries]
     schema = embedding_schema("image_id", run.model)
@@ -143,7 +144,8 @@ def _encode(run, folder, images, random, made, shard) -> None:  # type: ignore[n
 
 def _vectors(random: np.random.Generator, count: int, dimension: int) -> Float32:
     found = random.normal(size=(count, dimension))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    unit: Float32 = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def _model(dimension: int) -> ModelInfo:

@@ -19,10 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.backup.check import open_export
-from tasks.backup.manifest import MANIFEST
+from tasks.backup.folder import MANIFEST
 from tasks.context import Context
-from tasks.errors import ExportError, MugeError
+from tasks.errors import ExportError, MugeError, NoRoomError, SchemaMismatchError
 from tasks.seal import sealed
+from tasks.store.zvec.store import ZvecStore
+from tasks.work.collections import find_record
+from tasks.work.folder import Folder
 from tests.backup.made import Made, make_collection
 from tests.backup.trips import exported, files, imported, place
 
@@ -378,3 +381,28 @@ def test_vectors_are_kept_to_the_last_bit(altered: Altered, tmp_path: Path) -> N
     with Context() as context:
         found = context.store(there.store_uri).fetch("muge", [name])
     assert found[name].vector.tobytes() == vectors[:16].tobytes()
+
+
+def test_what_does_not_fit_is_not_begun(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.backup.restore.free_bytes", lambda _: 1_000_000)
+    with pytest.raises(NoRoomError, match=r"takes about .* MB, and .* has 1\.0 MB free; nothing"):
+        imported(place(tmp_path, "2"), original)
+    assert not (tmp_path / "store2").exists()
+    assert not list((tmp_path / "work2").glob("[!.]*"))
+
+
+def test_a_store_that_cannot_have_it_keeps_no_record(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise SchemaMismatchError("no such field names here")
+
+    monkeypatch.setattr(ZvecStore, "create", refuses)
+    there = place(tmp_path, "2")
+    with pytest.raises(SchemaMismatchError):
+        imported(there, original)
+    monkeypatch.undo()
+    assert find_record(Folder(there.work_url), there.store_uri, "muge") is None
+    assert imported(there, original).upserted == 23

@@ -227,7 +227,7 @@ def _be_killed(what: str, at: str, store: str, work: str, target: str) -> None:
             if own == int(at):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    Folder.writing = deadly  # type: ignore[method-assign]
+    Folder.writing = deadly  # type: ignore[method-assign,assignment]
     settings = place(Path(work).parent, store=store).model_copy(update={"work_dir": work})
     with Context() as context:
         if what == "export":
