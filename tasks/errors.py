@@ -135,6 +135,12 @@ class CollectionRecordError(UsageError):
     """A collection's record is missing, unfinished, or contradicts what was asked."""
 
 
+class ExportError(MugeError):
+    """What is to be imported is no export, is damaged, or is of another version."""
+
+    may_pass = False
+
+
 class AliasDoubtError(CollectionRecordError):
     """Nobody can say for sure which collection a name means, so nothing is changed or dropped."""
 

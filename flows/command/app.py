@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.command.alias import alias_app
+from flows.command.backup import export, import_collection
 from flows.command.demo import demo
 from flows.command.evaluate import evaluate
 from flows.command.index import index
@@ -60,8 +61,10 @@ for command in (
     repair,
     drop,
     prune,
+    export,
 ):
     app.command()(command)
+app.command("import")(import_collection)
 app.command("model")(model_command)
 app.add_typer(alias_app, name="alias")
 app.add_typer(rejects_app, name="rejects")

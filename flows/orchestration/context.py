@@ -73,7 +73,9 @@ def _access(store: str, address: StoreAddress, writes: bool) -> StoreAccess:
         from flows.orchestration.blocks import load_credentials
 
         credentials[address.place] = load_credentials(store, address.place)
-    if not (writes and address.kind.quota):
+    # without a server there is no quota to share, and Prefect would start one to look
+    shared = server_is_configured() or "prefect" in sys.modules
+    if not (writes and address.kind.quota and shared):
         return StoreAccess(credentials)
     from flows.orchestration.quota import shared_slot
 

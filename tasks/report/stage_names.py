@@ -28,6 +28,8 @@ STAGES = {
     "delete_removed": StageName("删除下架内容", "Delete removed", "deleting"),
     "check": StageName("切换前检查", "Check before the switch", "checking"),
     "upsert": StageName("写入向量库", "Write to the store", "upserting"),
+    "export": StageName("导出", "Export", "exporting"),
+    "check_export": StageName("检查导出", "Check the export", "checking the export"),
     "verify": StageName("核对", "Verify", "verifying"),
     "prune": StageName("清理", "Prune", "pruning"),
     "evaluate": StageName("评测", "Evaluate", "evaluate"),

@@ -70,6 +70,7 @@ class CollectionRecord:
     `reading` the options that its table was read with.
     `upright`: pictures were turned as their EXIF says, and so are those that people search with
     (False also in records from before that was done).
+    `imported`: the export that it was first filled from, by its id ("" if from none).
     """
 
     collection: str
@@ -98,6 +99,7 @@ class CollectionRecord:
     product: str = ""
     reading: dict[str, str] = field(default_factory=dict)
     upright: bool = False
+    imported: str = ""
 
 
 _FORM = TypeAdapter(CollectionRecord)
@@ -201,9 +203,11 @@ def require_record(work: Folder, store: str, collection: str) -> CollectionRecor
             f"--collection that were used"
         )
     if record.status != "ready":
+        run = "import SOURCE" if record.imported else f"index {record.dataset}"
+        what = "import" if record.imported else "index run"
         raise CollectionRecordError(
-            f"collection {collection!r} is not complete (its index run did not end); run the same "
-            f"`muge index {record.dataset}` again, it does only what is missing"
+            f"collection {collection!r} is not complete (its {what} did not end); run the "
+            f"same `muge {run}` again, it does only what is missing"
         )
     return record
 

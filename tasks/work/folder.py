@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol
 from tasks.errors import FileMissingError, WorkFolderError, reason_of
 from tasks.work.filesystems import open_filesystem, storage_errors
 
+ELSEWHERE = "choose another place with --work-dir, or make room and run again"
 UPLOAD = "muge-upload-"
 """How temporary files begin that are sent to object storage when they are whole."""
 
@@ -263,8 +264,7 @@ def explained(
         reason = getattr(error, "strerror", None) or said
         kind = FileMissingError if missing else WorkFolderError
         raise kind(
-            f"cannot {doing} {place}: {reason}; choose another place with --work-dir, "
-            "or make room and run again",
+            f"cannot {doing} {place}: {reason}; {ELSEWHERE}",
             may_pass=not lasting and getattr(error, "errno", None) not in _LASTING,
         ) from error
 

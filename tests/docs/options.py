@@ -157,6 +157,7 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--sample": "解码的图片数。",
     "--all": "解码每一张图片。",
     "--full": "读取每一个文件、每一条文档。",
+    "import --replace": "集合已经在的话先删掉它。",
     "--estimate": "测模型的速度，估计代价。",
     "--delete": "删除；不给则只列出。",
     "--in-use": "即使搜索正在用、回退要用、或没人说得清，也删掉。",
