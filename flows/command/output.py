@@ -19,6 +19,7 @@ import typer
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
 from flows.command.surroundings import refused_by_system, speaks_unicode
 from tasks.errors import MugeError, WorkFolderError, reason_of
+from tasks.telemetry.lines import JsonHandler
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -52,7 +53,10 @@ def explained() -> Iterator[None]:
 
 class _Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        """One line to what is standard error now: bars put it above themselves."""
+        """One line to what is standard error now: bars put it above themselves. Where a run's own
+        handler writes JSON, nothing."""
+        if any(isinstance(other, JsonHandler) for other in logging.getLogger("tasks").handlers):
+            return
         print(f"muge: warning: {record.getMessage()}", file=sys.stderr, flush=True)
 
 
