@@ -16,6 +16,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from flows.command.output import note
+
 HANDING_SECONDS = 20.0
 STOPPING_SECONDS = 20.0
 PROCESSES = Path("/proc")
@@ -38,7 +40,7 @@ def work(pool: str) -> int:
         pass
     if worker.poll() is not None:
         return worker.returncode
-    print("muge: stopping; runs are handed to the next worker", file=sys.stderr)
+    note("stopping; runs are handed to the next worker")
     os.kill(worker.pid, signal.SIGSTOP)
     hand_over(worker.pid)
     return _stop(worker)

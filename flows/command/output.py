@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import typer
 
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
+from flows.command.log_format import is_json
 from flows.command.surroundings import refused_by_system, speaks_unicode
 from tasks.errors import MugeError, WorkFolderError, reason_of
-from tasks.telemetry.lines import JsonHandler
+from tasks.telemetry.lines import JsonHandler, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -104,6 +105,14 @@ def fail(message: str, code: int) -> NoReturn:
     line = " ".join(message.split()).encode("utf-8", "backslashreplace").decode()
     print(f"muge: {line}", file=sys.stderr)
     raise typer.Exit(code)
+
+
+def note(message: str) -> None:
+    """Print one line to standard error that is no error."""
+    if is_json():
+        say("info", message)
+    else:
+        print(f"muge: {message}", file=sys.stderr)
 
 
 def keep_traceback() -> str:

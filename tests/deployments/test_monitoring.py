@@ -55,6 +55,13 @@ def test_the_dashboard_shows_every_metric() -> None:
     assert shown == NAMES.keys() - times
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_page_explains_every_metric(language: str) -> None:
+    page = (ROOT / "deployments" / "docs" / language / "monitoring.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `muge_")]
+    assert sorted(OWN.findall(" ".join(rows))) == sorted(NAMES)
+
+
 def test_the_dashboard_can_be_read_by_grafana() -> None:
     assert {"title", "uid", "schemaVersion", "panels", "templating", "time"} <= BOARD.keys()
     numbers = [panel["id"] for panel in BOARD["panels"]]
