@@ -7,8 +7,10 @@ import os
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from flows.orchestration.environment import QUIET
 from tasks.telemetry.lines import JsonHandler
 
+LEVEL = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 CONSOLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS"
 _RUNS = {
     "run": "flow_run_id",
@@ -28,6 +30,13 @@ class PrefectLines(JsonHandler):
         known = vars(record)
         runs = {name: known.get(of) for name, of in _RUNS.items()}
         return {**super().said(record), **runs}
+
+
+def heard(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which Prefect's own lines are written as well, unless it says otherwise:
+    commands for people leave them out."""
+    level = environment.get(LEVEL, QUIET[LEVEL])
+    return {**environment, LEVEL: "INFO" if level == QUIET[LEVEL] else level}
 
 
 def prefect_in_json(environment: MutableMapping[str, str] = os.environ) -> None:

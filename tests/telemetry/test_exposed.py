@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 import muge_search
 from tasks.context import Context
@@ -142,7 +143,7 @@ def test_a_place_that_cannot_be_written_fails_no_run(
     (tmp_path / "a file").write_bytes(b"")
     seeing = Seeing(
         metrics_dir=str(tmp_path / "a file" / "metrics"),
-        metrics_push="http://me:a-password@127.0.0.1:9",
+        metrics_push=SecretStr("http://me:a-password@127.0.0.1:9"),
         metrics_seconds=0.01,
     )
     watch = watching(seeing)
