@@ -10,7 +10,7 @@ import typer
 
 from flows.command import app as command
 from flows.command.options import AsJson, options
-from flows.command.output import explained, print_json
+from flows.command.output import explained, note, print_json
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import (
@@ -91,7 +91,7 @@ def serve(given: Given) -> None:
                 flow = spec.entrypoint.rpartition(".")[2]
                 print(f"  prefect deployment run {flow}/{spec.name}", flush=True)
             start(definitions)
-        print("muge: schedules are paused until the next `muge serve`", file=sys.stderr)
+        note("schedules are paused until the next `muge serve`")
 
 
 def worker(

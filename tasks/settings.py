@@ -241,7 +241,8 @@ class EvaluateChoices(Choices):
     """What an evaluation measures beyond the standard, and what it is held against.
 
     `predictions` is a file for the leaderboard's lines, `filter` restricts the gallery to the
-    documents that it takes, `max_metric_drop` is how far a metric may fall below the baseline.
+    documents that it takes, `max_metric_drop` is how far a metric may fall below a baseline: one
+    that is given, or with `hold` the one that the work folder keeps.
     """
 
     protocol: ProtocolName = flag(
@@ -251,6 +252,8 @@ class EvaluateChoices(Choices):
     )
     alpha_sweep: bool = flag(False, "Measure alpha from 0 to 1, and rank fusion.")
     predictions: str | None = flag(None, "Write the MUGE leaderboard's lines to this file.")
+    hold: bool = flag(False, "Fail if a metric fell below the baseline that the work folder keeps.")
+    accept: bool = flag(False, "Keep this evaluation as the baseline, whatever it is.")
     baseline: str | None = flag(None, "JSON of an earlier run: fail if a metric fell.")
     max_metric_drop: float = flag(
         0.005, "How far a metric may fall below the baseline.", name="max_drop", ge=0.0
@@ -353,6 +356,27 @@ class WebSettings(BaseSettings):
         15, gt=0, description="After this the store is let go, so that others may write."
     )
     examples: str = plain("", description="Example queries, by |. Default: texts of the data.")
+
+
+class Seeing(Group):
+    """What is seen of runs while they go: lines of a log, and metrics.
+
+    Traces are said by the variables of OpenTelemetry.
+    """
+
+    log_format: Literal["text", "json"] = flag(
+        "text", "Standard error as text, or as JSON: one object a line."
+    )
+    metrics_dir: str | None = flag(
+        None, "Folder for metrics of runs, as node_exporter's textfile collector reads it."
+    )
+    metrics_push: SecretStr | None = plain(
+        None, description="Address of a Prometheus Pushgateway, with USER:PASSWORD@ if it asks."
+    )
+    metrics_job: str = plain("muge", min_length=1, description="Job that is pushed as.")
+    metrics_seconds: float = plain(
+        15.0, gt=0, description="Metrics of a run at work are written so often, seconds."
+    )
 
 
 class DeploySettings(BaseSettings):

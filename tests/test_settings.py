@@ -42,6 +42,7 @@ from tasks.settings import (
     Retaining,
     Running,
     Searching,
+    Seeing,
     Settings,
     load_settings,
 )
@@ -77,10 +78,12 @@ FLOWS: dict[str, Flow[..., Any]] = {
     "search": search_file,
     "prune": prune_storage,
 }
+SEEN = {flag.name for flag in flags_of(Seeing)}
+"""Of the process, and not of a flow, which is told by the environment."""
 ONLY_OF_COMMAND = {
-    "index": {"as_json", "verbose", "orchestrator"},
-    "reindex": {"as_json", "verbose", "orchestrator"},
-    "evaluate": {"as_json", "verbose", "html", "orchestrator"},
+    "index": {"as_json", "verbose", "orchestrator", *SEEN},
+    "reindex": {"as_json", "verbose", "orchestrator", *SEEN},
+    "evaluate": {"as_json", "verbose", "html", "orchestrator", *SEEN},
     "search": {
         *("as_json", "verbose", "html", "orchestrator"),
         *("text", "image", "like", "queries", "out"),
@@ -214,6 +217,23 @@ def test_an_environment_variable_is_below_an_argument_and_above_the_default(
         assert getattr(load_settings(), flag.field) == said
         monkeypatch.setenv(variable, str(default))
         assert getattr(load_settings(**{flag.field: said}), flag.field) == said
+
+
+def test_how_runs_are_seen_is_an_option_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"log_format", "metrics_dir"} == SEEN
+    for name in ("index", "reindex", "evaluate", "demo"):
+        assert {options_of(name)[flag.name].help for flag in flags_of(Seeing)} == {
+            flag.meaning for flag in flags_of(Seeing)
+        }
+    assert not Seeing.model_fields.keys() & Settings.model_fields.keys()
+    monkeypatch.setenv("MUGE_LOG_FORMAT", "json")
+    assert Seeing().log_format == "json"
+    assert Seeing(log_format="text").log_format == "text"
+    monkeypatch.setenv("MUGE_LOG_FORMAT", "xml")
+    with pytest.raises(UsageError, match=r"log-format \(MUGE_LOG_FORMAT\) is 'xml'"):
+        Seeing()
+    monkeypatch.setenv("MUGE_METRICS_PUSH", "http://name:a-password@host:9091")
+    assert "a-password" not in repr(Seeing(log_format="text"))
 
 
 def test_settings_are_all_groups_and_nothing_else() -> None:

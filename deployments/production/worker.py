@@ -16,6 +16,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from flows.command.log_format import is_json
+from flows.command.output import note
+from flows.orchestration.lines import heard
+
 HANDING_SECONDS = 20.0
 STOPPING_SECONDS = 20.0
 PROCESSES = Path("/proc")
@@ -33,12 +37,13 @@ def work(pool: str) -> int:
         [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool],
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # an interrupt is for this process
+        env=heard(os.environ) if is_json() else None,
     )
     while worker.poll() is None and not stopped.wait(0.5):
         pass
     if worker.poll() is not None:
         return worker.returncode
-    print("muge: stopping; runs are handed to the next worker", file=sys.stderr)
+    note("stopping; runs are handed to the next worker")
     os.kill(worker.pid, signal.SIGSTOP)
     hand_over(worker.pid)
     return _stop(worker)

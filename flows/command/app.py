@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -14,6 +15,7 @@ from flows.command.demo import demo
 from flows.command.evaluate import evaluate
 from flows.command.index import index
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
+from flows.command.log_format import VARIABLE, end_lines, write_as
 from flows.command.look import inspect, model_command, status
 from flows.command.reindex import reindex
 from flows.command.rejects import rejects_app
@@ -73,6 +75,7 @@ app.add_typer(rejects_app, name="rejects")
 def main() -> None:
     """Entry point of the command."""
     code = _run()
+    end_lines()
     sys.exit(code if leave(quietly=bool(code)) else code or 1)
 
 
@@ -80,6 +83,7 @@ def _run() -> int:
     """The command's exit code; what went wrong before or behind the command itself is said."""
     try:
         settle_in()
+        write_as(os.environ.get(VARIABLE))
         code = app(standalone_mode=False)
     except UsageError as error:  # from reading the environment while help is made
         return _refuse(str(error), error.exit_code)

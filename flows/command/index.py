@@ -11,10 +11,10 @@ import typer
 
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, options
 from flows.command.output import EXIT_REJECTS, explained, print_json, show
-from flows.command.running import How, run
+from flows.command.running import how_to_run, run
 from flows.signatures import Given
 from tasks.options import flags_of
-from tasks.settings import Content, Encoding, IndexChoices, Place, Running
+from tasks.settings import Content, Encoding, IndexChoices, Place, Running, Seeing
 
 if TYPE_CHECKING:
     from tasks.index.report import IndexReport
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     flags_of(Encoding),
     flags_of(Running),
     flags_of(IndexChoices),
+    flags_of(Seeing),
 )
 def index(
     dataset: Dataset,
@@ -40,6 +41,7 @@ def index(
     Exit code 3: done, with rejects.
     """
     with explained():
+        how = how_to_run(given, orchestrator, verbose, may_be_done=True)
         from tasks.index.request import check_request
 
         settings, choices = given.settings, given.read(IndexChoices)
@@ -55,7 +57,7 @@ def index(
 
         return partial(index_dataset, dataset, **given.parameters())
 
-    report = run(settings, How(orchestrator, verbose, may_be_done=True), operation, flow)
+    report = run(settings, how, operation, flow)
     if as_json:
         from dataclasses import asdict
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import typer
 
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
+from flows.command.log_format import is_json
 from flows.command.surroundings import refused_by_system, speaks_unicode
 from tasks.errors import TRACEBACK, MugeError, WorkFolderError, reason_of
+from tasks.telemetry.lines import JsonHandler, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -52,7 +54,10 @@ def explained() -> Iterator[None]:
 
 class _Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        """One line to what is standard error now: bars put it above themselves."""
+        """One line to what is standard error now: bars put it above themselves. Where a run's own
+        handler writes JSON, nothing."""
+        if any(isinstance(other, JsonHandler) for other in logging.getLogger("tasks").handlers):
+            return
         print(f"muge: warning: {record.getMessage()}", file=sys.stderr, flush=True)
 
 
@@ -100,6 +105,14 @@ def fail(message: str, code: int) -> NoReturn:
     line = " ".join(message.split()).encode("utf-8", "backslashreplace").decode()
     print(f"muge: {line}", file=sys.stderr)
     raise typer.Exit(code)
+
+
+def note(message: str) -> None:
+    """Print one line to standard error that is no error."""
+    if is_json():
+        say("info", message)
+    else:
+        print(f"muge: {message}", file=sys.stderr)
 
 
 def keep_traceback() -> str:

@@ -11,11 +11,20 @@ import typer
 
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, options
 from flows.command.output import EXIT_REJECTS, explained, print_json, show
-from flows.command.running import How, run
+from flows.command.running import How, how_to_run, run
 from flows.signatures import Given
 from tasks.errors import UsageError
 from tasks.options import flags_of
-from tasks.settings import Content, Encoding, Place, ReindexChoices, Replacing, Running, Settings
+from tasks.settings import (
+    Content,
+    Encoding,
+    Place,
+    ReindexChoices,
+    Replacing,
+    Running,
+    Seeing,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from tasks.index.runner import Runner
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
     flags_of(Content),
     flags_of(Encoding),
     flags_of(Running),
+    flags_of(Seeing),
 )
 def reindex(
     dataset: Dataset,
@@ -42,6 +52,7 @@ def reindex(
     Exit code 1: the new collection did not pass its checks, the live one stays. 3: with rejects.
     """
     with explained():
+        how = how_to_run(given, orchestrator, verbose, may_be_done=True)
         from tasks.dataset.readers import bounds_of, open_reader
         from tasks.index.request import check_gate, check_request
 
@@ -51,7 +62,6 @@ def reindex(
         _check_known(settings)
         if choices.gate_queries is not None:
             open_reader(choices.gate_queries, bounds_of(settings))
-    how = How(orchestrator, verbose, may_be_done=True)
     run_reindex(dataset, settings, choices, given.parameters(), how, as_json)
 
 

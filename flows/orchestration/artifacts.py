@@ -151,6 +151,8 @@ def evaluation_markdown(measured: Evaluation) -> str:
     ]
     if measured.filter is not None:
         lines.append(f"\nThe gallery is what the filter `{measured.filter}` takes.")
+    if measured.held is not None:
+        lines.append(f"\nBaseline: {measured.held}.")
     if not measured.protocol.honest_hybrid:
         lines.append(f"\n{protocol_words(measured)[1]}.")
     return "\n".join(lines)

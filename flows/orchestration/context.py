@@ -12,23 +12,29 @@ from flows.orchestration.environment import prepare
 from flows.orchestration.origin import check_server
 from flows.orchestration.variables import server_aliases, server_is_configured
 from tasks.context import Context
-from tasks.settings import Place
+from tasks.settings import Place, Seeing
 from tasks.store.stores import StoreAccess, StoreAddress, parse_address
+from tasks.telemetry.listening import watching
 from tasks.work.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from tasks.dataset.shards import Plan
 
-_Told = tuple[Progress, Mapping[str, "Plan"]]
+_Told = tuple[Progress, Mapping[str, "Plan"], Seeing | None]
 
-_told: ContextVar[_Told] = ContextVar("told", default=(SILENT, {}))
+_told: ContextVar[_Told] = ContextVar("told", default=(SILENT, {}, None))
 
 
 @contextmanager
-def showing(progress: Progress, planned: Mapping[str, Plan] | None = None) -> Iterator[None]:
+def showing(
+    progress: Progress,
+    planned: Mapping[str, Plan] | None = None,
+    seeing: Seeing | None = None,
+) -> Iterator[None]:
     """Tell `progress` of the flows that are called inside the block, in this thread, and hand them
-    the plans of data sets that were made just now."""
-    before = _told.set((progress, planned or {}))
+    the plans of data sets that were made just now, and how their runs are seen (None: as the
+    environment says)."""
+    before = _told.set((progress, planned or {}, seeing))
     try:
         yield
     finally:
@@ -49,9 +55,11 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
     if asks_prefect and "prefect" not in sys.modules:
         prepare(place.home, verbose=False)
     access = _access(place.store_uri, address, writes)
-    progress, planned = _told.get()
+    progress, planned, seeing = _told.get()
+    watch = watching(seeing or Seeing(), run_id=_run_id())
     with ExitStack() as stack:
-        context = stack.enter_context(Context(progress, access, server_aliases(address), planned))
+        aliases = server_aliases(address)
+        context = stack.enter_context(Context(progress, access, aliases, planned, watch))
         if "prefect" in sys.modules:
             from flows.orchestration.handover import handed_over
             from flows.orchestration.patience import wait_for_server
@@ -63,6 +71,16 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
 
                 stack.enter_context(tried_again())
         yield context
+
+
+def _run_id() -> str:
+    """The number of the flow run that this is part of; "" outside of one."""
+    if "prefect" not in sys.modules:
+        return ""
+    from prefect.context import FlowRunContext
+
+    run = FlowRunContext.get()
+    return str(run.flow_run.id) if run is not None and run.flow_run is not None else ""
 
 
 def _access(store: str, address: StoreAddress, writes: bool) -> StoreAccess:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -85,7 +86,8 @@ class RayShards:
                 self.context.progress.advance(stage.name, getattr(result, "rows", 0))
                 report(over)
 
-            return run_parts(parts, lambda _: None, send, self.at_once, settled)
+            begun = partial(self.context.watch.part, stage.name)
+            return run_parts(parts, lambda _: None, send, self.at_once, settled, begun)
 
     def _sending(
         self, task: Task[..., Any], carried: object

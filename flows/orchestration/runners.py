@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from prefect.utilities.annotations import quote
@@ -60,6 +61,7 @@ class PrefectRunner:
                 lambda part: task.submit(quote(self.context), quote(carried), part),
                 at_once,
                 lambda over, _: report(over),
+                partial(self.context.watch.part, stage.name),
             )
 
     def encoding(self, settings: Settings) -> AbstractContextManager[Encoders]:

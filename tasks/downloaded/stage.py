@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -65,11 +65,13 @@ def download_pictures(
     ask: Ask,
     start: Callable[[int], None],
     advance: Callable[[int], None],
+    retried: Callable[[], None] = lambda: None,
 ) -> Downloads:
     """Ask the addresses of a data set that `ask` says, and keep what they give.
 
     Goes on where a killed run stopped, and downloads what is torn anew. `start` is told how many
-    addresses are asked, `advance` of those that are through. Raises `WorkFolderError`.
+    addresses are asked, `advance` of those that are through, `retried` of each that is asked
+    again. Raises `WorkFolderError`.
     """
     from tasks.download.many import fetch_many  # slow to load, and most runs fetch nothing
 
@@ -83,7 +85,8 @@ def download_pictures(
         tally = _Tally()
         if asked.count:
             seconds, largest = settings.checkpoint_seconds, settings.max_image_bytes
-            answers = fetch_many(asked.wanted(tally), _limits(settings), _crowd(settings))
+            crowd = replace(_crowd(settings), retried=retried)
+            answers = fetch_many(asked.wanted(tally), _limits(settings), crowd)
             with (
                 closing(answers),
                 PartsWriter(work, number, seconds, largest) as parts,

@@ -40,7 +40,8 @@ def report_if_done(context: Context, operation: Callable[[Runner], Report]) -> R
     made are left in `context.planned`.
     """
     try:
-        return operation(Looking(context))
+        with context.watch.on_trial(lambda e: isinstance(e, _StillToDo) or may_pass(e)):
+            return operation(Looking(context))
     except _StillToDo:
         return None
     except Exception as error:

@@ -41,6 +41,13 @@ def index(dataset: str, settings: Settings, runner: Runner, replace: bool = Fals
     child) for what cannot work, `WorkFolderError` if another run holds the work folder,
     `VerificationError` if the store does not hold what was sent.
     """
+    with runner.context.watch.run("index", settings.collection, dataset) as run:
+        report = _index(dataset, settings, runner, replace)
+        run.report(report)
+    return report
+
+
+def _index(dataset: str, settings: Settings, runner: Runner, replace: bool) -> IndexReport:
     alias = runner.context.aliases(settings).agreed()
     if alias is not None:
         settings = settings.model_copy(update={"collection": alias.live})

@@ -19,6 +19,7 @@ from tasks.context import Context
 from tasks.encode.stage.workers import shards_at_once
 from tasks.errors import MugeError, UsageError
 from tasks.settings import Settings
+from tasks.telemetry.metrics import RETRIES
 
 Given = ParamSpec("Given")
 Carried = TypeVar("Carried")
@@ -136,6 +137,7 @@ class Threads:
                 lambda part: stage.done(self.context, carried, part),
                 lambda part: threads.submit(work, part),
                 at_once,
+                begun=partial(self.context.watch.part, stage.name),
             )
 
     @contextmanager
@@ -155,6 +157,7 @@ class Threads:
             except Exception as error:
                 if not may_pass(error):
                     raise
+                self.context.watch.add(RETRIES, 1, "stage")
                 time.sleep(pause)
         return work()
 
@@ -186,16 +189,19 @@ def run_parts(
     send: Callable[[Part], Ending],
     at_once: int,
     settled: Callable[[int, Any], None] = lambda _, __: None,
+    begun: Callable[[Part], Callable[[BaseException | None], None]] = lambda _: lambda _: None,
 ) -> list[Any]:
     """Send every part that is not done, at most `at_once` under way; results in the order of parts.
 
     The next part is sent when any is over, so that a slow one holds nobody up. `settled` is called
     after each that was sent with the number of parts that are over, and its result (None after a
-    failure). All are tried even if one
-    fails; then the first failure is raised, with the number of the others.
+    failure). `begun` is called with each that is sent, and what it gives when that is over, with
+    its error. All are tried even if one fails; then the first failure is raised, with the number of
+    the others.
     """
     ended: SimpleQueue[int] = SimpleQueue()
     running: dict[int, Ending] = {}
+    over: dict[int, Callable[[BaseException | None], None]] = {}
     results: dict[int, Any] = {}
     failures: dict[int, BaseException] = {}
 
@@ -205,6 +211,7 @@ def run_parts(
             results[number] = running.pop(number).result()
         except Exception as error:
             failures[number] = error
+        over.pop(number)(failures.get(number))
         settled(len(results) + len(failures), results.get(number))
 
     with ThreadPoolExecutor(LOOKING_AT_ONCE, thread_name_prefix="done") as looking:
@@ -214,6 +221,7 @@ def run_parts(
                 continue
             if len(running) >= at_once:
                 settle()
+            over[number] = begun(parts[number])
             running[number] = send(parts[number])
             running[number].add_done_callback(partial(_tell, ended, number))
         while running:

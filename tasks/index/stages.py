@@ -34,6 +34,7 @@ from tasks.records import Float32, QueryPart, Shard
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25, load_bm25
 from tasks.sparse.stages import encode_sparse_shard, train_statistics
+from tasks.telemetry.metrics import RETRIES
 from tasks.work.collections import (
     CollectionRecord,
     find_record,
@@ -62,6 +63,7 @@ def download(context: Context, dataset: str, settings: Settings, ask: Ask) -> Do
         ask,
         lambda total: context.progress.start("download", total),
         context.advancing("download"),
+        lambda: context.watch.add(RETRIES, 1, "download"),
     )
 
 

@@ -35,6 +35,15 @@ def reindex(
     Raises as `index` does, `SwitchRefusedError` if a new collection does not pass its checks, and
     `RemovalRefusedError` if too much of the live one would go.
     """
+    with runner.context.watch.run("reindex", settings.collection, dataset) as run:
+        report = _reindex(dataset, settings, runner, choices)
+        run.report(report)
+    return report
+
+
+def _reindex(
+    dataset: str, settings: Settings, runner: Runner, choices: ReindexChoices
+) -> ReindexReport:
     check_gate(choices)
     request = check_request(dataset, settings)
     with runner.context.holding(settings, f"muge reindex {dataset}"):

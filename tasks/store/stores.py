@@ -15,16 +15,23 @@ from tasks.store.contract import LeftBehind, VectorStore
 WriteSlot = Callable[[], AbstractContextManager[object]]
 
 
+def _nobody(*_: object) -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreAccess:
     """What a caller brings to open stores with.
 
     `credentials` of clusters by name, for addresses that name one; `write_slot` is entered around
-    every write request: a place for a quota that several runs share.
+    every write request: a place for a quota that several runs share. `retried` is called when a
+    request is sent again, `waited` with the seconds that one waited for its turn.
     """
 
     credentials: Mapping[str, DashVectorSettings] = field(default_factory=dict)
     write_slot: WriteSlot = nullcontext
+    retried: Callable[[], None] = _nobody
+    waited: Callable[[float], None] = _nobody
 
 
 class OpensStores(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from tasks.settings import DashVectorSettings, DeploySettings, Settings, WebSettings
+from tasks.settings import DashVectorSettings, DeploySettings, Seeing, Settings, WebSettings
 from tests.docs.commands import every_command
 
 Language = Literal["zh", "en"]
@@ -18,6 +18,7 @@ PAGES = Path(__file__).parents[2] / "deployments" / "docs"
 
 GROUPS: Mapping[type[BaseSettings], Mapping[Language, str]] = {
     Settings: {"zh": "运行", "en": "A run"},
+    Seeing: {"zh": "日志与指标", "en": "Logs and metrics"},
     DashVectorSettings: {"zh": "DashVector", "en": "DashVector"},
     WebSettings: {"zh": "搜索网页（`muge web`）", "en": "The search page (`muge web`)"},
     DeploySettings: {
@@ -83,6 +84,11 @@ CHINESE: Mapping[str, str] = {
     "MUGE_KEEP_DAYS": "最近这么多天写下的都留着。",
     "MUGE_KEEP_RUNS": "每个数据集里没有集合用到的运行，最新的留几个。",
     "MUGE_KEEP_ARTIFACTS": "Prefect 服务器上每种 artifact 留最新的几个。",
+    "MUGE_LOG_FORMAT": "标准错误输出为文字，或 JSON：每行一个对象。",
+    "MUGE_METRICS_DIR": "写运行指标的目录，供 node_exporter 的 textfile collector 读取。",
+    "MUGE_METRICS_PUSH": "Prometheus Pushgateway 的地址；它要口令时写成 USER:PASSWORD@。",
+    "MUGE_METRICS_JOB": "推送时的 job。",
+    "MUGE_METRICS_SECONDS": "运行期间每隔多久写一次指标，秒。",
     "DASHVECTOR_API_KEY": "API key。",
     "DASHVECTOR_ENDPOINT": "集群的 endpoint，不带协议。",
     "DASHVECTOR_API_KEY_FILE": "里面是 API key 的文件。",
@@ -153,6 +159,8 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--predictions": "写 MUGE 榜单格式。",
     "--baseline": "以前一次运行的 JSON：指标下降就失败。",
     "evaluate --max-drop": "指标最多可以比基线低多少。",
+    "--hold": "有指标低于工作目录里留存的基线就失败。",
+    "--accept": "不论如何，把这次评测留作基线。",
     "evaluate --html": "另写一个自足的页面。",
     "--sample": "解码的图片数。",
     "--all": "解码每一张图片。",
