@@ -7,6 +7,7 @@ nor who is told of progress.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -34,7 +35,8 @@ class Context:
     `progress` is told how far stages are; `access` is what stores are opened with; `shared_aliases`
     gives the book of aliases of stores that are not of this machine (None: a file in the work
     folder); `planned` are plans of data sets, by their names, that were made just now: each is
-    taken once. Threads share it; a process of its own makes another.
+    taken once; `began` is when the run did, in seconds since 1970 (None: now). Threads share it; a
+    process of its own makes another.
     """
 
     def __init__(
@@ -43,9 +45,11 @@ class Context:
         access: StoreAccess = StoreAccess(),
         shared_aliases: Callable[[], AliasBook] | None = None,
         planned: Mapping[str, Plan] = MappingProxyType({}),
+        began: float | None = None,
     ) -> None:
         self.progress = progress
         self.planned = dict(planned)
+        self.began = time.time() if began is None else began
         self.texts: TextWorkers = HERE
         self.fence: Fence | None = None
         self._access = access

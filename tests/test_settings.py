@@ -69,7 +69,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
 }
 ONLY_OF_COMMAND = {
     "index": {"as_json", "verbose", "orchestrator"},
-    "reindex": {"as_json", "verbose", "orchestrator"},
+    "reindex": {"as_json", "verbose", "orchestrator", "watch"},
     "evaluate": {"as_json", "verbose", "html", "orchestrator"},
     "search": {
         *("as_json", "verbose", "html", "orchestrator"),

@@ -51,7 +51,8 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
     access = _access(place.store_uri, address, writes)
     progress, planned = _told.get()
     with ExitStack() as stack:
-        context = stack.enter_context(Context(progress, access, server_aliases(address), planned))
+        aliases = server_aliases(address)
+        context = stack.enter_context(Context(progress, access, aliases, planned, _began()))
         if "prefect" in sys.modules:
             from flows.orchestration.handover import handed_over
             from flows.orchestration.patience import wait_for_server
@@ -63,6 +64,18 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
 
                 stack.enter_context(tried_again())
         yield context
+
+
+def _began() -> float | None:
+    """When the flow run began first, in seconds since 1970: one that was handed over or is tried
+    again has no new deadline. None outside a flow run."""
+    if "prefect" not in sys.modules:
+        return None
+    from prefect.context import FlowRunContext
+
+    run = FlowRunContext.get()
+    started = run.flow_run.start_time if run and run.flow_run else None
+    return None if started is None else started.timestamp()
 
 
 def _access(store: str, address: StoreAddress, writes: bool) -> StoreAccess:

@@ -34,7 +34,7 @@ from flows.orchestration.artifacts import progress_artifact
 from flows.orchestration.patience import wait_for_server
 from tasks.context import Context
 from tasks.errors import MugeError, UsageError, reason_of
-from tasks.index.runner import Carried, Part, PartStage, Result, run_parts
+from tasks.index.runner import Carried, Enough, Part, PartStage, Result, never, run_parts
 from tasks.prefect_tasks import task_of
 from tasks.settings import Settings
 
@@ -74,7 +74,11 @@ class RayShards:
     at_once: int = AT_ONCE
 
     def over(
-        self, stage: PartStage[Carried, Part, Result], carried: Carried, parts: Sequence[Part]
+        self,
+        stage: PartStage[Carried, Part, Result],
+        carried: Carried,
+        parts: Sequence[Part],
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Encoders.over`; whether a part is done is seen where it would be encoded, and its
         process cannot show its progress here."""
@@ -85,7 +89,7 @@ class RayShards:
                 self.context.progress.advance(stage.name, getattr(result, "rows", 0))
                 report(over)
 
-            return run_parts(parts, lambda _: None, send, self.at_once, settled)
+            return run_parts(parts, lambda _: None, send, self.at_once, settled, enough)
 
     def _sending(
         self, task: Task[..., Any], carried: object

@@ -16,11 +16,13 @@ from tasks.index.runner import (
     Bounded,
     Carried,
     Encoders,
+    Enough,
     Given,
     Part,
     PartStage,
     Result,
     Stage,
+    never,
     run_parts,
 )
 from tasks.prefect_tasks import task_of
@@ -50,6 +52,7 @@ class PrefectRunner:
         carried: Carried,
         parts: Sequence[Part],
         at_once: int,
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Runner.over`: a task a part, but for those that are done."""
         task = task_of(stage)
@@ -60,6 +63,7 @@ class PrefectRunner:
                 lambda part: task.submit(quote(self.context), quote(carried), part),
                 at_once,
                 lambda over, _: report(over),
+                enough,
             )
 
     def encoding(self, settings: Settings) -> AbstractContextManager[Encoders]:

@@ -6,7 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from tasks.dataset.reader import Reader
@@ -41,6 +41,7 @@ class Downloads:
     `unchanged` were asked again and have nothing new, and `stale` did not answer when they were;
     `failed` by cause, an HTTP status or a short reason. `bytes` were fetched. `parts` is the number
     of the next part that would be written: another one says that other bytes are kept.
+    `left` were not asked, as the run was stopped by its limit.
     """
 
     fetched: int = 0
@@ -50,6 +51,7 @@ class Downloads:
     failed: Mapping[str, int] = field(default_factory=dict, hash=False)
     bytes: int = 0
     parts: int = 0
+    left: int = 0
 
 
 def download_pictures(
@@ -59,11 +61,13 @@ def download_pictures(
     ask: Ask,
     start: Callable[[int], None],
     advance: Callable[[int], None],
+    enough: Callable[[], bool] = lambda: False,
 ) -> Downloads:
     """Ask the addresses of a data set that `ask` says, and keep what they give.
 
     Goes on where a killed run stopped, and downloads what is torn anew. `start` is told how many
-    addresses are asked, `advance` of those that are through. Raises `WorkFolderError`.
+    addresses are asked, `advance` of those that are through; no more are once `enough` says so.
+    Raises `WorkFolderError`.
     """
     from tasks.download.many import fetch_many  # slow to load, and most runs fetch nothing
 
@@ -74,7 +78,7 @@ def download_pictures(
         asked = _Asked(table)
         asked.fill(reader, kept, settings, ask, advance)
         start(asked.count)
-        tally = _Tally()
+        tally, through = _Tally(), 0
         if asked.count:
             seconds, largest = settings.checkpoint_seconds, settings.max_image_bytes
             answers = fetch_many(asked.wanted(tally), _limits(settings), _crowd(settings))
@@ -86,9 +90,12 @@ def download_pictures(
                     if answer is not None and tally.count(answer):
                         parts.add(answer)
                     parts.keep_if_late()
+                    through += answer is not None
                     advance(int(answer is not None))
+                    if enough():
+                        break
             number = parts.next
-        return asked.downloads(tally, number)
+        return replace(asked.downloads(tally, number), left=asked.count - through)
 
 
 def all_downloaded(reader: Reader, work: Folder, settings: Settings, ask: Ask) -> Downloads | None:

@@ -54,11 +54,24 @@ class PartStage(Generic[Carried, Part, Result]):
     done: Callable[[Context, Carried, Part], Result | None]
 
 
+Enough = Callable[[], bool]
+"""Whether no more parts are to be begun."""
+
+
+def never() -> bool:
+    """All parts are begun."""
+    return False
+
+
 class Encoders(Protocol):
     """Where the parts of a data set are encoded: here, or on other machines."""
 
     def over(
-        self, stage: PartStage[Carried, Part, Result], carried: Carried, parts: Sequence[Part]
+        self,
+        stage: PartStage[Carried, Part, Result],
+        carried: Carried,
+        parts: Sequence[Part],
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Runner.over`, as many parts at a time as there is room for."""
 
@@ -81,10 +94,12 @@ class Runner(Protocol):
         carried: Carried,
         parts: Sequence[Part],
         at_once: int,
+        enough: Enough = never,
     ) -> list[Result]:
         """Run a stage for every part, at most `at_once` at a time; results in the order of parts.
 
-        All are tried even if one fails; then the first failure is raised.
+        All are tried even if one fails; then the first failure is raised. Once `enough` says so
+        no more are begun: the results are of as many of the first parts as were.
         """
 
     def encoding(self, settings: Settings) -> AbstractContextManager[Encoders]:
@@ -124,6 +139,7 @@ class Threads:
         carried: Carried,
         parts: Sequence[Part],
         at_once: int,
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Runner.over`."""
 
@@ -136,6 +152,7 @@ class Threads:
                 lambda part: stage.done(self.context, carried, part),
                 lambda part: threads.submit(work, part),
                 at_once,
+                enough=enough,
             )
 
     @contextmanager
@@ -167,10 +184,14 @@ class Bounded:
     at_once: int
 
     def over(
-        self, stage: PartStage[Carried, Part, Result], carried: Carried, parts: Sequence[Part]
+        self,
+        stage: PartStage[Carried, Part, Result],
+        carried: Carried,
+        parts: Sequence[Part],
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Encoders.over`."""
-        return self.runner.over(stage, carried, parts, self.at_once)
+        return self.runner.over(stage, carried, parts, self.at_once, enough)
 
 
 def may_pass(error: BaseException) -> bool:
@@ -186,13 +207,15 @@ def run_parts(
     send: Callable[[Part], Ending],
     at_once: int,
     settled: Callable[[int, Any], None] = lambda _, __: None,
+    enough: Enough = never,
 ) -> list[Any]:
     """Send every part that is not done, at most `at_once` under way; results in the order of parts.
 
     The next part is sent when any is over, so that a slow one holds nobody up. `settled` is called
     after each that was sent with the number of parts that are over, and its result (None after a
     failure). All are tried even if one
-    fails; then the first failure is raised, with the number of the others.
+    fails; then the first failure is raised, with the number of the others. Once `enough` says so no
+    more are sent, and there are results of the first parts only.
     """
     ended: SimpleQueue[int] = SimpleQueue()
     running: dict[int, Ending] = {}
@@ -214,6 +237,9 @@ def run_parts(
                 continue
             if len(running) >= at_once:
                 settle()
+            if enough():
+                looking.shutdown(wait=False, cancel_futures=True)
+                break
             running[number] = send(parts[number])
             running[number].add_done_callback(partial(_tell, ended, number))
         while running:
