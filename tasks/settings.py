@@ -358,6 +358,7 @@ class DeploySettings(BaseSettings):
         "Default: this installation.",
     )
     branch: str = flag("main", "Branch of a git address.")
+    commit: str = plain("", description="Commit that an image was made of; evaluations name it.")
     port: int = flag(4200, "Port of the Prefect server that `muge serve` starts.", ge=1, le=65535)
 
 

@@ -122,12 +122,14 @@ CHINESE: Mapping[str, str] = {
     "MUGE_DEPLOY_QUERIES": "用哪个数据集的查询来评测。默认：它自己（sample: 则是留出的）。",
     "MUGE_DEPLOY_SOURCE": "代码从哪里来：每台 worker 都有的目录，或 git 地址。默认：当前这份安装。",
     "MUGE_DEPLOY_BRANCH": "git 地址的分支。",
+    "MUGE_DEPLOY_COMMIT": "镜像由哪个提交构建；评测会写明它。",
     "MUGE_DEPLOY_PORT": "`muge serve` 启动的 Prefect 服务器的端口。",
 }
 """The meaning of each variable in Chinese; English is the settings' own description."""
 
 CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--json": "标准输出只有一个 JSON。",
+    "--health-port": "这个端口上的 /health 说明 worker 是否在工作；0：不开。",
     "--watch": "一直看着数据集的文件，有新的就运行。",
     "--verbose": "也显示 Prefect 的日志。",
     "--orchestrator": "作为 Prefect flow 运行（没有配置服务器时用临时的），或不用 Prefect。"

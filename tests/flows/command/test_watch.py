@@ -149,20 +149,21 @@ def start(tmp_path: Path, model: str) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", MUGE, "reindex", *arguments, "--watch", "--model", model],
-            cwd=tmp_path,
-            env={
-                **clean_environment(tmp_path),
-                "MUGE_ORCHESTRATOR": "none",
-                "MUGE_WATCH_SECONDS": "0.2",
-                "MUGE_SETTLE_SECONDS": "0.2",
-            },
-            stdout=subprocess.PIPE,
-            stderr=(tmp_path / "watch.log").open("w"),
-            text=True,
-            start_new_session=True,
-        )
+        with (tmp_path / "watch.log").open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", MUGE, "reindex", *arguments, "--watch", "--model", model],
+                cwd=tmp_path,
+                env={
+                    **clean_environment(tmp_path),
+                    "MUGE_ORCHESTRATOR": "none",
+                    "MUGE_WATCH_SECONDS": "0.2",
+                    "MUGE_SETTLE_SECONDS": "0.2",
+                },
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
         started.append(process)
         return process
 
