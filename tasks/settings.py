@@ -134,7 +134,7 @@ class Running(Group):
         description="Nobody else writes to the work folder: its storage need not hold a lock.",
     )
     watch_seconds: float = plain(
-        30.0, gt=0, description="How often `muge reindex --watch` looks at the files, seconds."
+        30.0, gt=0, description="How often a reindex with --watch looks at the files, seconds."
     )
     settle_seconds: float = plain(
         30.0,

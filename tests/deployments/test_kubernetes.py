@@ -168,6 +168,8 @@ def test_overlays_add_a_gpu_and_a_ray_cluster() -> None:
     (cluster,) = of_kind(kuberay, "RayCluster").values()
     assert (data["MUGE_RUNNER"], cluster["metadata"]["name"]) == ("ray", "ray")
     assert data["RAY_ADDRESS"] == "ray-head-svc:6379"  # as the operator names the head's service
+    (policy,) = of_kind(kuberay, "NetworkPolicy").values()
+    assert policy["spec"]["podSelector"] == {"matchLabels": {"ray.io/cluster": "ray"}}
     for name, container in containers([cluster]):
         variables = {variable["name"] for variable in container["env"]}
         assert not any(v.startswith("DASHVECTOR_") for v in variables), name

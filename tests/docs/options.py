@@ -78,7 +78,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_ONLY_WRITER": "没有别的任务写这个工作目录：它的存储不必能上锁。",
     "MUGE_MAX_IMAGES": "这次运行最多编码多少张新图片，下一次接着做。0：全部。",
     "MUGE_DEADLINE": "2h 或 90m 之后、或到 06:00 就停下，下一次接着做。默认：做完为止。",
-    "MUGE_WATCH_SECONDS": "`muge reindex --watch` 多久看一次文件，秒。",
+    "MUGE_WATCH_SECONDS": "带 --watch 的 reindex 多久看一次文件，秒。",
     "MUGE_SETTLE_SECONDS": "这么久没有写入，监视的运行才开始，秒。",
     "MUGE_WAIT": "等待工作目录上的另一个运行结束，秒。",
     "MUGE_MAX_DROP": "新集合的 R@10 最多可以比在线集合低多少。",

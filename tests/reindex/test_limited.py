@@ -74,7 +74,7 @@ def test_limited_and_killed_runs_end_as_one_that_is_neither(
     kind: str, strategy: str, seed: int, zygote: Zygote, tmp_path: Path, model: str
 ) -> None:
     draw = random.Random(f"{kind} {strategy} {seed}")
-    given = {
+    given: dict[str, Any] = {
         "dataset": f"folder:{make_pictures(tmp_path / 'pictures', COUNT)}",
         "store": "dashvector:" if kind == "dashvector" else f"zvec:{tmp_path / 'store'}",
         "work_dir": str(tmp_path / "work"),
