@@ -179,12 +179,21 @@ def test_a_live_collection_answers_as_before_until_its_update_is_whole(
     assert stored(place).keys() == before.keys() - {"3"} | {str(n) for n in range(100, 112)}
 
 
-@pytest.mark.parametrize("strategy", ["in-place", "blue-green"])
+@pytest.mark.parametrize(
+    ("strategy", "shard"),
+    [
+        ("in-place", 10),
+        pytest.param("blue-green", 10, marks=pytest.mark.slow),
+        pytest.param("in-place", BATCH, marks=pytest.mark.slow),
+        ("blue-green", BATCH),
+        pytest.param("in-place", 100, marks=pytest.mark.slow),
+    ],
+)
 def test_data_that_changes_every_night_is_not_encoded_again(
-    strategy: str, pictures: Path, place: dict[str, Any]
+    strategy: str, shard: int, pictures: Path, place: dict[str, Any]
 ) -> None:
     """Each night has another run folder; what the nights before encoded is found all the same."""
-    place["shard_images"] = BATCH  # what is cut off within a shard belongs to its data
+    place["shard_images"] = shard  # 10 is cut within a shard
     index_dataset(f"folder:{pictures}", **place)
     place["strategy"] = strategy
     if strategy == "blue-green":

@@ -15,7 +15,7 @@ from tasks.encode.model.contract import Encoder
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.embeddings import EmbeddingWriter, GroupWriter, embedding_schema
 from tasks.encode.stage.known import KnownImage
-from tasks.encode.stage.pieces import PICTURES_A_GROUP, PartWriter, Pieces, Rows
+from tasks.encode.stage.pieces import PICTURES_A_GROUP, PIECES, PartWriter, Pieces, Rows
 from tasks.encode.stage.plan import UNBOUNDED, Bounds, Encoded, ImageStage, as_done
 from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
@@ -152,7 +152,9 @@ def encode_query_part(
         return Encoded(0, 0, 0, left=1)
     encoder, before, clock = source.encoder(), source.known(), Clock()
     schema = embedding_schema("query_id", encoder.info, encoder.format)
-    pieces = Pieces(folder, f"{texts}/pieces", part.part, made_by=encoder.way, known=_names(before))
+    pieces = Pieces(
+        folder, f"{texts}/{PIECES}", part.part, made_by=encoder.way, known=_names(before)
+    )
     fresh = 0
     try:
         with writing_parquet(folder, output, schema, dictionary=False) as file:
@@ -195,7 +197,7 @@ class _ImageWork:
         self._batch = self._encoder.batch_images(stage.batch, stage.memory)
         self.pieces = Pieces(
             folder,
-            f"{stage.images}/pieces",
+            f"{stage.images}/{PIECES}",
             shard.part,
             shard=shard.fingerprint,
             pictures=stage.pictures,
