@@ -96,6 +96,9 @@ def serve(given: Given) -> None:
 
 def worker(
     pool: Annotated[str, typer.Option(help="Work pool whose runs it executes: gpu or cpu.")],
+    health_port: Annotated[
+        int, typer.Option(help="Port on which /health says whether it works; 0: none.")
+    ] = 0,
 ) -> None:
     """Be a worker of the configured Prefect server that hands its runs on when it is stopped."""
     with explained():
@@ -103,7 +106,7 @@ def worker(
         from deployments.production.worker import work
 
         require_server(load_settings().home)
-        raise typer.Exit(work(pool))
+        raise typer.Exit(work(pool, health_port))
 
 
 def _definitions(given: Given) -> Definitions:

@@ -37,8 +37,8 @@ class Context:
     `progress` is told how far stages are; `access` is what stores are opened with; `shared_aliases`
     gives the book of aliases of stores that are not of this machine (None: a file in the work
     folder); `planned` are plans of data sets, by their names, that were made just now: each is
-    taken once; `watch` is told of its runs (None: nobody is). Threads share it; a process of its
-    own makes another.
+    taken once; `watch` is told of its runs (None: nobody is); `began` is when the run did, in
+    seconds since 1970 (None: now). Threads share it; a process of its own makes another.
     """
 
     def __init__(
@@ -48,10 +48,12 @@ class Context:
         shared_aliases: Callable[[], AliasBook] | None = None,
         planned: Mapping[str, Plan] = MappingProxyType({}),
         watch: Watch | None = None,
+        began: float | None = None,
     ) -> None:
         self.watch = Watch() if watch is None else watch
         self.progress = Both(progress, self.watch) if self.watch.is_watched else progress
         self.planned = dict(planned)
+        self.began = time.time() if began is None else began
         self.texts: TextWorkers = HERE
         self.fence: Fence | None = None
         self._access = access

@@ -231,6 +231,17 @@ class SwitchRefusedError(MugeError):
     may_pass = False
 
 
+class LimitReachedError(MugeError):
+    """A run was stopped by its limit: nothing is wrong, and the next one goes on."""
+
+    exit_code = 4
+    may_pass = False
+
+    def __init__(self, message: str, stopped: object = None) -> None:
+        super().__init__(message)
+        self.stopped = stopped
+
+
 class NothingInCommonError(MugeError):
     """An evaluation's queries and the collection have no picture in common."""
 

@@ -122,10 +122,24 @@ class Running(Group):
     shard_images: int = flag(1000, "Images a shard.", ge=1)
     workers: int = flag(2, "Shards worked on at the same time.", ge=1, le=256)
     runner: RunnerName = flag("threads", "Encode in threads of this process, or on a Ray cluster.")
+    max_images: int = flag(
+        0, "Most new pictures that this run encodes; the next goes on. 0: all.", ge=0
+    )
+    deadline: str | None = flag(
+        None, "Stop after 2h or 90m, or at 06:00; the next run goes on. Default: at the end."
+    )
     wait: float = flag(0.0, "Wait for another run on the work folder to end, seconds.", ge=0.0)
     only_writer: bool = plain(
         False,
         description="Nobody else writes to the work folder: its storage need not hold a lock.",
+    )
+    watch_seconds: float = plain(
+        30.0, gt=0, description="How often a reindex with --watch looks at the files, seconds."
+    )
+    settle_seconds: float = plain(
+        30.0,
+        ge=0,
+        description="A watched run starts when nothing was written for so long, seconds.",
     )
     ray_cpus: float = plain(1.0, gt=0, description="CPUs of a Ray node that one shard uses.")
     ray_gpus: float | None = plain(
@@ -394,6 +408,7 @@ class DeploySettings(BaseSettings):
         "Default: this installation.",
     )
     branch: str = flag("main", "Branch of a git address.")
+    commit: str = plain("", description="Commit that an image was made of; evaluations name it.")
     port: int = flag(4200, "Port of the Prefect server that `muge serve` starts.", ge=1, le=65535)
 
 

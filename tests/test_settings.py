@@ -82,7 +82,7 @@ SEEN = {flag.name for flag in flags_of(Seeing)}
 """Of the process, and not of a flow, which is told by the environment."""
 ONLY_OF_COMMAND = {
     "index": {"as_json", "verbose", "orchestrator", *SEEN},
-    "reindex": {"as_json", "verbose", "orchestrator", *SEEN},
+    "reindex": {"as_json", "verbose", "orchestrator", "watch", *SEEN},
     "evaluate": {"as_json", "verbose", "html", "orchestrator", *SEEN},
     "search": {
         *("as_json", "verbose", "html", "orchestrator"),

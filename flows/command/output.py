@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 WIDTH_WITHOUT_TERMINAL = 120
-EXIT_REJECTS = 3
+EXIT_REJECTS, EXIT_UNFINISHED = 3, 4
 
 
 @contextmanager

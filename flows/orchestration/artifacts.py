@@ -40,6 +40,7 @@ def index_markdown(report: IndexReport) -> str:
         f"model `{report.model}` ({report.dimension} dimensions). "
         f"{report.rejects} rejects. {report.skipped_shards} shards were there already.",
         "",
+        *_unfinished(report),
         *_downloads(report),
         *_stage_table(report.stages),
     ]
@@ -57,6 +58,7 @@ def reindex_markdown(report: ReindexReport) -> str:
         f"and {report.deleted} deleted just now, {report.encoded_images} images encoded. "
         f"{report.rejects} rejects.",
         "",
+        *_unfinished(report),
         *_downloads(report),
         *[f"- {check.said}" for check in report.checks],
         *[f"- {line}" for line in report.advice],
@@ -64,6 +66,10 @@ def reindex_markdown(report: ReindexReport) -> str:
         *_stage_table(report.stages),
     ]
     return "\n".join(lines)
+
+
+def _unfinished(report: IndexReport | ReindexReport) -> list[str]:
+    return [] if report.unfinished is None else [f"**{report.unfinished.said}**", ""]
 
 
 def _downloads(report: IndexReport | ReindexReport) -> list[str]:

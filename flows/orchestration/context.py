@@ -59,7 +59,7 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
     watch = watching(seeing or Seeing(), run_id=_run_id())
     with ExitStack() as stack:
         aliases = server_aliases(address)
-        context = stack.enter_context(Context(progress, access, aliases, planned, watch))
+        context = stack.enter_context(Context(progress, access, aliases, planned, watch, _began()))
         if "prefect" in sys.modules:
             from flows.orchestration.handover import handed_over
             from flows.orchestration.patience import wait_for_server
@@ -81,6 +81,18 @@ def _run_id() -> str:
 
     run = FlowRunContext.get()
     return str(run.flow_run.id) if run is not None and run.flow_run is not None else ""
+
+
+def _began() -> float | None:
+    """When the flow run began first, in seconds since 1970: one that was handed over or is tried
+    again has no new deadline. None outside a flow run."""
+    if "prefect" not in sys.modules:
+        return None
+    from prefect.context import FlowRunContext
+
+    run = FlowRunContext.get()
+    started = run.flow_run.start_time if run and run.flow_run else None
+    return None if started is None else started.timestamp()
 
 
 def _access(store: str, address: StoreAddress, writes: bool) -> StoreAccess:

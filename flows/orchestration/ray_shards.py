@@ -35,7 +35,7 @@ from flows.orchestration.artifacts import progress_artifact
 from flows.orchestration.patience import wait_for_server
 from tasks.context import Context
 from tasks.errors import MugeError, UsageError, reason_of
-from tasks.index.runner import Carried, Part, PartStage, Result, run_parts
+from tasks.index.runner import Carried, Enough, Part, PartStage, Result, never, run_parts
 from tasks.prefect_tasks import task_of
 from tasks.settings import Settings
 
@@ -75,7 +75,11 @@ class RayShards:
     at_once: int = AT_ONCE
 
     def over(
-        self, stage: PartStage[Carried, Part, Result], carried: Carried, parts: Sequence[Part]
+        self,
+        stage: PartStage[Carried, Part, Result],
+        carried: Carried,
+        parts: Sequence[Part],
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Encoders.over`; whether a part is done is seen where it would be encoded, and its
         process cannot show its progress here."""
@@ -87,7 +91,7 @@ class RayShards:
                 report(over)
 
             begun = partial(self.context.watch.part, stage.name)
-            return run_parts(parts, lambda _: None, send, self.at_once, settled, begun)
+            return run_parts(parts, lambda _: None, send, self.at_once, settled, begun, enough)
 
     def _sending(
         self, task: Task[..., Any], carried: object

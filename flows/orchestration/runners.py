@@ -17,11 +17,13 @@ from tasks.index.runner import (
     Bounded,
     Carried,
     Encoders,
+    Enough,
     Given,
     Part,
     PartStage,
     Result,
     Stage,
+    never,
     run_parts,
 )
 from tasks.prefect_tasks import task_of
@@ -51,6 +53,7 @@ class PrefectRunner:
         carried: Carried,
         parts: Sequence[Part],
         at_once: int,
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Runner.over`: a task a part, but for those that are done."""
         task = task_of(stage)
@@ -62,6 +65,7 @@ class PrefectRunner:
                 at_once,
                 lambda over, _: report(over),
                 partial(self.context.watch.part, stage.name),
+                enough,
             )
 
     def encoding(self, settings: Settings) -> AbstractContextManager[Encoders]:

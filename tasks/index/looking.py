@@ -15,6 +15,7 @@ from tasks.index.runner import (
     Bounded,
     Carried,
     Encoders,
+    Enough,
     Given,
     Part,
     PartStage,
@@ -22,6 +23,7 @@ from tasks.index.runner import (
     Runner,
     Stage,
     may_pass,
+    never,
 )
 from tasks.settings import Settings
 
@@ -70,6 +72,7 @@ class Looking:
         carried: Carried,
         parts: Sequence[Part],
         at_once: int,
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Runner.over`."""
         with ThreadPoolExecutor(LOOKING_AT_ONCE, thread_name_prefix="looking") as threads:

@@ -18,6 +18,7 @@ from tasks.records import ModelInfo
 from tasks.seal import sealed, unsealed
 from tasks.settings import DocumentForm
 from tasks.store.stores import parse_address
+from tasks.work.begun import all_begun
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
 
@@ -240,11 +241,13 @@ def every_record(work: Folder) -> Iterator[tuple[str, list[CollectionRecord]]]:
 
 
 def forget_runs(work: Folder, runs: Iterable[str]) -> None:
-    """Delete folders of runs, but for those that the record of any collection names.
+    """Delete folders of runs, but for those that the record of any collection names, and those
+    that were begun for one and have not ended.
 
     With a record that cannot be read nothing is deleted: it may name any of them.
     """
     unused = set(runs)
+    unused -= all_begun(work) if unused else set()
     for name in work.find(RECORDS) if unused else ():
         try:
             record = _read(work.read_bytes(name))

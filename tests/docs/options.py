@@ -77,6 +77,10 @@ CHINESE: Mapping[str, str] = {
     "MUGE_TOPK": "结果条数。",
     "MUGE_VERIFY_SAMPLES": "索引之后抽样重读的文档数。",
     "MUGE_ONLY_WRITER": "没有别的任务写这个工作目录：它的存储不必能上锁。",
+    "MUGE_MAX_IMAGES": "这次运行最多编码多少张新图片，下一次接着做。0：全部。",
+    "MUGE_DEADLINE": "2h 或 90m 之后、或到 06:00 就停下，下一次接着做。默认：做完为止。",
+    "MUGE_WATCH_SECONDS": "带 --watch 的 reindex 多久看一次文件，秒。",
+    "MUGE_SETTLE_SECONDS": "这么久没有写入，监视的运行才开始，秒。",
     "MUGE_WAIT": "等待工作目录上的另一个运行结束，秒。",
     "MUGE_MAX_DROP": "新集合的 R@10 最多可以比在线集合低多少。",
     "MUGE_MAX_REMOVED": "重新索引最多可以删掉在线文档的多大一份。",
@@ -127,12 +131,15 @@ CHINESE: Mapping[str, str] = {
     "MUGE_DEPLOY_QUERIES": "用哪个数据集的查询来评测。默认：它自己（sample: 则是留出的）。",
     "MUGE_DEPLOY_SOURCE": "代码从哪里来：每台 worker 都有的目录，或 git 地址。默认：当前这份安装。",
     "MUGE_DEPLOY_BRANCH": "git 地址的分支。",
+    "MUGE_DEPLOY_COMMIT": "镜像由哪个提交构建；评测会写明它。",
     "MUGE_DEPLOY_PORT": "`muge serve` 启动的 Prefect 服务器的端口。",
 }
 """The meaning of each variable in Chinese; English is the settings' own description."""
 
 CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--json": "标准输出只有一个 JSON。",
+    "--health-port": "这个端口上的 /health 说明 worker 是否在工作；0：不开。",
+    "--watch": "一直看着数据集的文件，有新的就运行。",
     "--verbose": "也显示 Prefect 的日志。",
     "--orchestrator": "作为 Prefect flow 运行（没有配置服务器时用临时的），或不用 Prefect。"
     "环境变量：MUGE_ORCHESTRATOR。",
