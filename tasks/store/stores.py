@@ -20,11 +20,14 @@ class StoreAccess:
     """What a caller brings to open stores with.
 
     `credentials` of clusters by name, for addresses that name one; `write_slot` is entered around
-    every write request: a place for a quota that several runs share.
+    every write request: a place for a quota that several runs share. `finished` asks for what each
+    collection was when it was finished last, as it is first met and until the store is closed,
+    whoever writes to it meanwhile; only stores of this machine tell the difference.
     """
 
     credentials: Mapping[str, DashVectorSettings] = field(default_factory=dict)
     write_slot: WriteSlot = nullcontext
+    finished: bool = False
 
 
 class OpensStores(Protocol):
