@@ -58,7 +58,7 @@ class Context:
         self.fence: Fence | None = None
         self._access = access
         self._shared_aliases = shared_aliases
-        self._stores: dict[str, VectorStore] = {}
+        self._stores: dict[tuple[str, bool], VectorStore] = {}
         self._opening = threading.Lock()
 
     def __enter__(self) -> Context:
@@ -77,16 +77,25 @@ class Context:
 
         Raises `UsageError` as `open_store` does.
         """
+        return self._store(uri, finished=False)
+
+    def searched(self, uri: str) -> VectorStore:
+        """The store at an address for searches, which see each collection as it was when it was
+        finished last: a run that changes it meanwhile keeps nobody out. Errors as `store`."""
+        return self._store(uri, finished=parse_address(uri).kind.local)
+
+    def _store(self, uri: str, finished: bool) -> VectorStore:
         with self._opening:
-            if uri not in self._stores:
+            if (uri, finished) not in self._stores:
                 access = replace(
                     self._access,
                     write_slot=self._write_slot,
                     retried=lambda: self.watch.add(RETRIES, 1, "request"),
                     waited=lambda seconds: self.watch.add(QUOTA_SECONDS, seconds, "process"),
+                    finished=finished,
                 )
-                self._stores[uri] = open_store(uri, access)
-            return self._stores[uri]
+                self._stores[uri, finished] = open_store(uri, access)
+            return self._stores[uri, finished]
 
     @contextmanager
     def _write_slot(self) -> Iterator[None]:

@@ -25,13 +25,16 @@ class StoreAccess:
 
     `credentials` of clusters by name, for addresses that name one; `write_slot` is entered around
     every write request: a place for a quota that several runs share. `retried` is called when a
-    request is sent again, `waited` with the seconds that one waited for its turn.
+    request is sent again, `waited` with the seconds that one waited for its turn. `finished` asks
+    for what each collection was when it was finished last, as it is first met and until the store
+    is closed, whoever writes to it meanwhile; only stores of this machine tell the difference.
     """
 
     credentials: Mapping[str, DashVectorSettings] = field(default_factory=dict)
     write_slot: WriteSlot = nullcontext
     retried: Callable[[], None] = _nobody
     waited: Callable[[float], None] = _nobody
+    finished: bool = False
 
 
 class OpensStores(Protocol):

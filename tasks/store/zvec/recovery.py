@@ -187,7 +187,7 @@ def _keep(path: Path) -> None:
     building = _kept(path, "new")
     shutil.rmtree(building, ignore_errors=True)
     try:
-        _copy_all(path, building)
+        copy_all(path, building)
     except OSError:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -204,7 +204,7 @@ def _restore_ids(path: Path) -> None:
     for copy in (_kept(path, manifest), path.with_name(f".{path.name}.ids-{manifest}")):
         for index in copy.glob("idmap.*"):
             shutil.rmtree(path / index.name, ignore_errors=True)
-            _copy_all(index, path / index.name)
+            copy_all(index, path / index.name)
 
 
 def _restore(path: Path, copy: Path) -> None:
@@ -249,16 +249,16 @@ def _files(folder: Path) -> list[Path]:
     return [each for each in folder.rglob("*") if each.is_file()]
 
 
-def _copy_all(folder: Path, target: Path) -> None:
+def copy_all(folder: Path, target: Path) -> None:
     """A copy of a folder, with second names of files that never change."""
     target.mkdir(parents=True)
     for each in sorted(folder.iterdir()):
         if each.is_dir():
-            _copy_all(each, target / each.name)
+            copy_all(each, target / each.name)
         elif each.suffix in UNCHANGING:
             _link(each, target / each.name)
         else:
-            shutil.copyfile(each, target / each.name)
+            shutil.copy2(each, target / each.name)
 
 
 def _link(source: Path, target: Path) -> None:
