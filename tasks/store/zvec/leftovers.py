@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from tasks.store.contract import LeftBehind
+from tasks.store.zvec.published import delete_if_free, superseded
 from tasks.store.zvec.recovery import forget_copies, has_copies
 from tasks.store.zvec.schema import collections_in
 from tasks.store.zvec.shadow import left_shadows
@@ -39,6 +40,10 @@ def find_left(place: str, now: float) -> Iterator[LeftBehind]:
                 if _is_old(copy, now):
                     why = "a copy of a partition as it was before a writer that has ended"
                     yield LeftBehind(copy, why, partial(forget_copies, partition))
+            for copy in superseded(partition):
+                if _is_old(copy, now):
+                    why = "what searches saw before it was finished last"
+                    yield LeftBehind(copy, why, partial(delete_if_free, copy))
     for shadow in left_shadows(now - OLD_SECONDS):
         why = "a copy of a collection for reading, of a process that was killed"
         yield LeftBehind(shadow, why, partial(shutil.rmtree, shadow))

@@ -31,13 +31,19 @@ def publish(path: Path) -> None:
         shutil.rmtree(building, ignore_errors=True)
         raise
     for copy in before:
-        _delete_if_free(copy)
+        delete_if_free(copy)
 
 
 def is_published(path: Path) -> bool:
     """Whether what is published is what the partition is now."""
     newest = _newest(path)
     return newest is not None and _sums(newest) == _sums(path)
+
+
+def superseded(path: Path) -> list[Path]:
+    """Published copies of a partition that another one has followed."""
+    newest = _newest(path)
+    return [copy for copy in _published(path) if copy != newest]
 
 
 def place_to_read(path: Path) -> Path:
@@ -51,6 +57,17 @@ def place_to_read(path: Path) -> Path:
         return newest or path
     sums = read_sums(path)
     return newest if sums is not None and sums.finished is None else path
+
+
+def delete_if_free(copy: Path) -> None:
+    """Delete a published copy unless somebody reads it: readers hold zvec's lock of it."""
+    gone = copy.with_name(copy.name.replace(".published-", ".old-"))
+    try:
+        with locked(copy, fcntl.LOCK_EX):
+            copy.rename(gone)
+    except OSError:  # it is read: whoever publishes next deletes it
+        return
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _newest(path: Path) -> Path | None:
@@ -70,14 +87,3 @@ def _published(path: Path) -> list[Path]:
 
 def _number(copy: Path) -> int:
     return int(copy.name.rsplit("-", 2)[1])
-
-
-def _delete_if_free(copy: Path) -> None:
-    """Readers hold zvec's lock of what they read."""
-    gone = copy.with_name(copy.name.replace(".published-", ".old-"))
-    try:
-        with locked(copy, fcntl.LOCK_EX):
-            copy.rename(gone)
-    except OSError:  # it is read: whoever publishes next deletes it
-        return
-    shutil.rmtree(gone, ignore_errors=True)

@@ -16,6 +16,7 @@ from tasks.errors import NotThereError, StoreBusyError
 from tasks.records import DEFAULT_PARTITION
 from tasks.store.zvec import opening, published
 from tasks.store.zvec import store as zvec_store
+from tasks.store.zvec.leftovers import OLD_SECONDS, find_left
 from tasks.store.zvec.store import ZvecStore
 from tests.store.conftest import SPEC
 from tests.store.reference import exact_hits
@@ -161,6 +162,23 @@ def test_a_collection_that_was_dropped_and_made_again(
     writer.finish(NAME)
     searcher.close()
     assert answers(searcher) == right(SECOND)
+
+
+def test_what_was_still_read_is_left_for_pruning(
+    root: Path, writer: ZvecStore, searcher: ZvecStore
+) -> None:
+    assert answers(searcher) == right(FIRST)
+    writer.upsert(NAME, SECOND)
+    writer.finish(NAME)
+    tomorrow = time.time() + 2 * OLD_SECONDS
+    (left,) = find_left(str(root), tomorrow)
+    left.remove()  # it is read
+    assert len(copies(root)) == 2
+    assert answers(searcher) == right(FIRST)
+    searcher.close()
+    left.remove()
+    assert [name.rsplit("-", 1)[0] for name in copies(root)] == [".default.published-2"]
+    assert list(find_left(str(root), tomorrow)) == []
 
 
 def test_one_that_is_replaced_while_it_is_opened(
