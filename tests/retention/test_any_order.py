@@ -147,7 +147,7 @@ def in_memory(folder: Path, model: str) -> Iterator[Shop]:
 SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=4, derandomize=True, suppress_health_check=SHARED)
+@settings(max_examples=3, derandomize=True, suppress_health_check=SHARED)
 @given(steps=st.lists(ONE, min_size=3, max_size=5))
 def test_nothing_needed_is_lost(
     steps: list[tuple[Callable[[Story, int], None], int]], toys: str, tmp_path: Path
@@ -173,8 +173,8 @@ def test_nothing_needed_is_lost_on_real_stores(
 ) -> None:
     remote = request.getfixturevalue("dashvector") if kind == "dashvector" else ""
 
-    @settings(max_examples=12, suppress_health_check=SHARED)
-    @given(steps=st.lists(ONE, min_size=4, max_size=12))
+    @settings(max_examples=4, suppress_health_check=SHARED)
+    @given(steps=st.lists(ONE, min_size=4, max_size=8))
     def stories(steps: list[tuple[Callable[[Story, int], None], int]]) -> None:
         place = tmp_path / uuid.uuid4().hex
         place.mkdir()
