@@ -11,7 +11,7 @@ from tests.campaign.__main__ import campaign
 QUICK = 4
 
 
-@pytest.mark.parametrize("seed", [1, 2, 5])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 5))])
 def test_nothing_is_lost_doubled_or_stale(seed: int, tmp_path: Path) -> None:
     tally = campaign(QUICK, seed, tmp_path, server=None)
     assert tally.failures == []

@@ -272,7 +272,7 @@ def test_queries_without_any_picture(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     write_lines(folder, {"query": "红色", "image_id": 1})
-    with pytest.raises(DatasetError, match=r"no usable image: .*queries.jsonl:1"):
+    with pytest.raises(DatasetError, match=r"no usable image; .*queries.jsonl:1"):
         plan_of(f"folder:{folder}", Folder(str(tmp_path / "work")))
 
 

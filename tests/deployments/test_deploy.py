@@ -67,6 +67,7 @@ def test_nights_are_shanghais(deployed: Machine) -> None:
         assert (local.hour, local.minute) == (3, 0)
 
 
+@pytest.mark.slow
 def test_what_people_switched_stays(deployed: Machine) -> None:
     found = deployment(deployed, NIGHTLY)
     (schedule,) = found["schedules"]
@@ -91,6 +92,7 @@ def test_what_people_switched_stays(deployed: Machine) -> None:
     patch(deployed, f"automations/{automation['id']}", enabled=True)
 
 
+@pytest.mark.slow
 def test_what_drifted_is_put_right(deployed: Machine) -> None:
     patch(deployed, "work_pools/gpu", concurrency_limit=7)
     patch(deployed, "v2/concurrency_limits/dashvector-writes", limit=1)
@@ -103,6 +105,7 @@ def test_what_drifted_is_put_right(deployed: Machine) -> None:
     assert changed(deployed) == {}
 
 
+@pytest.mark.slow
 def test_prefects_own_command_deploys_the_same(
     deployed: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

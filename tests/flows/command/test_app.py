@@ -274,6 +274,7 @@ def test_wrong_environment_is_said(muge: Muge) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_terminated_runs_leave_no_server_and_go_on(muge: Muge, model: str, tmp_path: Path) -> None:
     """SIGTERM ends the temporary server as well, and the next run does what is missing."""
     pictures = make_pictures(tmp_path / "p", 300)
