@@ -1,0 +1,71 @@
+"""Who is told when something needs an operator, and what they were told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import yaml
+
+from tests.deployments.machines import ROOT, Machine
+
+SAVE_BLOCK = """
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+told = {{"subject": "{{{{subject}}}}", "body": "{{{{body}}}}"}}
+block = CustomWebhookNotificationBlock(name="people", url={url!r}, json_data=told)
+print(block.save("people", overwrite=True))
+"""
+
+
+@dataclass
+class People:
+    """What people were told, in order: the subject and the body of each alert."""
+
+    url: str
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    def since(self, count: int) -> list[tuple[str, str]]:
+        """What they were told after so many."""
+        return self.told[count:]
+
+
+@contextmanager
+def people() -> Iterator[People]:
+    """Somebody who listens on loopback."""
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            listening.told.append((str(said["subject"]), str(said["body"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+    listening = People(f"http://127.0.0.1:{server.server_address[1]}/")
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield listening
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def tell(machine: Machine, people: People) -> None:
+    """Set up the alerts that ship with the deployments, to these people."""
+    block = machine.python(SAVE_BLOCK.format(url=people.url)).strip()
+    alert = yaml.safe_load((ROOT / "deployments" / "notification.yaml").read_text("utf-8"))
+    for action in alert["actions"]:
+        action["block_document_id"] = block
+    file = machine.folder / "notification.yaml"
+    file.write_text(yaml.safe_dump(alert, allow_unicode=True), "utf-8")
+    machine.prefect("automation", "create", "--from-file", str(file))
