@@ -107,7 +107,7 @@ def _adopt(night: Night) -> None:
 
 
 def _fill(night: Night) -> None:
-    night.production.fill_disk(night.chance.choice((0, 8, 100, 400)))
+    night.production.fill_disk(night.chance.choice((0, 8, 60)))
 
 
 def _brand(night: Night) -> None:

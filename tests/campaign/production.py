@@ -66,7 +66,6 @@ class Production(Machine):
             "MUGE_MODEL": model,
             "MUGE_DEVICE": "cpu",
             "MUGE_SHARD_IMAGES": "9",
-            "MUGE_THUMBNAIL_PIXELS": "32",
             "MUGE_DEPLOY_DATASET": dataset,
             "OMP_NUM_THREADS": "1",
             "TMPDIR": str(folder / "tmp"),
