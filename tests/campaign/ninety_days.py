@@ -49,6 +49,7 @@ EVERY = 3
 """Something happens on one night of so many."""
 WEEK = 7
 UPGRADE = "upgrade"
+PRUNE = "prune_storage/prune"
 PEACE = Incident("", frozenset({"COMPLETED"}))
 UPGRADED = Incident(
     UPGRADE, frozenset({"COMPLETED", "FAILED"}), line=r"build a new one with --strategy blue-green"
@@ -161,7 +162,10 @@ class Simulation:
         self._say(ended.type == "COMPLETED", f"evaluation: {ended}")
 
     def prune(self) -> None:
-        """Let go of what nobody needs any more."""
+        """Let go of what nobody needs any more, of the same hour too: days are short."""
+        if self.production.has(PRUNE):
+            ended = self.production.ended(self.production.run(PRUNE, keep_days=0.0))
+            self._say(ended.type == "COMPLETED", f"pruning: {ended}")
 
     def compare(self, place: Path) -> None:
         """Hold everything in the live collection against one that is built from nothing."""

@@ -72,7 +72,7 @@ class Production(Machine):
             "DASHVECTOR_API_KEY_FILE": str(folder / "key"),
             LEASES: LEASES_ON_DISK,
             # not what is deployed: nights are short
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_WORKER_QUERY_SECONDS": "3",
         }
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self._page: subprocess.Popen[bytes] | None = None
@@ -155,6 +155,10 @@ class Production(Machine):
         path = f"deployments/{found['id']}/create_flow_run"
         run = self.ask(path, parameters=parameters, state={"type": "SCHEDULED"})
         return str(run["id"])
+
+    def has(self, deployment: str) -> bool:
+        """Whether what is deployed has it: an older version may not."""
+        return self.request("GET", f"deployments/name/{deployment}").is_success
 
     def state(self, run: str) -> Ended | None:
         """The state of a run now; None while the server is away."""
