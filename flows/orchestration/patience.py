@@ -32,11 +32,8 @@ class _HasConnected:
 
     def __get__(self, client: Client | None, kind: type[Client]) -> bool:
         inside = FlowRunContext.get() is not None or TaskRunContext.get() is not None
-        return (
-            inside
-            or OWN_RUN in os.environ
-            or (client is not None and self._reached.get(client, False))
-        )
+        reached = client is not None and self._reached.get(client, False)
+        return reached or inside or OWN_RUN in os.environ
 
     def __set__(self, client: Client, reached: bool) -> None:
         self._reached[client] = reached

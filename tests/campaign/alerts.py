@@ -23,16 +23,29 @@ NO_BLOCK = "00000000-0000-0000-0000-000000000000"
 """Where the example's reader puts the id of a block."""
 
 
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What somebody gets."""
+
+    subject: str
+    body: str
+
+    @property
+    def line(self) -> str:
+        """Its first line; the rest is where to look."""
+        return self.body.splitlines()[0]
+
+
 @dataclass
 class People:
-    """What people were told, in order: the subject and the body of each alert."""
+    """Those who are told at an address, and what they were told, in order."""
 
     url: str
-    told: list[tuple[str, str]] = field(default_factory=list)
+    told: list[Alert] = field(default_factory=list)
 
-    def since(self, count: int) -> list[tuple[str, str]]:
-        """What they were told after so many."""
-        return self.told[count:]
+    def told_of(self, run: str) -> list[Alert]:
+        """What they were told of a run."""
+        return [alert for alert in self.told if run in alert.body]
 
 
 @contextmanager
@@ -42,7 +55,7 @@ def people() -> Iterator[People]:
     class Listener(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            listening.told.append((str(said["subject"]), str(said["body"])))
+            listening.told.append(Alert(str(said["subject"]), str(said["body"])))
             self.send_response(200)
             self.end_headers()
 

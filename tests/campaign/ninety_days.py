@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ STORES = ("dashvector", "zvec")
 EVERY = 3
 """Something happens on one night of so many."""
 WEEK = 7
+TOLD_SECONDS = 60.0
+"""An operator who was not told by then looks at Prefect's page."""
 UPGRADE = "upgrade"
 PRUNE = "prune_storage/prune"
 PEACE = Incident("", frozenset({"COMPLETED"}))
@@ -58,17 +60,18 @@ UPGRADED = Incident(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How a night went: `alerts` of it, `seconds` from asking to its end, KiB of the disk (and of
-    Prefect's data base) taken afterwards."""
+    """How a night went: its run's id, `seconds` from asking to its end, KiB of the disk (and of
+    Prefect's data base) taken afterwards; `alerts` of it are counted at the end."""
 
     day: int
     strategy: str
-    incident: str
+    incident: Incident
+    run: str
     ended: Ended
-    alerts: int
     seconds: float
     disk: int
     database: int
+    alerts: int = 0
 
 
 @dataclass
@@ -115,7 +118,6 @@ class Simulation:
         self.truth = Truth()
         self.tally = Tally("zvec" if production.local else "dashvector")
         self._anew = True
-        self._heard = 0
 
     def begin(self, before: Path) -> None:
         """Deploy the version of the project at `before`."""
@@ -150,10 +152,10 @@ class Simulation:
         if ended.type == "COMPLETED":
             self.truth.settles()
             self._anew = self._anew and strategy != "blue-green"
-        alerts = self._alerts(ended, incident, night)
+        night.line = self._line(ended, night.run)
         incident.morning(night)
         self._anew = self._anew or "--strategy blue-green" in night.line
-        self._note(day, strategy, incident, ended, alerts, seconds)
+        self._note(day, strategy, incident, night.run, ended, seconds)
 
     def evaluate(self) -> None:
         """Measure search, as every Monday."""
@@ -232,41 +234,48 @@ class Simulation:
         except AssertionError as error:
             self._say(False, f"{incident.name}: {error}")
 
-    def _alerts(self, ended: Ended, incident: Incident, night: Night) -> int:
-        """How many alerts there were of a night, each with one line that says what to do."""
-        wanted = int((ended.type, ended.name) != ("COMPLETED", "Completed"))
-        self.production.wait(
-            lambda: len(self.people.told) >= self._heard + wanted, f"people are told of {ended}", 60
-        )
-        told = self.people.since(self._heard)
-        self._heard += len(told)
-        what = incident.name or "a night in peace"
-        self._say(ended.type in incident.ends, f"{what} ended {ended}")
-        self._say(len(told) == wanted, f"{what}: {len(told)} alerts, {wanted} wanted: {told}")
-        if told:
-            night.line = told[0][1].splitlines()[0]
-            one = "\n" not in ended.message.strip() and night.line == ended.message.strip()
-            says = one and bool(re.search(incident.line or "^$", night.line))
-            self._say(says, f"{what}: no line that says what to do: {told[0]}")
-            self.tally.lines.setdefault(what, night.line)
-        return len(told)
+    def audit(self) -> None:
+        """Every night that needed an operator had one alert, with one line that says what to do;
+        the others had none."""
+        for number, night in enumerate(self.tally.nights):
+            told = self.people.told_of(night.run)
+            self.tally.nights[number] = replace(night, alerts=len(told))
+            what = f"day {night.day}, {night.incident.name or 'peace'}"
+            wanted = int(not night.ended.is_well)
+            self._say(night.ended.type in night.incident.ends, f"{what}: ended {night.ended}")
+            self._say(len(told) == wanted, f"{what}: {len(told)} alerts, {wanted} wanted: {told}")
+            for alert in told[:1]:
+                self.tally.lines.setdefault(night.incident.name, alert.line)
+                one = "\n" not in night.ended.message.strip()
+                says = re.search(night.incident.line or "^$", alert.line) is not None
+                self._say(one and says, f"{what}: no line that says what to do: {alert}")
+
+    def _line(self, ended: Ended, run: str) -> str:
+        """What an operator reads of a run that did not end well, once the alert is there."""
+        if ended.is_well:
+            return ""
+        try:
+            self.production.wait(lambda: self.people.told_of(run), "people are told", TOLD_SECONDS)
+        except AssertionError:  # seen in the audit, unless it comes later
+            return ended.message.strip()
+        return self.people.told_of(run)[0].line
 
     def _note(
         self,
         day: int,
         strategy: str,
         incident: Incident,
+        run: str,
         ended: Ended,
-        alerts: int,
         seconds: float,
     ) -> None:
         database = self.production.folder / "prefect" / "prefect.db"
         told = Told(
             day,
             strategy,
-            incident.name,
+            incident,
+            run,
             ended,
-            alerts,
             seconds,
             self.production.used_kib(),
             database.stat().st_size // 1024,
@@ -334,6 +343,7 @@ def simulate(
                     simulation.prune()
                 searching.check()
         simulation.compare(place)
+        simulation.audit()
         simulation.tally.searches = searching.done
         return simulation.tally
 
@@ -362,8 +372,8 @@ def report(tally: Tally) -> str:
         f"runs, {tally.evaluations} evaluations",
         f"{'incident':<30} {'nights':>6} {'by itself':>9} {'operator':>8} {'alerts':>6}",
     ]
-    for name in dict.fromkeys(night.incident for night in nights):
-        those = [night for night in nights if night.incident == name]
+    for name in dict.fromkeys(night.incident.name for night in nights):
+        those = [night for night in nights if night.incident.name == name]
         alone = sum(night.ended.type == "COMPLETED" for night in those)
         alerts = sum(night.alerts for night in those)
         shown = name or "(none)"

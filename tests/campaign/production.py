@@ -47,6 +47,11 @@ class Ended:
     name: str
     message: str
 
+    @property
+    def is_well(self) -> bool:
+        """Whether nobody needs to look at it."""
+        return (self.type, self.name) == ("COMPLETED", "Completed")
+
 
 class Production(Machine):
     """Everything that is deployed; `code` is the folder whose version of the project it runs, and

@@ -60,13 +60,13 @@ def oracle(model: Path) -> Oracle:
 
 def right(oracle: Oracle, asked: Asked, day: Day) -> list[dict[str, Any]]:
     """The hits that a store has for a question of a day, best first."""
-    found = [
+    found: list[dict[str, Any]] = [
         {"id": id, "score": score, "dense": score, "fields": {**day.fields(id), "picture": ""}}
         for id, item in day.items.items()
         if asked.below is None or item.price < asked.below
         for score in (oracle.score(asked, day, id),)
     ]
-    return sorted(found, key=lambda hit: -hit["score"])[:TOPK]
+    return sorted(found, key=lambda hit: float(hit["score"]), reverse=True)[:TOPK]
 
 
 @pytest.mark.parametrize("asked", [MEANING, replace(MEANING, below=300.0)])
