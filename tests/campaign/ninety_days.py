@@ -307,11 +307,14 @@ def simulate(
     place: Path,
     before: Path = ROOT,
     incidents: Mapping[int, Incident] | None = None,
+    seconds: float = float("inf"),
 ) -> Tally:
     """Play so many days on a store; the first half by the version of the project at `before`.
 
-    `incidents` are those of days; None: they are drawn.
+    `incidents` are those of days; None: they are drawn. After so many `seconds` the next day is
+    the last.
     """
+    end = time.monotonic() + seconds
     model = str(make_model(place / "model", "resnet-50").folder)
     catalogue = Catalogue(place / "shop", random.Random(f"{seed}/table"))
     with (
@@ -337,11 +340,15 @@ def simulate(
                 incident = planned.get(day, PEACE)
                 if incident is UPGRADED:
                     simulation.upgrade()
-                simulation.night(day, incident, day == days - 1)
+                last = day == days - 1 or time.monotonic() > end
+                simulation.night(day, PEACE if last else incident, last)
                 if day % WEEK == WEEK - 1:
                     simulation.evaluate()
                     simulation.prune()
                 searching.check()
+                if last:
+                    break
+        production.close_page()
         simulation.compare(place)
         simulation.audit()
         simulation.tally.searches = searching.done
@@ -403,6 +410,7 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=90, help="nights (default 90)")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default 0)")
     parser.add_argument("--store", choices=STORES, default=STORES[0], help="default dashvector")
+    parser.add_argument("--minutes", type=float, help="the day after so many is the last")
     parser.add_argument("--before", help="commit of the first half; default: this version")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended
@@ -411,7 +419,9 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="muge-ninety-") as folder,
         version(given.before) as before,
     ):
-        tally = simulate(given.days, given.seed, given.store, Path(folder), before)
+        seconds = float("inf") if given.minutes is None else given.minutes * 60
+        place = Path(folder)
+        tally = simulate(given.days, given.seed, given.store, place, before, seconds=seconds)
     print(f"{platform.node()}, seed {given.seed}, {time.monotonic() - start:.0f} s in all")
     print(report(tally))
     return 1 if tally.failures or tally.searches.wrong else 0

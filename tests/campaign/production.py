@@ -154,6 +154,11 @@ class Production(Machine):
             time.sleep(1.0)  # for what is being answered
             end_group(before)
 
+    def close_page(self) -> None:
+        """End the search page, which lets go of an embedded store."""
+        if self._page is not None:
+            end_group(self._page)
+
     def run(self, deployment: str, **parameters: Any) -> str:
         """Ask for a run; its id."""
         found = self.get(f"deployments/name/{deployment}")
