@@ -136,23 +136,32 @@ class Production(Machine):
     def open_page(self) -> None:
         """Start a search page with a key of its own; one that runs ends when this one answers."""
         before, self._started = self._page, self._started + 1
-        log = self.folder / f"page-{self._started}.log"
-        self._page = self.start_muge(
-            log.stem,
+        name, at = f"page-{self._started}", "Search page: "
+        log = self.folder / f"{name}.log"
+        page = self._start_page(name)
+
+        def said() -> str:
+            nonlocal page
+            if page.poll() is not None:  # the server was slow: a supervisor starts it again
+                page = self._start_page(name)
+            return log.read_text().partition(at)[2]
+
+        address = str(self.wait(said, "the page listens")).split()[0].rstrip("/")
+        self.wait(lambda: _answers(f"{address}/api/ready"), "the page is ready")
+        self._page, self.address = page, address
+        if before is not None:
+            time.sleep(1.0)  # for what is being answered
+            end_group(before)
+
+    def _start_page(self, name: str) -> subprocess.Popen[bytes]:
+        return self.start_muge(
+            name,
             "web",
             MUGE_WEB_PORT="0",
             MUGE_WEB_RATE="1000000",
             DASHVECTOR_API_KEY=self._reader,
             DASHVECTOR_API_KEY_FILE="",
         )
-        at = "Search page: "
-        said = self.wait(lambda: at in log.read_text() and log.read_text(), "the page listens")
-        address = said.partition(at)[2].split()[0].rstrip("/")
-        self.wait(lambda: _answers(f"{address}/api/ready"), "the page is ready")
-        self.address = address
-        if before is not None:
-            time.sleep(1.0)  # for what is being answered
-            end_group(before)
 
     def close_page(self) -> None:
         """End the search page, which lets go of an embedded store."""
