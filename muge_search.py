@@ -105,8 +105,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a collection with a data set's queries, as `muge evaluate` does.
 
-    A baseline in `choices` is held: raises `QualityDropError` if a metric fell too far. Arguments
-    and other errors as `index`.
+    A baseline in `choices` is held, and with `hold` the kept one: raises `QualityDropError` if a
+    metric fell too far. Arguments and other errors as `index`.
     """
     from tasks.evaluate.gate import check_quality, read_baseline
     from tasks.evaluate.operation import evaluate as operation
@@ -235,6 +235,8 @@ def _settings(base: Settings | None, **given: str | None) -> Settings:
 
 def _context(progress: Progress | None) -> Context:
     from tasks.context import Context
+    from tasks.settings import Seeing
+    from tasks.telemetry.listening import watching
     from tasks.work.progress import SILENT
 
     if not all(hasattr(progress or SILENT, name) for name in ("start", "advance", "finish")):
@@ -242,7 +244,7 @@ def _context(progress: Progress | None) -> Context:
             f"progress is {progress!r}, expected an object with start(stage, total), "
             f"advance(stage, done) and finish(stage, made)"
         )
-    return Context(progress or SILENT)
+    return Context(progress or SILENT, watch=watching(Seeing(), with_log=False))
 
 
 def _expect(name: str, value: object, *kinds: type) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from flows.command import app as command
 from flows.command.options import AsJson, options
-from flows.command.output import explained, print_json
+from flows.command.output import explained, note, print_json
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import (
@@ -91,11 +91,14 @@ def serve(given: Given) -> None:
                 flow = spec.entrypoint.rpartition(".")[2]
                 print(f"  prefect deployment run {flow}/{spec.name}", flush=True)
             start(definitions)
-        print("muge: schedules are paused until the next `muge serve`", file=sys.stderr)
+        note("schedules are paused until the next `muge serve`")
 
 
 def worker(
     pool: Annotated[str, typer.Option(help="Work pool whose runs it executes: gpu or cpu.")],
+    health_port: Annotated[
+        int, typer.Option(help="Port on which /health says whether it works; 0: none.")
+    ] = 0,
 ) -> None:
     """Be a worker of the configured Prefect server that hands its runs on when it is stopped."""
     with explained():
@@ -103,7 +106,7 @@ def worker(
         from deployments.production.worker import work
 
         require_server(load_settings().home)
-        raise typer.Exit(work(pool))
+        raise typer.Exit(work(pool, health_port))
 
 
 def _definitions(given: Given) -> Definitions:

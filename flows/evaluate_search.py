@@ -11,7 +11,7 @@ from flows.orchestration.context import caller_context
 from flows.orchestration.parameters import Dataset, parameters
 from flows.orchestration.runners import PrefectRunner
 from flows.signatures import Given
-from tasks.evaluate.gate import check_quality, read_baseline
+from tasks.evaluate.gate import check_held, check_quality, read_baseline
 from tasks.evaluate.operation import evaluate
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.options import flags_of
@@ -30,7 +30,9 @@ def evaluate_search(dataset: Dataset, given: Given) -> Evaluation:
     """Measure recall, nDCG and MRR of a collection with a data set's queries.
 
     The numbers are the artifacts `metrics` and `metrics-table`, with history. With a baseline the
-    flow fails, after that, if search became worse than it by more than `max_drop`.
+    flow fails, after that, if search became worse than it by more than `max_drop`; with `hold` the
+    same goes for the baseline that the work folder keeps, until an evaluation is accepted in its
+    place.
     """
     settings, choices = given.settings, given.read(EvaluateChoices)
     then = None if choices.baseline is None else read_baseline(choices.baseline)
@@ -42,4 +44,6 @@ def evaluate_search(dataset: Dataset, given: Given) -> Evaluation:
     create_table_artifact(table, key="metrics-table", description="Search metrics")
     if then is not None:
         check_quality(then, as_json(measured), choices.max_metric_drop)
+    if choices.hold:
+        check_held(measured.held)
     return measured

@@ -10,7 +10,7 @@ from flows.orchestration.artifacts import index_markdown
 from flows.orchestration.context import caller_context
 from flows.orchestration.parameters import Dataset, parameters
 from flows.orchestration.runners import PrefectRunner
-from flows.orchestration.states import with_rejects
+from flows.orchestration.states import ended
 from flows.signatures import Given
 from tasks.index.operation import index
 from tasks.index.report import IndexReport
@@ -37,4 +37,4 @@ def index_dataset(dataset: Dataset, given: Given) -> IndexReport:
     with caller_context(settings, writes=True) as context:
         report = index(dataset, settings, PrefectRunner(context), choices.replace)
     create_markdown_artifact(index_markdown(report), key="index-run", description="Index run")
-    return with_rejects(report, report.rejects, f"{report.run_dir}/rejects")
+    return ended(report)

@@ -10,7 +10,7 @@ from flows.orchestration.artifacts import reindex_markdown
 from flows.orchestration.context import caller_context
 from flows.orchestration.parameters import Dataset, parameters
 from flows.orchestration.runners import PrefectRunner
-from flows.orchestration.states import with_rejects
+from flows.orchestration.states import ended
 from flows.signatures import Given
 from tasks.index.request import check_gate
 from tasks.options import flags_of
@@ -40,4 +40,4 @@ def reindex_dataset(dataset: Dataset, given: Given) -> ReindexReport:
     with caller_context(settings, writes=True) as context:
         report = reindex(dataset, settings, PrefectRunner(context), choices)
     create_markdown_artifact(reindex_markdown(report), key="reindex-run", description="Reindex run")
-    return with_rejects(report, report.rejects, f"{report.run_dir}/rejects")
+    return ended(report)

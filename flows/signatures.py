@@ -10,7 +10,7 @@ from inspect import Parameter
 from typing import Any, TypeVar
 
 from tasks.options import Flag, Model, read_options
-from tasks.settings import Settings
+from tasks.settings import Seeing, Settings
 
 Result = TypeVar("Result")
 
@@ -33,8 +33,10 @@ class Given:
         return read_options(group, {flag.field: self.values[flag.name] for flag in own})
 
     def parameters(self) -> dict[str, Any]:
-        """The options that were given, to call a flow with."""
-        return {name: value for name, value in self.values.items() if value is not None}
+        """The options that were given, to call a flow with: flows take no `Seeing`, which is of
+        the process."""
+        own = {flag.name for flag in self.flags if flag.group is Seeing}
+        return {k: v for k, v in self.values.items() if v is not None and k not in own}
 
 
 def taking(

@@ -7,6 +7,7 @@ nor who is told of progress.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,11 +19,13 @@ from tasks.settings import Place, Settings
 from tasks.sparse.pool import HERE, SparsePool, TextWorkers, processes_for
 from tasks.store.contract import VectorStore
 from tasks.store.stores import StoreAccess, open_store, parse_address
+from tasks.telemetry.metrics import QUOTA_SECONDS, RETRIES
+from tasks.telemetry.watch import Watch
 from tasks.work.alias_book import AliasBook, file_book
 from tasks.work.aliases import Aliases
 from tasks.work.folder import Fence, Folder
 from tasks.work.lock import run_lock
-from tasks.work.progress import SILENT, Progress
+from tasks.work.progress import SILENT, Both, Progress
 
 if TYPE_CHECKING:
     from tasks.dataset.shards import Plan
@@ -34,7 +37,8 @@ class Context:
     `progress` is told how far stages are; `access` is what stores are opened with; `shared_aliases`
     gives the book of aliases of stores that are not of this machine (None: a file in the work
     folder); `planned` are plans of data sets, by their names, that were made just now: each is
-    taken once. Threads share it; a process of its own makes another.
+    taken once; `watch` is told of its runs (None: nobody is); `began` is when the run did, in
+    seconds since 1970 (None: now). Threads share it; a process of its own makes another.
     """
 
     def __init__(
@@ -43,14 +47,18 @@ class Context:
         access: StoreAccess = StoreAccess(),
         shared_aliases: Callable[[], AliasBook] | None = None,
         planned: Mapping[str, Plan] = MappingProxyType({}),
+        watch: Watch | None = None,
+        began: float | None = None,
     ) -> None:
-        self.progress = progress
+        self.watch = Watch() if watch is None else watch
+        self.progress = Both(progress, self.watch) if self.watch.is_watched else progress
         self.planned = dict(planned)
+        self.began = time.time() if began is None else began
         self.texts: TextWorkers = HERE
         self.fence: Fence | None = None
         self._access = access
         self._shared_aliases = shared_aliases
-        self._stores: dict[str, VectorStore] = {}
+        self._stores: dict[tuple[str, bool], VectorStore] = {}
         self._opening = threading.Lock()
 
     def __enter__(self) -> Context:
@@ -69,16 +77,32 @@ class Context:
 
         Raises `UsageError` as `open_store` does.
         """
+        return self._store(uri, finished=False)
+
+    def searched(self, uri: str) -> VectorStore:
+        """The store at an address for searches, which see each collection as it was when it was
+        finished last: a run that changes it meanwhile keeps nobody out. Errors as `store`."""
+        return self._store(uri, finished=parse_address(uri).kind.local)
+
+    def _store(self, uri: str, finished: bool) -> VectorStore:
         with self._opening:
-            if uri not in self._stores:
-                access = replace(self._access, write_slot=self._write_slot)
-                self._stores[uri] = open_store(uri, access)
-            return self._stores[uri]
+            if (uri, finished) not in self._stores:
+                access = replace(
+                    self._access,
+                    write_slot=self._write_slot,
+                    retried=lambda: self.watch.add(RETRIES, 1, "request"),
+                    waited=lambda seconds: self.watch.add(QUOTA_SECONDS, seconds, "process"),
+                    finished=finished,
+                )
+                self._stores[uri, finished] = open_store(uri, access)
+            return self._stores[uri, finished]
 
     @contextmanager
     def _write_slot(self) -> Iterator[None]:
         """What each request that writes to a service is inside."""
+        asked = time.monotonic()
         with self._access.write_slot():
+            self.watch.add(QUOTA_SECONDS, time.monotonic() - asked, "shared")
             self.check_held()
             yield
 

@@ -12,6 +12,9 @@ BUILD_ANEW = (
 
 LONGEST_REASON = 300
 
+TRACEBACK = "muge-error-"
+"""How files begin that hold the traceback of a bug."""
+
 
 def reason_of(error: BaseException) -> str:
     """What an error says, in one line of at most 300 characters; its kind if it says nothing."""
@@ -132,8 +135,18 @@ class CollectionRecordError(UsageError):
     """A collection's record is missing, unfinished, or contradicts what was asked."""
 
 
+class ExportError(MugeError):
+    """What is to be imported is no export, is damaged, or is of another version."""
+
+    may_pass = False
+
+
 class AliasDoubtError(CollectionRecordError):
     """Nobody can say for sure which collection a name means, so nothing is changed or dropped."""
+
+
+class CollectionInUseError(UsageError):
+    """A collection that is to be dropped is searched, kept for rollback, or may be."""
 
 
 class StoreError(MugeError):
@@ -216,6 +229,17 @@ class SwitchRefusedError(MugeError):
     """A new collection did not pass its checks; the live one stays."""
 
     may_pass = False
+
+
+class LimitReachedError(MugeError):
+    """A run was stopped by its limit: nothing is wrong, and the next one goes on."""
+
+    exit_code = 4
+    may_pass = False
+
+    def __init__(self, message: str, stopped: object = None) -> None:
+        super().__init__(message)
+        self.stopped = stopped
 
 
 class NothingInCommonError(MugeError):

@@ -6,11 +6,14 @@ Resuming is the work folder's affair (completion markers), so Prefect's cache is
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
 from prefect.tasks import Task
 
 from tasks.evaluate.stages import EVALUATE
@@ -18,6 +21,7 @@ from tasks.index import stages as index_stages
 from tasks.index.runner import RETRY_SECONDS, PartStage, Stage, may_pass
 from tasks.reindex import stages as reindex_stages
 from tasks.search.stages import SEARCH, SEARCH_FILE
+from tasks.telemetry.metrics import RETRIES
 
 
 def can_pass(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
@@ -41,8 +45,21 @@ def _task(
         retry_delay_seconds=list(RETRY_SECONDS),
         retry_condition_fn=can_pass,
         tags=tags,
-    )(stage.work)
+    )(_counted(stage.work))
     return stage.name, made
+
+
+def _counted(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The work of a stage; that it is tried again is told to who watches the run."""
+
+    @wraps(work)
+    def counted(*arguments: Any, **named: Any) -> Any:
+        run, context = TaskRunContext.get(), arguments[0]
+        if run is not None and run.task_run.run_count > 1:
+            context.watch.add(RETRIES, 1, "stage")
+        return work(*arguments, **named)
+
+    return counted
 
 
 TASKS: dict[str, Task[..., Any]] = dict(

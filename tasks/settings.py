@@ -122,10 +122,24 @@ class Running(Group):
     shard_images: int = flag(1000, "Images a shard.", ge=1)
     workers: int = flag(2, "Shards worked on at the same time.", ge=1, le=256)
     runner: RunnerName = flag("threads", "Encode in threads of this process, or on a Ray cluster.")
+    max_images: int = flag(
+        0, "Most new pictures that this run encodes; the next goes on. 0: all.", ge=0
+    )
+    deadline: str | None = flag(
+        None, "Stop after 2h or 90m, or at 06:00; the next run goes on. Default: at the end."
+    )
     wait: float = flag(0.0, "Wait for another run on the work folder to end, seconds.", ge=0.0)
     only_writer: bool = plain(
         False,
         description="Nobody else writes to the work folder: its storage need not hold a lock.",
+    )
+    watch_seconds: float = plain(
+        30.0, gt=0, description="How often a reindex with --watch looks at the files, seconds."
+    )
+    settle_seconds: float = plain(
+        30.0,
+        ge=0,
+        description="A watched run starts when nothing was written for so long, seconds.",
     )
     ray_cpus: float = plain(1.0, gt=0, description="CPUs of a Ray node that one shard uses.")
     ray_gpus: float | None = plain(
@@ -181,7 +195,19 @@ class Replacing(Group):
     )
 
 
-class Settings(Place, Content, Encoding, Running, Downloading, Searching, Replacing):
+class Retaining(Group):
+    """How long what nobody needs any more is kept."""
+
+    keep_days: float = flag(7.0, "Keep what was written within so many days.", ge=0.0)
+    keep_runs: int = flag(
+        1, "Keep the newest so many runs of each data set that no collection is made of.", ge=0
+    )
+    keep_artifacts: int = flag(
+        100, "Keep the newest so many artifacts of each kind on the Prefect server.", ge=1
+    )
+
+
+class Settings(Place, Content, Encoding, Running, Downloading, Searching, Replacing, Retaining):
     """All options of a run."""
 
 
@@ -211,11 +237,26 @@ class ReindexChoices(Choices):
     refresh_pictures: bool = flag(True, "Ask all addresses of pictures whether they have new ones.")
 
 
+class PruneChoices(Choices):
+    """What is done with what nobody needs any more."""
+
+    delete: bool = flag(False, "Delete it; without this it is only listed.")
+
+
+class DropChoices(Choices):
+    """Which collections may be dropped."""
+
+    in_use: bool = flag(
+        False, "Drop it though searches use it, a rollback would, or nobody can say."
+    )
+
+
 class EvaluateChoices(Choices):
     """What an evaluation measures beyond the standard, and what it is held against.
 
     `predictions` is a file for the leaderboard's lines, `filter` restricts the gallery to the
-    documents that it takes, `max_metric_drop` is how far a metric may fall below the baseline.
+    documents that it takes, `max_metric_drop` is how far a metric may fall below a baseline: one
+    that is given, or with `hold` the one that the work folder keeps.
     """
 
     protocol: ProtocolName = flag(
@@ -225,6 +266,8 @@ class EvaluateChoices(Choices):
     )
     alpha_sweep: bool = flag(False, "Measure alpha from 0 to 1, and rank fusion.")
     predictions: str | None = flag(None, "Write the MUGE leaderboard's lines to this file.")
+    hold: bool = flag(False, "Fail if a metric fell below the baseline that the work folder keeps.")
+    accept: bool = flag(False, "Keep this evaluation as the baseline, whatever it is.")
     baseline: str | None = flag(None, "JSON of an earlier run: fail if a metric fell.")
     max_metric_drop: float = flag(
         0.005, "How far a metric may fall below the baseline.", name="max_drop", ge=0.0
@@ -329,6 +372,27 @@ class WebSettings(BaseSettings):
     examples: str = plain("", description="Example queries, by |. Default: texts of the data.")
 
 
+class Seeing(Group):
+    """What is seen of runs while they go: lines of a log, and metrics.
+
+    Traces are said by the variables of OpenTelemetry.
+    """
+
+    log_format: Literal["text", "json"] = flag(
+        "text", "Standard error as text, or as JSON: one object a line."
+    )
+    metrics_dir: str | None = flag(
+        None, "Folder for metrics of runs, as node_exporter's textfile collector reads it."
+    )
+    metrics_push: SecretStr | None = plain(
+        None, description="Address of a Prometheus Pushgateway, with USER:PASSWORD@ if it asks."
+    )
+    metrics_job: str = plain("muge", min_length=1, description="Job that is pushed as.")
+    metrics_seconds: float = plain(
+        15.0, gt=0, description="Metrics of a run at work are written so often, seconds."
+    )
+
+
 class DeploySettings(BaseSettings):
     """Options of deployments on a Prefect server (`muge deploy`, `muge serve`)."""
 
@@ -344,6 +408,7 @@ class DeploySettings(BaseSettings):
         "Default: this installation.",
     )
     branch: str = flag("main", "Branch of a git address.")
+    commit: str = plain("", description="Commit that an image was made of; evaluations name it.")
     port: int = flag(4200, "Port of the Prefect server that `muge serve` starts.", ge=1, le=65535)
 
 

@@ -8,7 +8,10 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
+import compileall
+import importlib.util
 import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,7 @@ SHARED_BY = {
             "test_dashvector",
             "test_evaluate_search",
             "test_index_dataset",
+            "test_prune_storage",
             "test_object_storage",
             "test_reindex_dataset",
         )
@@ -57,6 +61,19 @@ def pytest_configure(config: pytest.Config) -> None:
         "filterwarnings",
         "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning",
     )
+    if not hasattr(config, "workerinput"):
+        _compile_what_warns()
+
+
+def _compile_what_warns() -> None:
+    """Some packages warn when they are compiled, which pip need not have done: half of what an
+    installation takes is compiling what nobody imports."""
+    for name in ("dashvector", "oss2"):
+        spec = importlib.util.find_spec(name)
+        for place in () if spec is None else spec.submodule_search_locations or ():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                compileall.compile_dir(place, quiet=2)
 
 
 class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from tasks.evaluate.result import as_json
 from tasks.search.questions import Question
 from tasks.settings import load_settings
 from tests.evaluate.test_stages import HELD_OUT, questions
+from tests.forked import ForkedMuge
 from tests.search.conftest import built, one_thread, own, pictures, settings_in
 from tests.search.library import COUNT, WORDS, make_pictures
 
@@ -84,6 +86,23 @@ def test_everything_that_is_promised_is_there() -> None:
         thing = getattr(muge_search, name)
         assert inspect.getdoc(thing), name
     assert issubclass(UsageError, MugeError)
+
+
+def test_a_collection_is_searched_while_another_process_changes_it(
+    model: Path, tmp_path: Path, forked: ForkedMuge
+) -> None:
+    data, settings = make_pictures(tmp_path / "pictures"), settings_in(tmp_path, model)
+    muge_search.index(f"folder:{data}", settings=settings)
+    places = ["--store", settings.store_uri, "--work-dir", settings.work_url, "--model", str(model)]
+    with muge_search.open_collection(settings=settings) as collection:
+        before = ids(collection, "夏天", topk=COUNT)
+        (data / "0.png").unlink()
+        asked = ["reindex", f"folder:{data}", *places, "--orchestrator", "none", "--json"]
+        done = forked.run(asked, tmp_path, os.environ)
+        assert (done.returncode, json.loads(done.stdout)["deleted"]) == (3, 1), done.stderr
+        assert ids(collection, "夏天", topk=COUNT) == before
+    with muge_search.open_collection(settings=settings) as collection:
+        assert sorted(ids(collection, "夏天", topk=COUNT)) == sorted({*before} - {"0"})
 
 
 def test_index_and_reindex(model: Path, tmp_path: Path) -> None:

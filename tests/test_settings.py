@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from flows.command.app import app
 from flows.evaluate_search import evaluate_search
 from flows.index_dataset import index_dataset
+from flows.prune_storage import prune_storage
 from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_file, search_images
 from tasks.errors import UsageError
@@ -35,10 +36,13 @@ from tasks.settings import (
     HitChoices,
     IndexChoices,
     Place,
+    PruneChoices,
     ReindexChoices,
     Replacing,
+    Retaining,
     Running,
     Searching,
+    Seeing,
     Settings,
     load_settings,
 )
@@ -60,27 +64,38 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         *(f for group in (Searching, HitChoices, Place, Encoding) for f in flags_of(group)),
         *flags_of(Content, "model"),
     ),
+    "prune": (
+        *flags_of(PruneChoices),
+        *flags_of(Place, leave_out=["collection"]),
+        *flags_of(Retaining),
+        *flags_of(Running, "wait"),
+    ),
 }
 FLOWS: dict[str, Flow[..., Any]] = {
     "index": index_dataset,
     "reindex": reindex_dataset,
     "evaluate": evaluate_search,
     "search": search_file,
+    "prune": prune_storage,
 }
+SEEN = {flag.name for flag in flags_of(Seeing)}
+"""Of the process, and not of a flow, which is told by the environment."""
 ONLY_OF_COMMAND = {
-    "index": {"as_json", "verbose", "orchestrator"},
-    "reindex": {"as_json", "verbose", "orchestrator"},
-    "evaluate": {"as_json", "verbose", "html", "orchestrator"},
+    "index": {"as_json", "verbose", "orchestrator", *SEEN},
+    "reindex": {"as_json", "verbose", "orchestrator", "watch", *SEEN},
+    "evaluate": {"as_json", "verbose", "html", "orchestrator", *SEEN},
     "search": {
         *("as_json", "verbose", "html", "orchestrator"),
         *("text", "image", "like", "queries", "out"),
     },
+    "prune": {"as_json"},
 }
 ONLY_OF_FLOW = {
     "index": {"dataset"},
     "reindex": {"dataset", "retry_rejects"},  # to the command it is `muge rejects replay`
     "evaluate": {"dataset"},
     "search": {"queries", "out"},
+    "prune": {"keep_artifacts"},  # a command without a server has none
 }
 COMMANDS = sorted(GROUPS)
 
@@ -119,7 +134,7 @@ def choices_in(schema: Mapping[str, Any]) -> list[str] | None:
 def test_a_command_offers_what_its_groups_say(command: str) -> None:
     options = options_of(command)
     flags = expected(command)
-    hidden = {"retry_rejects"} if command == "reindex" else set()
+    hidden = {"reindex": {"retry_rejects"}, "prune": {"keep_artifacts"}}.get(command, set())
     assert options.keys() - ONLY_OF_COMMAND[command] - {"help"} == flags.keys() - hidden
     for name in flags.keys() - hidden:
         option, flag = options[name], flags[name]
@@ -131,7 +146,7 @@ def test_a_command_offers_what_its_groups_say(command: str) -> None:
         assert option.secondary_opts == switch, name
         assert option.envvar is None, name  # the groups read the environment
         if choices := allowed(flag.annotation):
-            given = [] if command == "search" else ["sample:"]
+            given = [] if command in ("search", "prune") else ["sample:"]
             refused = CliRunner().invoke(app, [command, *given, *option.opts, "nonsense"])
             assert refused.exit_code == 2, name
             assert all(choice in refused.output for choice in ("nonsense", *choices)), name
@@ -204,9 +219,27 @@ def test_an_environment_variable_is_below_an_argument_and_above_the_default(
         assert getattr(load_settings(**{flag.field: said}), flag.field) == said
 
 
+def test_how_runs_are_seen_is_an_option_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"log_format", "metrics_dir"} == SEEN
+    for name in ("index", "reindex", "evaluate", "demo"):
+        assert {options_of(name)[flag.name].help for flag in flags_of(Seeing)} == {
+            flag.meaning for flag in flags_of(Seeing)
+        }
+    assert not Seeing.model_fields.keys() & Settings.model_fields.keys()
+    monkeypatch.setenv("MUGE_LOG_FORMAT", "json")
+    assert Seeing().log_format == "json"
+    assert Seeing(log_format="text").log_format == "text"
+    monkeypatch.setenv("MUGE_LOG_FORMAT", "xml")
+    with pytest.raises(UsageError, match=r"log-format \(MUGE_LOG_FORMAT\) is 'xml'"):
+        Seeing()
+    monkeypatch.setenv("MUGE_METRICS_PUSH", "http://name:a-password@host:9091")
+    assert "a-password" not in repr(Seeing(log_format="text"))
+
+
 def test_settings_are_all_groups_and_nothing_else() -> None:
     together: dict[str, type[BaseModel]] = {}
-    for group in (Place, Content, Encoding, Running, Downloading, Searching, Replacing):
+    groups = (Place, Content, Encoding, Running, Downloading, Searching, Replacing, Retaining)
+    for group in groups:
         assert not together.keys() & group.model_fields.keys()
         together |= dict.fromkeys(group.model_fields, group)
         for name, field in group.model_fields.items():

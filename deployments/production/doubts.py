@@ -15,7 +15,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from deployments.production.server import LEASES, LEASES_ON_DISK
+from deployments.production.server import LEASES, LEASES_ON_DISK, VACUUM, VACUUM_RUNS
 
 _IN_MEMORY = "prefect.server.concurrency.lease_storage.memory"
 
@@ -27,6 +27,10 @@ OPEN = (
 FORGETFUL = (
     "{address} keeps the places that runs hold in memory, so that its restart ends them: start it "
     f"with {LEASES}={LEASES_ON_DISK}"
+)
+HOARDING = (
+    "{address} keeps every run, its log and its artifacts for ever: start it with "
+    f"{VACUUM}={VACUUM_RUNS}"
 )
 
 
@@ -45,6 +49,14 @@ def _doubts() -> Iterator[str]:
     concurrency = ((known or {}).get("server") or {}).get("concurrency") or {}
     if concurrency.get("lease_storage") == _IN_MEMORY:
         yield FORGETFUL
+    vacuum = (((known or {}).get("server") or {}).get("services") or {}).get("db_vacuum") or {}
+    if vacuum and not _forgets_runs(vacuum.get("enabled")):
+        yield HOARDING
+
+
+def _forgets_runs(enabled: Any) -> bool:
+    """Whether what is cleaned up is, as the server says it, runs too."""
+    return enabled is True or (isinstance(enabled, list) and "flow_runs" in enabled)
 
 
 def _settings() -> dict[str, Any] | None:

@@ -18,6 +18,11 @@ from tasks.errors import UsageError, WorkFolderError
 
 LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
+VACUUM = "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"
+VACUUM_RUNS = "events,flow_runs"
+VACUUM_AFTER = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
+VACUUM_SECONDS = str(30 * 86_400)
+"""Runs that ended longer ago are forgotten, with their logs and artifacts."""
 
 ANSWER_SECONDS = 5.0
 STARTING_SECONDS = 120.0
@@ -78,8 +83,13 @@ def server_on(home: str, port: int) -> Iterator[str]:
             stderr=output,
             # an interrupt is for this process, which stops the server when it is done with it
             start_new_session=True,
-            # places of runs outlive a restart
-            env={LEASES: LEASES_ON_DISK, **os.environ},
+            # places of runs outlive a restart, and the data base does not grow for ever
+            env={
+                LEASES: LEASES_ON_DISK,
+                VACUUM: VACUUM_RUNS,
+                VACUUM_AFTER: VACUUM_SECONDS,
+                **os.environ,
+            },
         )
     try:
         _wait(process, address, log)

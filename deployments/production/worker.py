@@ -16,6 +16,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from flows.command.log_format import is_json
+from flows.command.output import note
+from flows.orchestration.lines import heard
+
 HANDING_SECONDS = 20.0
 STOPPING_SECONDS = 20.0
 PROCESSES = Path("/proc")
@@ -23,25 +27,39 @@ ENGINES = (b"prefect.engine", b"prefect.flow_engine", b"_workspace_runtime_boots
 """Parts of command lines of runs' processes."""
 
 
-def work(pool: str) -> int:
+def work(pool: str, health_port: int = 0) -> int:
     """Be a worker of a pool until it ends by itself, or this process is interrupted or terminated;
-    gives the exit code."""
+    gives the exit code.
+
+    On `health_port` of this machine (PREFECT_WORKER_WEBSERVER_HOST: of others) `/health` answers
+    200 while it asks for runs, and 503 when it has not for some minutes (0: nobody listens).
+    """
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    told = heard(os.environ) if is_json() else os.environ
     worker = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool],
+        [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, *_asked(health_port)],
         stdin=subprocess.DEVNULL,
+        env={"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", **told, **_listening(health_port)},
         start_new_session=True,  # an interrupt is for this process
     )
     while worker.poll() is None and not stopped.wait(0.5):
         pass
     if worker.poll() is not None:
         return worker.returncode
-    print("muge: stopping; runs are handed to the next worker", file=sys.stderr)
+    note("stopping; runs are handed to the next worker")
     os.kill(worker.pid, signal.SIGSTOP)
     hand_over(worker.pid)
     return _stop(worker)
+
+
+def _asked(health_port: int) -> list[str]:
+    return ["--with-healthcheck"] if health_port else []
+
+
+def _listening(health_port: int) -> dict[str, str]:
+    return {"PREFECT_WORKER_WEBSERVER_PORT": str(health_port)} if health_port else {}
 
 
 def hand_over(parent: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -9,13 +10,16 @@ from typing import Annotated
 import typer
 
 from flows.command.alias import alias_app
+from flows.command.backup import export, import_collection
 from flows.command.demo import demo
 from flows.command.evaluate import evaluate
 from flows.command.index import index
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
+from flows.command.log_format import VARIABLE, end_lines, write_as
 from flows.command.look import inspect, model_command, status
 from flows.command.reindex import reindex
 from flows.command.rejects import rejects_app
+from flows.command.retention import drop, prune
 from flows.command.search import search
 from flows.command.surroundings import leave, refused_by_system, settle_in
 from flows.command.upkeep import repair, verify
@@ -47,8 +51,22 @@ def muge(
     """Index Chinese image-text data into a vector database, search it and measure it."""
 
 
-for command in (demo, index, search, reindex, evaluate, status, inspect, verify, repair):
+for command in (
+    demo,
+    index,
+    search,
+    reindex,
+    evaluate,
+    status,
+    inspect,
+    verify,
+    repair,
+    drop,
+    prune,
+    export,
+):
     app.command()(command)
+app.command("import")(import_collection)
 app.command("model")(model_command)
 app.add_typer(alias_app, name="alias")
 app.add_typer(rejects_app, name="rejects")
@@ -57,6 +75,7 @@ app.add_typer(rejects_app, name="rejects")
 def main() -> None:
     """Entry point of the command."""
     code = _run()
+    end_lines()
     sys.exit(code if leave(quietly=bool(code)) else code or 1)
 
 
@@ -64,6 +83,7 @@ def _run() -> int:
     """The command's exit code; what went wrong before or behind the command itself is said."""
     try:
         settle_in()
+        write_as(os.environ.get(VARIABLE))
         code = app(standalone_mode=False)
     except UsageError as error:  # from reading the environment while help is made
         return _refuse(str(error), error.exit_code)

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from flows.command.log_format import is_json
 from tasks.report.stage_names import going_on
 
 IDLE = "already done"
@@ -36,7 +37,8 @@ class _Rate(ProgressColumn):
 
 
 class Bars:
-    """Shows stages on standard error while it is entered."""
+    """Shows stages on standard error while it is entered; nothing where that takes JSON lines, in
+    which the stages of runs are said otherwise."""
 
     def __init__(self) -> None:
         self._console = Console(file=sys.stderr)
@@ -107,7 +109,7 @@ class Bars:
         if bar is not None:
             total = self._live.tasks[bar].total or items or 1
             self._live.update(bar, total=total, completed=total, idle=idle)
-        else:
+        elif not is_json():
             seconds = time.monotonic() - began
             speed = IDLE if idle else f"{items / seconds:,.0f}/s" if seconds else ""
             rate = f", {items:,} items, {speed}" if items and speed else ""

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from flows.command.options import AsJson, Orchestrator, Verbose, options
 from flows.command.output import explained, print_json, show
-from flows.command.running import How, run
+from flows.command.running import how_to_run, run
 from flows.signatures import Given
 from tasks.options import flags_of
-from tasks.settings import Encoding, Place
+from tasks.settings import Encoding, Place, Seeing
 
 if TYPE_CHECKING:
     from tasks.demo.operation import DemoReport
     from tasks.index.runner import Runner
 
 
-@options(flags_of(Place), flags_of(Encoding))
+@options(flags_of(Place), flags_of(Encoding), flags_of(Seeing))
 def demo(
     given: Given,
     orchestrator: Orchestrator = "prefect",
@@ -27,6 +27,7 @@ def demo(
 ) -> None:
     """Index, measure and search the sample that ships with the project, and write a report."""
     with explained():
+        how = how_to_run(given, orchestrator, verbose)
         settings = given.settings
 
     def operation(runner: Runner) -> DemoReport:
@@ -39,7 +40,7 @@ def demo(
 
         return partial(run_demo, **given.parameters())
 
-    report = run(settings, How(orchestrator, verbose), operation, flow)
+    report = run(settings, how, operation, flow)
     if as_json:
         from dataclasses import asdict
 

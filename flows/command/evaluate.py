@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from flows.command.options import AsJson, Dataset, Html, Orchestrator, Verbose, options
 from flows.command.output import explained
-from flows.command.running import How, run
+from flows.command.running import how_to_run, run
 from flows.signatures import Given
 from tasks.options import flags_of
-from tasks.settings import Content, Encoding, EvaluateChoices, Place, Searching
+from tasks.settings import Content, Encoding, EvaluateChoices, Place, Searching, Seeing
 
 if TYPE_CHECKING:
     from tasks.evaluate.result import Evaluation
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     flags_of(Content, "links"),
     flags_of(Place),
     flags_of(Encoding),
+    flags_of(Seeing),
 )
 def evaluate(
     dataset: Dataset,
@@ -35,9 +36,10 @@ def evaluate(
 ) -> None:
     """Measure search with a data set's queries: recall, nDCG, MRR; exact and through the store.
 
-    Exit code 1: worse than the baseline by more than --max-drop.
+    Exit code 1: worse than the baseline, or with --hold the kept one, by more than --max-drop.
     """
     with explained():
+        how = how_to_run(given, orchestrator, verbose)
         from flows.orchestration.context import caller_context
         from tasks.dataset.readers import bounds_of, open_reader
         from tasks.evaluate.gate import check_comparable, read_baseline
@@ -65,14 +67,16 @@ def evaluate(
         from flows.evaluate_search import evaluate_search
 
         # the numbers are shown before they are held against the baseline
-        return partial(evaluate_search, dataset, **{**given.parameters(), "baseline": None})
+        later = {"baseline": None, "hold": False}
+        return partial(evaluate_search, dataset, **{**given.parameters(), **later})
 
-    measured = run(settings, How(orchestrator, verbose), operation, flow)
+    measured = run(settings, how, operation, flow)
     with explained():
-        from flows.command.measured import hold, show_evaluation, write_evaluation_page
+        from flows.command.measured import hold, hold_kept, show_evaluation, write_evaluation_page
 
         if html is not None:
             write_evaluation_page(html, measured)
         show_evaluation(measured, as_json)
         if then is not None:
             hold(then, measured, choices.max_metric_drop)
+        hold_kept(measured, choices.hold)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, options
-from flows.command.output import EXIT_REJECTS, explained, print_json, show
-from flows.command.running import How, run
+from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show
+from flows.command.running import how_to_run, run
 from flows.signatures import Given
 from tasks.options import flags_of
-from tasks.settings import Content, Encoding, IndexChoices, Place, Running
+from tasks.settings import Content, Encoding, IndexChoices, Place, Running, Seeing
 
 if TYPE_CHECKING:
     from tasks.index.report import IndexReport
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     flags_of(Encoding),
     flags_of(Running),
     flags_of(IndexChoices),
+    flags_of(Seeing),
 )
 def index(
     dataset: Dataset,
@@ -37,9 +38,10 @@ def index(
 ) -> None:
     """Make a data set searchable; what is done already is not done again.
 
-    Exit code 3: done, with rejects.
+    Exit code 3: done, with rejects. 4: stopped by its limit, the next run goes on.
     """
     with explained():
+        how = how_to_run(given, orchestrator, verbose, may_be_done=True)
         from tasks.index.request import check_request
 
         settings, choices = given.settings, given.read(IndexChoices)
@@ -55,7 +57,7 @@ def index(
 
         return partial(index_dataset, dataset, **given.parameters())
 
-    report = run(settings, How(orchestrator, verbose, may_be_done=True), operation, flow)
+    report = run(settings, how, operation, flow)
     if as_json:
         from dataclasses import asdict
 
@@ -65,7 +67,7 @@ def index(
         from tasks.report.terminal import index_summary
 
         show(index_summary(index_view(report)))
-        if not (report.encoded_images or report.upserted):
+        if not (report.encoded_images or report.upserted or report.unfinished):
             print("Nothing to do: every shard was encoded and upserted before.")
     if report.links_outside:
         from tasks.report.inspection import outside
@@ -75,6 +77,9 @@ def index(
 
     for line in account_lines(report):
         print(line, file=sys.stderr)
+    if report.unfinished is not None:
+        print(f"muge: {report.unfinished.said}", file=sys.stderr)
+        raise typer.Exit(EXIT_UNFINISHED)
     if report.rejects:
         print(f"{report.rejects} rejects: {report.run_dir}/rejects", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from flows.command.log_format import is_json
 from tasks.errors import MugeError
+from tasks.telemetry.lines import json_line
 
 PATIENCE_SECONDS = 1.5
 INTERRUPTED = "interrupted; what was done is kept: run the same command again to go on"
@@ -87,5 +89,7 @@ class _Ending:
 
     def _leave(self) -> None:
         if not self.explained:
-            os.write(2, f"\nmuge: {self.error or INTERRUPTED}\n".encode())
+            said = str(self.error or INTERRUPTED)
+            line = json_line("error", said) if is_json() else f"\nmuge: {said}"
+            os.write(2, f"{line}\n".encode())
         os._exit(self.error.exit_code if self.error else EXIT_INTERRUPTED)

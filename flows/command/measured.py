@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.command.output import print_json, show, write_page
-from tasks.evaluate.gate import check_quality
+from tasks.evaluate.gate import check_held, check_quality
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.report.evaluation_page import render_evaluation_page
 from tasks.report.evaluation_views import ends_of, evaluation_view, protocol_words
@@ -49,6 +49,15 @@ def hold(baseline: Mapping[str, Any], measured: Evaluation, max_drop: float) -> 
     found = check_quality(baseline, as_json(measured), max_drop)
     lowest = min(found, key=lambda change: (change.now or 0.0) - change.then, default=None)
     print(f"not worse than the baseline; the lowest: {lowest}", file=sys.stderr)
+
+
+def hold_kept(measured: Evaluation, fails: bool) -> None:
+    """Print how the numbers stand beside the kept baseline to standard error; with `fails` raises
+    `QualityDropError` if one fell too far."""
+    if fails:
+        check_held(measured.held)
+    if measured.held is not None:
+        print(measured.held, file=sys.stderr)
 
 
 def _show_directions(measured: Evaluation) -> None:

@@ -26,6 +26,12 @@ Orchestrator = Annotated[
         show_envvar=False,
     ),
 ]
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch", help="Go on: look at the files of the data set, and run when some arrived."
+    ),
+]
 Dataset = Annotated[str, typer.Argument(help=dataset_forms())]
 
 

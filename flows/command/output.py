@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import typer
 
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
+from flows.command.log_format import is_json
 from flows.command.surroundings import refused_by_system, speaks_unicode
-from tasks.errors import MugeError, WorkFolderError, reason_of
+from tasks.errors import TRACEBACK, MugeError, WorkFolderError, reason_of
+from tasks.telemetry.lines import JsonHandler, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 WIDTH_WITHOUT_TERMINAL = 120
-EXIT_REJECTS = 3
+EXIT_REJECTS, EXIT_UNFINISHED = 3, 4
 
 
 @contextmanager
@@ -52,7 +54,10 @@ def explained() -> Iterator[None]:
 
 class _Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        """One line to what is standard error now: bars put it above themselves."""
+        """One line to what is standard error now: bars put it above themselves. Where a run's own
+        handler writes JSON, nothing."""
+        if any(isinstance(other, JsonHandler) for other in logging.getLogger("tasks").handlers):
+            return
         print(f"muge: warning: {record.getMessage()}", file=sys.stderr, flush=True)
 
 
@@ -102,11 +107,19 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def note(message: str) -> None:
+    """Print one line to standard error that is no error."""
+    if is_json():
+        say("info", message)
+    else:
+        print(f"muge: {message}", file=sys.stderr)
+
+
 def keep_traceback() -> str:
     """Write the current traceback to a file for a bug report; says where."""
     try:
         with tempfile.NamedTemporaryFile(
-            "w", prefix="muge-error-", suffix=".txt", delete=False, encoding="utf-8"
+            "w", prefix=TRACEBACK, suffix=".txt", delete=False, encoding="utf-8"
         ) as file:
             file.write(traceback.format_exc())
     except OSError:

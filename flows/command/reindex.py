@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, options
-from flows.command.output import EXIT_REJECTS, explained, print_json, show
-from flows.command.running import How, run
+from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, Watch, options
+from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show
+from flows.command.running import How, how_to_run, run
 from flows.signatures import Given
 from tasks.errors import UsageError
 from tasks.options import flags_of
-from tasks.settings import Content, Encoding, Place, ReindexChoices, Replacing, Running, Settings
+from tasks.settings import (
+    Content,
+    Encoding,
+    Place,
+    ReindexChoices,
+    Replacing,
+    Running,
+    Seeing,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from tasks.index.runner import Runner
@@ -29,19 +38,23 @@ if TYPE_CHECKING:
     flags_of(Content),
     flags_of(Encoding),
     flags_of(Running),
+    flags_of(Seeing),
 )
 def reindex(
     dataset: Dataset,
     given: Given,
+    watch: Watch = False,
     orchestrator: Orchestrator = "prefect",
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Bring a collection up to its data set: only what changed is encoded and sent.
 
-    Exit code 1: the new collection did not pass its checks, the live one stays. 3: with rejects.
+    Exit code 1: the new collection did not pass its checks, the live one stays. 3: with rejects. 4:
+    stopped by its limit, searches are as before and the next run goes on.
     """
     with explained():
+        how = how_to_run(given, orchestrator, verbose, may_be_done=True)
         from tasks.dataset.readers import bounds_of, open_reader
         from tasks.index.request import check_gate, check_request
 
@@ -51,7 +64,10 @@ def reindex(
         _check_known(settings)
         if choices.gate_queries is not None:
             open_reader(choices.gate_queries, bounds_of(settings))
-    how = How(orchestrator, verbose, may_be_done=True)
+        if watch:
+            from flows.command.watch import watch as go_on
+
+            go_on(dataset, settings, as_json)
     run_reindex(dataset, settings, choices, given.parameters(), how, as_json)
 
 
@@ -113,7 +129,7 @@ def run_reindex(
         )
         for line in (*(check.said for check in report.checks), *report.advice):
             print(line)
-        if not report.changed:
+        if not (report.changed or report.unfinished):
             print("Nothing to do: nothing changed since the last run.")
     if report.links_outside:
         from tasks.report.inspection import outside
@@ -123,6 +139,9 @@ def run_reindex(
 
     for line in account_lines(report):
         print(line, file=sys.stderr)
+    if report.unfinished is not None:
+        print(f"muge: {report.unfinished.said}", file=sys.stderr)
+        raise typer.Exit(EXIT_UNFINISHED)
     if report.rejects:
         print(f"{report.rejects} rejects: muge rejects list", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

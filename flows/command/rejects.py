@@ -9,10 +9,10 @@ import typer
 from flows.command.options import AsJson, Orchestrator, Verbose, options
 from flows.command.output import explained, print_json
 from flows.command.reindex import run_reindex
-from flows.command.running import How
+from flows.command.running import how_to_run
 from flows.signatures import Given
 from tasks.options import flags_of
-from tasks.settings import Encoding, Place, ReindexChoices, Running
+from tasks.settings import Encoding, Place, ReindexChoices, Running, Seeing
 
 if TYPE_CHECKING:
     from tasks.work.collections import CollectionRecord
@@ -48,7 +48,7 @@ def list_rejects(given: Given, as_json: AsJson = False) -> None:
 
 
 @rejects_app.command("replay")
-@options(flags_of(Place), flags_of(Encoding), flags_of(Running, "wait"))
+@options(flags_of(Place), flags_of(Encoding), flags_of(Running, "wait"), flags_of(Seeing))
 def replay_rejects(
     given: Given,
     orchestrator: Orchestrator = "prefect",
@@ -60,6 +60,7 @@ def replay_rejects(
     Exit code 3: some are still refused.
     """
     with explained():
+        how = how_to_run(given, orchestrator, verbose, may_be_done=True)
         _, record = _live_record(given)
     from tasks.encode.model.locate import full_name
 
@@ -74,7 +75,6 @@ def replay_rejects(
     choices = ReindexChoices(retry_rejects=True)
     parameters = {**given.parameters(), **made, "retry_rejects": True}
     settings = given.settings.model_copy(update=made)
-    how = How(orchestrator, verbose, may_be_done=True)
     run_reindex(record.dataset, settings, choices, parameters, how, as_json)
 
 

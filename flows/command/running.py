@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from flows.command.interrupts import ending_soon
+from flows.command.log_format import write_as
 from flows.command.output import answers_apart, explained, warnings_shown
 from flows.orchestration.origin import check_server, server_named
+from flows.signatures import Given
 from tasks.errors import MugeError
+from tasks.settings import Seeing
 
 if TYPE_CHECKING:
     from flows.command.bars import Bars
@@ -26,11 +29,25 @@ Flow = Callable[[], Callable[[], Report]]
 @dataclass(frozen=True)
 class How:
     """How a command's operation is run: by `orchestrator`, and with Prefect's own lines if
-    `verbose`. `may_be_done`: it often finds nothing to do, so look before a server is started."""
+    `verbose`; `seeing` is how it is seen (None: as the environment says). `may_be_done`: it often
+    finds nothing to do, so look before a server is started."""
 
     orchestrator: Literal["prefect", "none"]
     verbose: bool
+    seeing: Seeing | None = None
     may_be_done: bool = False
+
+
+def how_to_run(
+    given: Given, orchestrator: Literal["prefect", "none"], verbose: bool, may_be_done: bool = False
+) -> How:
+    """How a command was told to run; its standard error is as was asked for from here on.
+
+    Raises `UsageError` for options that are not allowed.
+    """
+    seeing = given.read(Seeing)
+    write_as(seeing.log_format)
+    return How(orchestrator, verbose, seeing, may_be_done)
 
 
 def run(
@@ -48,17 +65,20 @@ def run(
         prepare(settings.home, how.verbose)
         with Bars() as bars, ending_soon(bars.stop) as lost:
             if how.orchestrator == "none":
-                return _alone(settings, operation, bars)
+                return _alone(settings, how, operation, bars)
             return _orchestrated(settings, how, operation, flow, bars, lost)
 
 
-def _alone(settings: Settings, operation: Callable[[Runner], Report], bars: Bars) -> Report:
+def _alone(
+    settings: Settings, how: How, operation: Callable[[Runner], Report], bars: Bars
+) -> Report:
     from flows.orchestration.context import caller_context, showing
     from flows.orchestration.variables import server_is_configured
     from tasks.index.runner import Threads
 
     quota = server_is_configured()
-    with showing(bars), caller_context(settings, writes=quota) as context:
+    told = showing(bars, seeing=how.seeing)
+    with told, caller_context(settings, writes=quota) as context:
         return operation(Threads(context))
 
 
@@ -78,18 +98,18 @@ def _orchestrated(
 
     if server_is_configured():
         check_server()
-        with showing(bars):
+        with showing(bars, seeing=how.seeing):
             return _start(flow, bars)
     planned: dict[str, Plan] = {}
     if how.may_be_done:
-        done = _look(settings, operation, bars, planned)
+        done = _look(settings, how, operation, bars, planned)
         if done is not None:
             return done
     home = prefect_home()
     with (
         room_for_prefect(home),
         temporary_server(home, lost) as ready,
-        showing(bars, planned),
+        showing(bars, planned, how.seeing),
     ):
         return _start(flow, bars, ready)
 
@@ -103,6 +123,7 @@ def _start(flow: Flow[Report], bars: Bars, ready: Callable[[], None] = lambda: N
 
 def _look(
     settings: Settings,
+    how: How,
     operation: Callable[[Runner], Report],
     bars: Bars,
     planned: dict[str, Plan],
@@ -116,7 +137,8 @@ def _look(
         return None  # a block of credentials, which only a server gives
     bars.start("look", None)
     try:
-        with showing(_Looking(bars)), caller_context(settings) as context:
+        told = showing(_Looking(bars), seeing=how.seeing)
+        with told, caller_context(settings) as context:
             done = report_if_done(context, operation)
             planned.update(context.planned)
             return done

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound
 
 from tasks.evaluate.metrics import LABELS, METRICS
 from tasks.evaluate.result import Evaluation
@@ -18,10 +23,12 @@ from tasks.index.report import IndexReport
 from tasks.reindex.report import ReindexReport
 from tasks.report.components import downloads_words
 from tasks.report.evaluation_views import protocol_words
+from tasks.retention.prune import PruneReport
 from tasks.search.searcher import Answer
 
 SHOWN_QUESTIONS, SHOWN_HITS = 20, 5
 SECONDS_BETWEEN_UPDATES = 2.0
+ARTIFACTS_AT_ONCE = 200
 
 
 def index_markdown(report: IndexReport) -> str:
@@ -33,6 +40,7 @@ def index_markdown(report: IndexReport) -> str:
         f"model `{report.model}` ({report.dimension} dimensions). "
         f"{report.rejects} rejects. {report.skipped_shards} shards were there already.",
         "",
+        *_unfinished(report),
         *_downloads(report),
         *_stage_table(report.stages),
     ]
@@ -50,6 +58,7 @@ def reindex_markdown(report: ReindexReport) -> str:
         f"and {report.deleted} deleted just now, {report.encoded_images} images encoded. "
         f"{report.rejects} rejects.",
         "",
+        *_unfinished(report),
         *_downloads(report),
         *[f"- {check.said}" for check in report.checks],
         *[f"- {line}" for line in report.advice],
@@ -59,10 +68,66 @@ def reindex_markdown(report: ReindexReport) -> str:
     return "\n".join(lines)
 
 
+def _unfinished(report: IndexReport | ReindexReport) -> list[str]:
+    return [] if report.unfinished is None else [f"**{report.unfinished.said}**", ""]
+
+
 def _downloads(report: IndexReport | ReindexReport) -> list[str]:
     if report.downloads is None:
         return []
     return [f"Addresses of pictures: {downloads_words(report.downloads)[1]}.", ""]
+
+
+def prune_markdown(report: PruneReport, artifacts: int) -> str:
+    """What was pruned, by kind, and how many artifacts of earlier runs."""
+    kinds: dict[str, tuple[int, int]] = {}
+    for each in report.leftovers:
+        files, size = kinds.get(each.kind, (0, 0))
+        kinds[each.kind] = files + each.files, size + each.bytes
+    done = "Deleted" if report.done else "Found, and not deleted"
+    lines = [
+        f"## {report.work_dir}, {report.store}",
+        "",
+        f"{done}: {report.bytes / 1e6:.1f} MB in {report.files} files, which no collection needs; "
+        f"{artifacts} artifacts of earlier runs. Kept: {report.keep_days:g} days, "
+        f"{report.keep_runs} runs of a data set.",
+        "",
+        *[f"- {doubt}" for doubt in report.doubts],
+        "",
+        "| kind | files | MB |",
+        "|---|---:|---:|",
+        *[f"| {kind} | {files} | {size / 1e6:.1f} |" for kind, (files, size) in kinds.items()],
+    ]
+    return "\n".join(lines)
+
+
+def forget_artifacts(flows: Collection[str], keep: int, days: float) -> int:
+    """Delete artifacts of the runs of some flows: all but the newest `keep` of each key (progress
+    has none, and is one kind) and those of the last `days`. Gives how many."""
+    oldest = datetime.now(UTC) - timedelta(days=days)
+    kept: Counter[str] = Counter()
+    with get_client(sync_client=True) as client:
+        old = []
+        for found in _artifacts_of(client, flows):
+            kind = found["key"] or found["type"]
+            kept[kind] += 1
+            if kept[kind] > keep and datetime.fromisoformat(found["created"]) < oldest:
+                old.append(UUID(found["id"]))
+        for artifact in old:
+            with suppress(ObjectNotFound):  # somebody was faster
+                client.delete_artifact(artifact)
+    return len(old)
+
+
+def _artifacts_of(client: SyncPrefectClient, flows: Collection[str]) -> Iterator[dict[str, Any]]:
+    """The artifacts of all runs of flows, by their names, the newest first."""
+    asked = {"flows": {"name": {"any_": sorted(flows)}}, "sort": "CREATED_DESC"}
+    for offset in itertools.count(0, ARTIFACTS_AT_ONCE):
+        page = {**asked, "limit": ARTIFACTS_AT_ONCE, "offset": offset}
+        found = client.request("POST", "/artifacts/filter", json=page).json()
+        yield from found
+        if len(found) < ARTIFACTS_AT_ONCE:
+            return
 
 
 def evaluation_markdown(measured: Evaluation) -> str:
@@ -92,6 +157,8 @@ def evaluation_markdown(measured: Evaluation) -> str:
     ]
     if measured.filter is not None:
         lines.append(f"\nThe gallery is what the filter `{measured.filter}` takes.")
+    if measured.held is not None:
+        lines.append(f"\nBaseline: {measured.held}.")
     if not measured.protocol.honest_hybrid:
         lines.append(f"\n{protocol_words(measured)[1]}.")
     return "\n".join(lines)

@@ -12,23 +12,29 @@ from flows.orchestration.environment import prepare
 from flows.orchestration.origin import check_server
 from flows.orchestration.variables import server_aliases, server_is_configured
 from tasks.context import Context
-from tasks.settings import Place
+from tasks.settings import Place, Seeing
 from tasks.store.stores import StoreAccess, StoreAddress, parse_address
+from tasks.telemetry.listening import watching
 from tasks.work.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from tasks.dataset.shards import Plan
 
-_Told = tuple[Progress, Mapping[str, "Plan"]]
+_Told = tuple[Progress, Mapping[str, "Plan"], Seeing | None]
 
-_told: ContextVar[_Told] = ContextVar("told", default=(SILENT, {}))
+_told: ContextVar[_Told] = ContextVar("told", default=(SILENT, {}, None))
 
 
 @contextmanager
-def showing(progress: Progress, planned: Mapping[str, Plan] | None = None) -> Iterator[None]:
+def showing(
+    progress: Progress,
+    planned: Mapping[str, Plan] | None = None,
+    seeing: Seeing | None = None,
+) -> Iterator[None]:
     """Tell `progress` of the flows that are called inside the block, in this thread, and hand them
-    the plans of data sets that were made just now."""
-    before = _told.set((progress, planned or {}))
+    the plans of data sets that were made just now, and how their runs are seen (None: as the
+    environment says)."""
+    before = _told.set((progress, planned or {}, seeing))
     try:
         yield
     finally:
@@ -49,9 +55,11 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
     if asks_prefect and "prefect" not in sys.modules:
         prepare(place.home, verbose=False)
     access = _access(place.store_uri, address, writes)
-    progress, planned = _told.get()
+    progress, planned, seeing = _told.get()
+    watch = watching(seeing or Seeing(), run_id=_run_id())
     with ExitStack() as stack:
-        context = stack.enter_context(Context(progress, access, server_aliases(address), planned))
+        aliases = server_aliases(address)
+        context = stack.enter_context(Context(progress, access, aliases, planned, watch, _began()))
         if "prefect" in sys.modules:
             from flows.orchestration.handover import handed_over
             from flows.orchestration.patience import wait_for_server
@@ -65,6 +73,28 @@ def caller_context(place: Place, writes: bool = False) -> Iterator[Context]:
         yield context
 
 
+def _run_id() -> str:
+    """The number of the flow run that this is part of; "" outside of one."""
+    if "prefect" not in sys.modules:
+        return ""
+    from prefect.context import FlowRunContext
+
+    run = FlowRunContext.get()
+    return str(run.flow_run.id) if run is not None and run.flow_run is not None else ""
+
+
+def _began() -> float | None:
+    """When the flow run began first, in seconds since 1970: one that was handed over or is tried
+    again has no new deadline. None outside a flow run."""
+    if "prefect" not in sys.modules:
+        return None
+    from prefect.context import FlowRunContext
+
+    run = FlowRunContext.get()
+    started = run.flow_run.start_time if run and run.flow_run else None
+    return None if started is None else started.timestamp()
+
+
 def _access(store: str, address: StoreAddress, writes: bool) -> StoreAccess:
     if address.kind.local:
         return StoreAccess()
@@ -73,7 +103,9 @@ def _access(store: str, address: StoreAddress, writes: bool) -> StoreAccess:
         from flows.orchestration.blocks import load_credentials
 
         credentials[address.place] = load_credentials(store, address.place)
-    if not (writes and address.kind.quota):
+    # without a server there is no quota to share, and Prefect would start one to look
+    shared = server_is_configured() or "prefect" in sys.modules
+    if not (writes and address.kind.quota and shared):
         return StoreAccess(credentials)
     from flows.orchestration.quota import shared_slot
 

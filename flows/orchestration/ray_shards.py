@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -34,7 +35,7 @@ from flows.orchestration.artifacts import progress_artifact
 from flows.orchestration.patience import wait_for_server
 from tasks.context import Context
 from tasks.errors import MugeError, UsageError, reason_of
-from tasks.index.runner import Carried, Part, PartStage, Result, run_parts
+from tasks.index.runner import Carried, Enough, Part, PartStage, Result, never, run_parts
 from tasks.prefect_tasks import task_of
 from tasks.settings import Settings
 
@@ -74,7 +75,11 @@ class RayShards:
     at_once: int = AT_ONCE
 
     def over(
-        self, stage: PartStage[Carried, Part, Result], carried: Carried, parts: Sequence[Part]
+        self,
+        stage: PartStage[Carried, Part, Result],
+        carried: Carried,
+        parts: Sequence[Part],
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Encoders.over`; whether a part is done is seen where it would be encoded, and its
         process cannot show its progress here."""
@@ -85,7 +90,8 @@ class RayShards:
                 self.context.progress.advance(stage.name, getattr(result, "rows", 0))
                 report(over)
 
-            return run_parts(parts, lambda _: None, send, self.at_once, settled)
+            begun = partial(self.context.watch.part, stage.name)
+            return run_parts(parts, lambda _: None, send, self.at_once, settled, begun, enough)
 
     def _sending(
         self, task: Task[..., Any], carried: object

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from prefect.utilities.annotations import quote
@@ -16,11 +17,13 @@ from tasks.index.runner import (
     Bounded,
     Carried,
     Encoders,
+    Enough,
     Given,
     Part,
     PartStage,
     Result,
     Stage,
+    never,
     run_parts,
 )
 from tasks.prefect_tasks import task_of
@@ -50,6 +53,7 @@ class PrefectRunner:
         carried: Carried,
         parts: Sequence[Part],
         at_once: int,
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Runner.over`: a task a part, but for those that are done."""
         task = task_of(stage)
@@ -60,6 +64,8 @@ class PrefectRunner:
                 lambda part: task.submit(quote(self.context), quote(carried), part),
                 at_once,
                 lambda over, _: report(over),
+                partial(self.context.watch.part, stage.name),
+                enough,
             )
 
     def encoding(self, settings: Settings) -> AbstractContextManager[Encoders]:

@@ -23,14 +23,14 @@ from tasks.work.markers import completed, fingerprint, fingerprint_of_many, mark
 from tasks.work.rejects import payload_hash, write_rejects
 
 FORMAT = 2
-_TYPES: Mapping[FieldType, pa.DataType] = {
+FIELD_TYPES: Mapping[FieldType, pa.DataType] = {
     "int": pa.int64(),
     "long": pa.int64(),
     "str": pa.string(),
     "float": pa.float64(),
     "bool": pa.bool_(),
 }
-_QUERY = pa.schema([("query_id", pa.int64()), ("query", pa.string())])
+QUERY_SCHEMA = pa.schema([("query_id", pa.int64()), ("query", pa.string())])
 QUERIES_A_PART = 50_000
 CHECKED_AT_ONCE = 16
 
@@ -129,7 +129,7 @@ def _nothing_left(name: str, count: int, rejects: Iterator[Reject]) -> str:
 
 def _write_parts(catalog: Catalog, folder: Folder, shard_images: int) -> dict[str, Any]:
     counts = catalog.counts()
-    total, schema = -(-counts.images // shard_images), _schema(counts, catalog.field_types())
+    total, schema = -(-counts.images // shard_images), catalog_schema(counts, catalog.field_types())
     shards = []
     entries = catalog.entries()
     for index in range(total):
@@ -140,12 +140,13 @@ def _write_parts(catalog: Catalog, folder: Folder, shard_images: int) -> dict[st
     queries, parts = catalog.queries(), 0
     while part_of_queries := list(itertools.islice(queries, QUERIES_A_PART)):
         rows = [{"query_id": i, "query": q} for i, q in part_of_queries]
-        _write(folder, QueryPart(parts).file_in("queries"), rows, _QUERY)
+        _write(folder, QueryPart(parts).file_in("queries"), rows, QUERY_SCHEMA)
         parts += 1
     return {"shards": shards, "query_parts": parts}
 
 
-def _schema(counts: CatalogCounts, fields: Mapping[str, FieldType]) -> pa.Schema:
+def catalog_schema(counts: CatalogCounts, fields: Mapping[str, FieldType]) -> pa.Schema:
+    """What a part of the catalog looks like in Parquet."""
     columns = [
         ("image_id", pa.string() if counts.text_ids else pa.int64()),
         ("span", pa.int32()),
@@ -156,7 +157,7 @@ def _schema(counts: CatalogCounts, fields: Mapping[str, FieldType]) -> pa.Schema
         ("queries", pa.list_(pa.string())),
         ("source", pa.string()),
     ]
-    kept = [("fields", pa.struct([(name, _TYPES[kind]) for name, kind in fields.items()]))]
+    kept = [("fields", pa.struct([(name, FIELD_TYPES[kind]) for name, kind in fields.items()]))]
     return pa.schema(columns + (kept if fields else []))
 
 

@@ -18,7 +18,7 @@ from tasks.work.parquet import writing_parquet
 NAME = "sources.parquet"
 ROWS_A_GROUP = 4096
 GROUPS_KEPT = 32
-_SCHEMA = pa.schema([("id", pa.string()), ("row", pa.string()), ("picture", pa.string())])
+SCHEMA = pa.schema([("id", pa.string()), ("row", pa.string()), ("picture", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class ImageSource:
 def write_sources(folder: Folder, lines: Iterable[tuple[str, str, str]]) -> None:
     """Write (id, row, picture) of all images; `lines` come sorted by id."""
     count, stream = 0, iter(lines)
-    with writing_parquet(folder, NAME, _SCHEMA) as writer:
+    with writing_parquet(folder, NAME, SCHEMA) as writer:
         while part := list(islice(stream, ROWS_A_GROUP)):
             columns = [pa.array(column, pa.string()) for column in zip(*part, strict=True)]
-            writer.write_table(pa.table(columns, schema=_SCHEMA))
+            writer.write_table(pa.table(columns, schema=SCHEMA))
             count += len(part)
     mark_complete(folder, NAME, rows=count)
 
@@ -70,7 +70,7 @@ class Sources:
     def _read(self, number: int) -> Mapping[str, ImageSource]:
         with self.folder.reading(NAME) as handle:
             table = pq.ParquetFile(handle).read_row_group(number)
-        columns = (table.column(name).to_pylist() for name in _SCHEMA.names)
+        columns = (table.column(name).to_pylist() for name in SCHEMA.names)
         return {i: ImageSource(row, picture) for i, row, picture in zip(*columns, strict=True)}
 
 

@@ -45,7 +45,8 @@ class DemoReport:
 
 def demo(settings: Settings, runner: Runner) -> DemoReport:
     """Index, evaluate and search the sample with the sample model, then write the report."""
-    settings = settings.model_copy(update={"model": "sample"})
+    whole = {"model": "sample", "max_images": 0, "deadline": None}
+    settings = settings.model_copy(update=whole)
     indexed = index("sample:", settings, runner)
     choices = EvaluateChoices(alpha_sweep=True)
     measured = evaluate("sample:?split=held_out", settings, runner, choices)

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -39,12 +39,13 @@ SILENT = ("too_slow", "unreachable")
 @dataclass(frozen=True, slots=True)
 class Crowd:
     """How many addresses are asked at the same time, of all hosts and of one, and how often each is
-    tried again."""
+    tried again; `retried` is called then, in any thread."""
 
     at_once: int = 32
     per_host: int = 8
     retries: int = 3
     first_pause: float = FIRST_PAUSE
+    retried: Callable[[], None] = lambda: None
 
 
 def fetch_many(
@@ -179,6 +180,7 @@ class Line:
             if answer.cause in BUSY:
                 job.host.not_before = due
             job.tries += 1
+            self._crowd.retried()
             self._count += 1
             heappush(self._later, (due, self._count, job))
             self._jobs.notify()

@@ -111,15 +111,10 @@ class PartsWriter:
 
     def add(self, answer: Answer) -> None:
         """Keep the bytes of an answer, or why there are none."""
-        if self._open is None:
-            kind = _Journal if self._work.is_local else _Upload
-            self._open = kind(self._work, self.next)
-            self.next += 1
         content = answer.content or b""
         limit = self._max_bytes if answer.cause == "too_large" else 0
         line = {
             "address": answer.address,
-            "offset": self._open.size,
             "size": len(content) or limit,
             "hash": answer.hash,
             "etag": answer.etag,
@@ -131,7 +126,15 @@ class PartsWriter:
             name: storable(value) if isinstance(value, str) else value
             for name, value in line.items()
         }
-        self._open.add(kept, content)
+        self.take(kept, content)
+
+    def take(self, line: Line, content: bytes) -> None:
+        """Keep a row of an index, of this part from now on, with its bytes (b"" if it has none)."""
+        if self._open is None:
+            kind = _Journal if self._work.is_local else _Upload
+            self._open = kind(self._work, self.next)
+            self.next += 1
+        self._open.add({**line, "offset": self._open.size}, content)
         if self._open.size >= PART_BYTES or len(self._open.lines) >= PART_ADDRESSES:
             self.keep()
 

@@ -140,6 +140,14 @@ class Kept:
             ).fetchone()
         return None if row is None else KeptPicture(*row)
 
+    def each(self) -> Iterator[KeptPicture]:
+        """What is kept of all addresses, in no order."""
+        with self._lock, _no_room():
+            rows = self._db.execute(
+                "SELECT part, offset, size, hash, etag, modified, cause, reason FROM kept"
+            )
+            yield from (KeptPicture(*row) for row in rows)
+
     def unused_parts(self) -> list[int]:
         """The parts of which later ones have said everything anew."""
         with self._lock, _no_room():

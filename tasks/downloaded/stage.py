@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +47,7 @@ class Downloads:
     `unchanged` were asked again and have nothing new, and `stale` did not answer when they were;
     `failed` by cause, an HTTP status or a short reason. `bytes` were fetched. `parts` is the number
     of the next part that would be written: another one says that other bytes are kept.
+    `left` were not asked, as the run was stopped by its limit.
     """
 
     fetched: int = 0
@@ -56,6 +57,7 @@ class Downloads:
     failed: Mapping[str, int] = field(default_factory=dict, hash=False)
     bytes: int = 0
     parts: int = 0
+    left: int = 0
 
 
 def download_pictures(
@@ -65,11 +67,14 @@ def download_pictures(
     ask: Ask,
     start: Callable[[int], None],
     advance: Callable[[int], None],
+    retried: Callable[[], None] = lambda: None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Downloads:
     """Ask the addresses of a data set that `ask` says, and keep what they give.
 
     Goes on where a killed run stopped, and downloads what is torn anew. `start` is told how many
-    addresses are asked, `advance` of those that are through. Raises `WorkFolderError`.
+    addresses are asked, `advance` of those that are through, `retried` of each that is asked
+    again; no more are once `enough` says so. Raises `WorkFolderError`.
     """
     from tasks.download.many import fetch_many  # slow to load, and most runs fetch nothing
 
@@ -80,10 +85,11 @@ def download_pictures(
         asked = _Asked(table)
         asked.fill(reader, kept, settings, ask, advance)
         start(asked.count)
-        tally = _Tally()
+        tally, through = _Tally(), 0
         if asked.count:
             seconds, largest = settings.checkpoint_seconds, settings.max_image_bytes
-            answers = fetch_many(asked.wanted(tally), _limits(settings), _crowd(settings))
+            crowd = replace(_crowd(settings), retried=retried)
+            answers = fetch_many(asked.wanted(tally), _limits(settings), crowd)
             with (
                 closing(answers),
                 PartsWriter(work, number, seconds, largest) as parts,
@@ -94,9 +100,12 @@ def download_pictures(
                         if tally.fetched == TYPICAL:
                             _warn_of_little_room(work, tally.bytes / TYPICAL, asked.count - TYPICAL)
                     parts.keep_if_late()
+                    through += answer is not None
                     advance(int(answer is not None))
+                    if enough():
+                        break
             number = parts.next
-        return asked.downloads(tally, number)
+        return replace(asked.downloads(tally, number), left=asked.count - through)
 
 
 def _warn_of_little_room(work: Folder, size: float, left: int) -> None:

@@ -91,7 +91,7 @@ def open_gallery(context: Context, settings: Settings, filter: str | None = None
     Raises `CollectionRecordError` as `open_searcher` does, or if documents are missing, and
     `QueryError` for a filter that the store or exact search cannot use, or that takes nothing.
     """
-    store = context.store(settings.store_uri)
+    store = context.searched(settings.store_uri)
     record = open_searcher(context, settings).record
     check_model(record)
     held = store.count(record.collection, record.partition)

@@ -39,15 +39,63 @@ class Change:
         return f"{self.name} {self.then:.4f} -> {self.now:.4f} ({self.now - self.then:+.4f})"
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How an evaluation stands beside the kept baseline.
+
+    `place` is where that is kept and `since` when it was accepted (ISO 8601, UTC); `accepted` says
+    that this evaluation is the baseline from now on. `differs` says why the two cannot be compared
+    ("": they can, and `changes` are all numbers).
+    """
+
+    place: str
+    since: str
+    accepted: bool
+    changes: tuple[Change, ...] = ()
+    differs: str = ""
+
+    @property
+    def fallen(self) -> list[Change]:
+        """What fell by more than is allowed."""
+        return [change for change in self.changes if change.too_low]
+
+    def __str__(self) -> str:
+        """One line for people."""
+        if self.accepted:
+            return f"the baseline of later evaluations is this one, kept in {self.place}"
+        if self.differs:
+            return (
+                f"not held against the baseline of {self.since}: {self.differs}; accept this "
+                f"evaluation as the new one: --accept"
+            )
+        if self.fallen:
+            fallen = "; ".join(map(str, self.fallen))
+            return f"worse than the baseline of {self.since}: {fallen}; if that is meant: --accept"
+        lowest = min(self.changes, key=lambda change: (change.now or 0.0) - change.then)
+        return f"not worse than the baseline of {self.since}; the lowest: {lowest}"
+
+
+def check_held(held: Held | None) -> None:
+    """Raise `QualityDropError` with the numbers if one fell too far below the kept baseline."""
+    if held is not None and held.fallen:
+        raise QualityDropError(str(held))
+
+
+def is_evaluation(value: object) -> bool:
+    """Whether a value is what `muge evaluate --json` prints."""
+    return isinstance(value, dict) and _is_table(value.get("metrics"))
+
+
 def read_baseline(path: str) -> dict[str, Any]:
     """An evaluation that `muge evaluate --json` printed; raises `UsageError` if it is none."""
     try:
         baseline = json.loads(read_regular(path, MOST_BASELINE_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"the baseline {path} cannot be read: {reason_of(error)}") from None
-    if not isinstance(baseline, dict) or not _is_table(baseline.get("metrics")):
+    if not is_evaluation(baseline):
         raise UsageError(f"{path} is not what `muge evaluate --json` prints: it has no metrics")
-    return baseline
+    found: dict[str, Any] = baseline
+    return found
 
 
 def changes(

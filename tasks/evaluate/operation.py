@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from tasks.evaluate.kept import held_against_kept, tell
 from tasks.evaluate.result import Evaluation
 from tasks.evaluate.stages import EVALUATE
 from tasks.index.runner import Runner
@@ -16,6 +19,12 @@ def evaluate(
 ) -> Evaluation:
     """Measure a collection with the queries of a data set; errors as the stage of that name.
 
-    Holding the numbers against a baseline is `check_quality`'s affair.
+    The numbers are held against the baseline that the work folder keeps. That one fell is not
+    raised here, so that they can be shown before: `check_held` does, and `check_quality` holds them
+    against a baseline of somebody else's.
     """
-    return runner.once(EVALUATE, dataset, settings, choices)
+    with runner.context.watch.run("evaluate", settings.collection, dataset) as run:
+        measured = runner.once(EVALUATE, dataset, settings, choices)
+        held = held_against_kept(runner.context, dataset, settings, choices, measured)
+        tell(run, measured, held)
+    return replace(measured, held=held)

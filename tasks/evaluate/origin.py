@@ -13,7 +13,7 @@ from pathlib import Path
 from tasks.encode.model.locate import full_name
 from tasks.evaluate.judgements import Judgement
 from tasks.records import ModelInfo
-from tasks.settings import Settings
+from tasks.settings import Settings, load_deploy_settings
 from tasks.work.collections import CollectionRecord
 from tasks.work.markers import fingerprint
 
@@ -78,13 +78,14 @@ def _version() -> str:
 
 
 def _commit() -> str:
-    """The commit of this code, with "+" if files differ from it; "" where it is not a clone."""
+    """The commit of this code, with "+" if files differ from it; where it is not a clone, that of
+    the image, or ""."""
     try:
         _git("ls-files", "--error-unmatch", Path(__file__).name)  # some other project's clone?
         commit = _git("rev-parse", "HEAD")
         return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return load_deploy_settings().commit
 
 
 def _git(*arguments: str) -> str:

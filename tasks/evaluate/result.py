@@ -9,6 +9,7 @@ from typing import Any
 from tasks.evaluate.breakdown import Group
 from tasks.evaluate.directions import Direction
 from tasks.evaluate.fusion import Sweep
+from tasks.evaluate.gate import Held
 from tasks.evaluate.intervals import LEVEL, SAMPLES, SEED, Interval
 from tasks.evaluate.judgements import EvaluationProtocol
 from tasks.evaluate.origin import Origin
@@ -44,6 +45,7 @@ class Evaluation:
     `unanswered` counts queries for which the data names no image at all: they have no score.
     `intervals` are of `metrics`; `gains` are paired differences of hybrid from dense and sparse.
     `curves` are R@1 to R@100 by mode. With a `filter` the gallery is what it takes, everywhere.
+    `held` is how it stands beside the kept baseline (None: it was not held).
     """
 
     dataset: str
@@ -68,6 +70,7 @@ class Evaluation:
     worst: tuple[Worst, ...] = ()
     sweep: Sweep | None = None
     filter: str | None = None
+    held: Held | None = None
 
 
 def as_json(measured: Evaluation) -> dict[str, Any]:
@@ -102,6 +105,16 @@ def as_json(measured: Evaluation) -> dict[str, Any]:
         "queries_fingerprint": measured.origin.queries,
         "origin": asdict(measured.origin),
         "seconds": measured.seconds,
+        "baseline": None if measured.held is None else _held(measured.held),
+    }
+
+
+def _held(held: Held) -> dict[str, Any]:
+    return {
+        "since": held.since,
+        "accepted": held.accepted,
+        "differs": held.differs,
+        "fallen": [asdict(change) for change in held.fallen],
     }
 
 

@@ -27,6 +27,7 @@ from tasks.records import (
 )
 from tasks.settings import DocumentForm
 from tasks.sparse.stages import document_texts, read_sparse
+from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
 from tasks.work.rejects import payload_hash
 
@@ -55,6 +56,17 @@ class DocumentParts:
     sparse: str
     pictures: str | None
     picture_is_position: bool
+
+
+def parts_of(record: CollectionRecord) -> DocumentParts:
+    """What a collection's documents are put together from, as its record says."""
+    return DocumentParts(
+        form=record.document,
+        images=record.stages.images,
+        sparse=record.stages.sparse,
+        pictures=record.stages.pictures or None,
+        picture_is_position=record.picture == "uri",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +118,7 @@ def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterat
                 id=document_id,
                 vector=vector,
                 sparse=sparse[document_id],
-                fields=_fields(entry, number, text, picture, parts.form),
+                fields=document_fields(entry, number, text, picture, parts.form),
             )
 
 
@@ -163,13 +175,14 @@ def read_fields(
     rejected pictures too."""
     for entry in read_entries(folder, shard):
         for number, (document_id, text) in enumerate(document_texts(entry, form)):
-            fields = _fields(entry, number, text, "", form)
+            fields = document_fields(entry, number, text, "", form)
             yield document_id, {name: v for name, v in fields.items() if name != "picture"}
 
 
-def _fields(
+def document_fields(
     entry: CatalogEntry, number: int, text: str, picture: str, form: DocumentForm
 ) -> dict[str, FieldValue]:
+    """The fields of an image's document of that number, with its text and picture."""
     query_ids = entry.query_ids
     return {
         "image_id": entry.image_id,

@@ -15,6 +15,7 @@ from tasks.index.runner import (
     Bounded,
     Carried,
     Encoders,
+    Enough,
     Given,
     Part,
     PartStage,
@@ -22,6 +23,7 @@ from tasks.index.runner import (
     Runner,
     Stage,
     may_pass,
+    never,
 )
 from tasks.settings import Settings
 
@@ -40,7 +42,8 @@ def report_if_done(context: Context, operation: Callable[[Runner], Report]) -> R
     made are left in `context.planned`.
     """
     try:
-        return operation(Looking(context))
+        with context.watch.on_trial(lambda e: isinstance(e, _StillToDo) or may_pass(e)):
+            return operation(Looking(context))
     except _StillToDo:
         return None
     except Exception as error:
@@ -69,6 +72,7 @@ class Looking:
         carried: Carried,
         parts: Sequence[Part],
         at_once: int,
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Runner.over`."""
         with ThreadPoolExecutor(LOOKING_AT_ONCE, thread_name_prefix="looking") as threads:

@@ -59,14 +59,15 @@ def agree(
             upright=run.settings.upright,
         )
     turned = "" if record.upright == run.settings.upright else _TURNED
-    if record.form == run.form and record.status == "ready":
-        turned += f"; `muge reindex {run.plan.dataset}` sends only what changed"
+    if record.form == run.form:
+        turned += f"; `muge reindex {run.plan.dataset}` {_HOW[record.status]}"
     raise CollectionRecordError(
         f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
         f"it anew, or another --collection{turned}"
     )
 
 
+_HOW = {"ready": "sends only what changed", "building": "goes on with the data as it is now"}
 _TURNED = (
     "; `muge reindex` turns its pictures in place and encodes only those (--upright or "
     "--no-upright: as the collection is)"

@@ -14,8 +14,11 @@ from tasks.encode.stage.embeddings import read_oddities
 from tasks.encode.stage.oddities import SAID
 from tasks.encode.stage.plan import Encoded
 from tasks.index.done import Upserted
+from tasks.index.limit import Unfinished
 from tasks.index.run import IndexRun
 from tasks.index.times import StageTimes
+from tasks.records import ModelInfo
+from tasks.settings import Settings
 
 EXAMPLES = 3
 
@@ -29,7 +32,8 @@ class IndexReport:
     `ignored` files of the folder that were not looked at, by cause. `account` says what became of
     the rows (see `account_of`), `most_copied` where the picture is that most images have,
     `odd_examples` the ids of some odd pictures, `downloads` what became of the addresses of
-    pictures (None: there are none). A stage's `per_second` counts what this run made; what was
+    pictures (None: there are none), `unfinished` where its limit stopped the run (None: it is
+    done). A stage's `per_second` counts what this run made; what was
     there already is left out.
     """
 
@@ -57,6 +61,52 @@ class IndexReport:
     most_copied: str = ""
     odd_examples: dict[str, list[str]] = field(default_factory=dict)
     downloads: Downloads | None = None
+    unfinished: Unfinished | None = None
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What a run had done that was stopped by its limit; `run` is None before its data set was
+    planned."""
+
+    unfinished: Unfinished
+    run: IndexRun | None
+    images: Sequence[Encoded]
+    upserts: Sequence[Upserted]
+
+
+def unfinished_report(
+    settings: Settings, dataset: str, model: ModelInfo, stopped: Stopped, times: StageTimes
+) -> IndexReport:
+    """What to say of a run that was stopped by its limit."""
+    run, encoded, upserts = stopped.run, stopped.images, stopped.upserts
+    counts = None if run is None else run.plan.counts
+    rejects = sum(s.rejects for s in encoded) + sum(s.rejects for s in upserts)
+    return IndexReport(
+        collection=settings.collection,
+        model=model.name,
+        dimension=model.dimension,
+        dataset=dataset if run is None else run.plan.dataset,
+        store=settings.store_uri,
+        rows=0 if counts is None else counts.rows,
+        images=sum(done.rows for done in encoded),
+        queries=0 if counts is None else counts.queries,
+        documents=sum(done.documents for done in upserts),
+        rejects=rejects + (0 if run is None else run.plan.rejects),
+        skipped_shards=0,
+        encoded_images=sum(done.fresh for done in encoded),
+        upserted=sum(done.fresh for done in upserts),
+        verified=False,
+        stages=times.stages,
+        work_dir=settings.work_url,
+        run_dir="" if run is None else run.folder.url,
+        peak_rss_mb=peak_rss_mb(),
+        links_outside=0,
+        ignored={},
+        account={},
+        downloads=None if run is None else run.downloads,
+        unfinished=stopped.unfinished,
+    )
 
 
 def report_of(

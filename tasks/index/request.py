@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from tasks.dataset.readers import bounds_of, open_reader
 from tasks.encode.model.describe import describe_model
 from tasks.errors import UsageError
+from tasks.index.limit import limit_of
 from tasks.names import check_name
 from tasks.records import ModelInfo
 from tasks.settings import ReindexChoices, Settings
@@ -37,6 +39,7 @@ def check_request(dataset: str, settings: Settings) -> Request:
     Folder(settings.work_url).check_writable()
     sparse_options(settings)
     check_runner(settings.runner)
+    limit_of(settings, time.time())
     # auto and cpu are always there, and torch is slow to load; Ray's nodes have their own devices
     if settings.runner == "threads" and settings.device not in ("auto", "cpu"):
         from tasks.encode.model.device import choose_devices

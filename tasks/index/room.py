@@ -98,7 +98,7 @@ def _text_bytes(run: IndexRun) -> tuple[int, int]:
 def _work_need(run: IndexRun) -> list[Need]:
     if not run.work.is_local:
         return []
-    pictures = _missing(run.folder, run.image_stage.images, run.plan.shards)
+    pictures = missing(run.folder, run.image_stage.images, run.plan.shards)
     vectors = pictures + _missing_queries(run)
     packed = vectors * run.model.dimension * NUMBER_BYTES * PACKED
     kept = run.settings.picture in ("jpeg", "png")
@@ -133,12 +133,12 @@ def _unsent(run: IndexRun, record: CollectionRecord | None) -> int:
     """Documents that no ledger lists."""
     held = "" if record is None else Filling(run, record).held
     counts = run.plan.counts
-    pictures = _missing(run.folder, held, run.plan.shards)
+    pictures = missing(run.folder, held, run.plan.shards)
     pairs = counts.pairs if run.settings.document == "pair" else counts.images
     return pairs * pictures // max(1, counts.images)
 
 
-def _missing(folder: Folder, outputs: str, shards: tuple[Shard, ...]) -> int:
+def missing(folder: Folder, outputs: str, shards: tuple[Shard, ...]) -> int:
     """Pictures of the shards that have no file in a folder of outputs."""
     there = set(folder.names(outputs)) if outputs else set()
     return sum(shard.images for shard in shards if f"{shard.part}.parquet" not in there)

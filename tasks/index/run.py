@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from tasks.dataset.shards import Plan
 from tasks.downloaded.stage import Downloads
-from tasks.encode.stage.plan import ImageStage
+from tasks.encode.stage.plan import Bounds, ImageStage
 from tasks.encode.stage.reuse import Encodings
 from tasks.encode.stage.workers import decoders_at_once
 from tasks.index.documents import DocumentParts, Source, collection_fields
 from tasks.index.ledger import ledgers_folder
+from tasks.index.limit import UNLIMITED, Limit
 from tasks.records import ModelInfo
 from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
 from tasks.sparse.options import SparseOptions, sparse_options
-from tasks.work.collections import CollectionRecord, Outputs
+from tasks.work.begun import Begun
+from tasks.work.collections import CollectionRecord, Outputs, store_slug
 from tasks.work.folder import Fence, Folder
 from tasks.work.markers import fingerprint
 
@@ -41,7 +44,8 @@ class IndexRun:
     the folder that says where pictures and queries were encoded before, "" if nowhere;
     `retry_rejects`: pictures that could not be decoded before are tried again. `downloads`: what
     became of the addresses of pictures (None: there are none). `fence`: by what the run holds the
-    work folder.
+    work folder. `limit`: how far it may go; `allotted`: how many new pictures some parts may encode
+    at most, by their names (None: any number). `name`: the collection or alias it is for.
     """
 
     settings: Settings
@@ -52,6 +56,20 @@ class IndexRun:
     retry_rejects: bool = False
     downloads: Downloads | None = field(default=None, compare=False)
     fence: Fence | None = field(default=None, compare=False, repr=False)
+    limit: Limit = field(default=UNLIMITED, compare=False)
+    allotted: Mapping[str, int] | None = field(default=None, compare=False, repr=False)
+    name: str = field(default="", compare=False)
+
+    @property
+    def notes(self) -> str:
+        """Where runs are noted that were begun for what this one is for."""
+        slug = store_slug(self.work, self.settings.store_uri)
+        return f"{slug}/{self.name or self.settings.collection}"
+
+    def bounds(self, part: str) -> Bounds:
+        """How far a part may go now."""
+        fresh = None if self.allotted is None else self.allotted.get(part)
+        return Bounds(fresh, self.limit.until)
 
     @property
     def work(self) -> Folder:
@@ -257,15 +275,29 @@ class IndexRun:
         stage = self.image_stage
         return Encodings(self.plan.folder, stage.images, stage.pictures, self.texts)
 
-    def encodings(self, record: CollectionRecord) -> Encodings | None:
-        """What this run need not encode again of what a collection was made of; None if that was
-        encoded in another way, or has no pictures like those kept here."""
-        then, now = record.stages, self.stages
+    @property
+    def begun(self) -> Begun:
+        """The note that this run is begun."""
+        made = self.stages
+        return Begun(
+            self.plan.folder,
+            made.images,
+            made.pictures,
+            made.texts,
+            made.encoding_form,
+            made.picture_form,
+        )
+
+    def encodings(self, run: str, then: Outputs | Begun) -> Encodings | None:
+        """What this run need not encode again of what another one, with these outputs in its
+        folder, has encoded; None if it did so in another way, or has no pictures like those kept
+        here."""
+        now = self.stages
         if then.encoding_form != now.encoding_form:
             return None
         if now.pictures and then.picture_form != now.picture_form:
             return None
-        return Encodings(record.run, then.images, then.pictures, then.texts)
+        return Encodings(run, then.images, then.pictures, then.texts)
 
     def upserts(self, record: CollectionRecord, changes: str = "") -> str:
         """Folder that says what the store holds of this run."""

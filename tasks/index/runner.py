@@ -19,6 +19,7 @@ from tasks.context import Context
 from tasks.encode.stage.workers import shards_at_once
 from tasks.errors import MugeError, UsageError
 from tasks.settings import Settings
+from tasks.telemetry.metrics import RETRIES
 
 Given = ParamSpec("Given")
 Carried = TypeVar("Carried")
@@ -54,11 +55,24 @@ class PartStage(Generic[Carried, Part, Result]):
     done: Callable[[Context, Carried, Part], Result | None]
 
 
+Enough = Callable[[], bool]
+"""Whether no more parts are to be begun."""
+
+
+def never() -> bool:
+    """All parts are begun."""
+    return False
+
+
 class Encoders(Protocol):
     """Where the parts of a data set are encoded: here, or on other machines."""
 
     def over(
-        self, stage: PartStage[Carried, Part, Result], carried: Carried, parts: Sequence[Part]
+        self,
+        stage: PartStage[Carried, Part, Result],
+        carried: Carried,
+        parts: Sequence[Part],
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Runner.over`, as many parts at a time as there is room for."""
 
@@ -81,10 +95,12 @@ class Runner(Protocol):
         carried: Carried,
         parts: Sequence[Part],
         at_once: int,
+        enough: Enough = never,
     ) -> list[Result]:
         """Run a stage for every part, at most `at_once` at a time; results in the order of parts.
 
-        All are tried even if one fails; then the first failure is raised.
+        All are tried even if one fails; then the first failure is raised. Once `enough` says so
+        no more are begun: the results are of as many of the first parts as were.
         """
 
     def encoding(self, settings: Settings) -> AbstractContextManager[Encoders]:
@@ -124,6 +140,7 @@ class Threads:
         carried: Carried,
         parts: Sequence[Part],
         at_once: int,
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Runner.over`."""
 
@@ -136,6 +153,8 @@ class Threads:
                 lambda part: stage.done(self.context, carried, part),
                 lambda part: threads.submit(work, part),
                 at_once,
+                begun=partial(self.context.watch.part, stage.name),
+                enough=enough,
             )
 
     @contextmanager
@@ -155,6 +174,7 @@ class Threads:
             except Exception as error:
                 if not may_pass(error):
                     raise
+                self.context.watch.add(RETRIES, 1, "stage")
                 time.sleep(pause)
         return work()
 
@@ -167,10 +187,14 @@ class Bounded:
     at_once: int
 
     def over(
-        self, stage: PartStage[Carried, Part, Result], carried: Carried, parts: Sequence[Part]
+        self,
+        stage: PartStage[Carried, Part, Result],
+        carried: Carried,
+        parts: Sequence[Part],
+        enough: Enough = never,
     ) -> list[Result]:
         """As `Encoders.over`."""
-        return self.runner.over(stage, carried, parts, self.at_once)
+        return self.runner.over(stage, carried, parts, self.at_once, enough)
 
 
 def may_pass(error: BaseException) -> bool:
@@ -186,16 +210,21 @@ def run_parts(
     send: Callable[[Part], Ending],
     at_once: int,
     settled: Callable[[int, Any], None] = lambda _, __: None,
+    begun: Callable[[Part], Callable[[BaseException | None], None]] = lambda _: lambda _: None,
+    enough: Enough = never,
 ) -> list[Any]:
     """Send every part that is not done, at most `at_once` under way; results in the order of parts.
 
     The next part is sent when any is over, so that a slow one holds nobody up. `settled` is called
     after each that was sent with the number of parts that are over, and its result (None after a
-    failure). All are tried even if one
-    fails; then the first failure is raised, with the number of the others.
+    failure). `begun` is called with each that is sent, and what it gives when that is over, with
+    its error. All are tried even if one fails; then the first failure is raised, with the number of
+    the others. Once `enough` says so no more are sent, and there are results of the first parts
+    only.
     """
     ended: SimpleQueue[int] = SimpleQueue()
     running: dict[int, Ending] = {}
+    over: dict[int, Callable[[BaseException | None], None]] = {}
     results: dict[int, Any] = {}
     failures: dict[int, BaseException] = {}
 
@@ -205,6 +234,7 @@ def run_parts(
             results[number] = running.pop(number).result()
         except Exception as error:
             failures[number] = error
+        over.pop(number)(failures.get(number))
         settled(len(results) + len(failures), results.get(number))
 
     with ThreadPoolExecutor(LOOKING_AT_ONCE, thread_name_prefix="done") as looking:
@@ -214,6 +244,10 @@ def run_parts(
                 continue
             if len(running) >= at_once:
                 settle()
+            if enough():
+                looking.shutdown(wait=False, cancel_futures=True)
+                break
+            over[number] = begun(parts[number])
             running[number] = send(parts[number])
             running[number].add_done_callback(partial(_tell, ended, number))
         while running:

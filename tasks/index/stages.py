@@ -25,6 +25,7 @@ from tasks.errors import WorkFolderError
 from tasks.index.agreement import load_statistics, stored
 from tasks.index.documents import collection_fields, collection_spec
 from tasks.index.done import images_done, sparse_done, texts_done, upsert_done
+from tasks.index.limit import UNLIMITED, Limit
 from tasks.index.record import after_losses, agree, described, is_damaged
 from tasks.index.run import IndexRun
 from tasks.index.runner import PartStage, Stage
@@ -34,8 +35,11 @@ from tasks.records import Float32, QueryPart, Shard
 from tasks.settings import Settings
 from tasks.sparse.bm25 import Bm25, load_bm25
 from tasks.sparse.stages import encode_sparse_shard, train_statistics
+from tasks.telemetry.metrics import RETRIES
+from tasks.work.begun import Begun, begun_runs, note_begun
 from tasks.work.collections import (
     CollectionRecord,
+    Outputs,
     find_record,
     readable_record,
     remove_record,
@@ -53,8 +57,10 @@ class Trained:
     fresh: int
 
 
-def download(context: Context, dataset: str, settings: Settings, ask: Ask) -> Downloads:
-    """Download the pictures of a data set that `ask` says."""
+def download(
+    context: Context, dataset: str, settings: Settings, ask: Ask, limit: Limit = UNLIMITED
+) -> Downloads:
+    """Download the pictures of a data set that `ask` says, as long as the limit allows."""
     return download_pictures(
         open_reader(dataset, bounds_of(settings)),
         context.work(settings),
@@ -62,10 +68,14 @@ def download(context: Context, dataset: str, settings: Settings, ask: Ask) -> Do
         ask,
         lambda total: context.progress.start("download", total),
         context.advancing("download"),
+        lambda: context.watch.add(RETRIES, 1, "download"),
+        limit.over,
     )
 
 
-def downloaded(context: Context, dataset: str, settings: Settings, ask: Ask) -> Downloads | None:
+def downloaded(
+    context: Context, dataset: str, settings: Settings, ask: Ask, limit: Limit = UNLIMITED
+) -> Downloads | None:
     """What is kept of the pictures, if none has to be downloaded."""
     reader = open_reader(dataset, bounds_of(settings))
     return all_downloaded(reader, context.work(settings), settings, ask)
@@ -98,8 +108,12 @@ def plan_if_ready(context: Context, dataset: str, settings: Settings) -> Plan | 
 
 
 def find_encoded(_: Context, run: IndexRun, records: Sequence[CollectionRecord]) -> IndexRun:
-    """The run, knowing what of its data was encoded for these collections."""
-    sources = [encoded for record in records if (encoded := run.encodings(record)) is not None]
+    """The run, knowing what of its data was encoded for these collections, and by runs that were
+    begun and did not end; from now on it is such a run too."""
+    made: dict[str, Outputs | Begun] = {record.run: record.stages for record in records}
+    made |= {one.run: one for one in begun_runs(run.work, run.notes) if one.run not in made}
+    note_begun(run.work, run.notes, run.begun)
+    sources = [found for each in made.items() if (found := run.encodings(*each)) is not None]
     parts = run.plan.query_parts
     reuse = plan_reuse(run.work, run.own_encodings, run.plan.shards, parts, sources)
     return replace(run, reuse=reuse)
@@ -117,13 +131,15 @@ def encode_images(context: Context, run: IndexRun, shard: Shard) -> Encoded:
     done = image_shard_done(run.folder, shard, run.image_stage) if run.retry_rejects else None
     again = done is not None and bool(done.counts["rejects"])
     pictures = _ShardPictures(context, run, shard, again)
-    return encode_image_shard(run.folder, shard, run.image_stage, pictures, again)
+    bounds = run.bounds(shard.part)
+    return encode_image_shard(run.folder, shard, run.image_stage, pictures, again, bounds)
 
 
 def encode_texts(context: Context, run: IndexRun, part: QueryPart) -> Encoded:
     """Encode one part of the queries, unless that is done."""
     queries = _PartQueries(context, run, part)
-    return encode_query_part(run.folder, part, run.texts, queries, run.settings.checkpoint_seconds)
+    bounds, seconds = run.bounds(part.part), run.settings.checkpoint_seconds
+    return encode_query_part(run.folder, part, run.texts, queries, seconds, bounds)
 
 
 @dataclass(frozen=True)

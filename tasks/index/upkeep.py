@@ -13,10 +13,10 @@ from tasks.dataset.shards import Plan, find_plan
 from tasks.errors import CollectionRecordError, VerificationError, WorkFolderError
 from tasks.index.agreement import stored
 from tasks.index.documents import (
-    DocumentParts,
     Source,
     collection_fields,
     collection_spec,
+    parts_of,
     read_documents,
 )
 from tasks.index.ledger import ledgers_folder, read_ledger
@@ -69,8 +69,8 @@ def verify(context: Context, settings: Settings, full: bool) -> Upkeep:
             f"`muge repair {record.collection}` builds it from the work folder"
         )
     read = store.check(record.collection) if full else 0
-    _, source = _whole(work, record)
-    return _compared(context, settings, record, source, read, full)
+    _, source = whole(work, record)
+    return compared(context, settings, record, source, read, full)
 
 
 def repair(context: Context, settings: Settings) -> Upkeep:
@@ -84,7 +84,7 @@ def repair(context: Context, settings: Settings) -> Upkeep:
     with context.holding(settings, "muge repair"):
         work = context.work(settings)
         record = _repairable(work, settings, _meant(context, settings))
-        plan, source = _whole(work, record)
+        plan, source = whole(work, record)
         store, name = context.store(settings.store_uri), record.collection
         if record.status == "ready":
             context.check_held()
@@ -110,7 +110,7 @@ def repair(context: Context, settings: Settings) -> Upkeep:
         made = replace(record, status="ready", held=ledgers)
         counted = {**made.counts, "documents": sum(each.documents for each in sent)}
         made = replace(made, counts=counted)
-        done = _compared(context, settings, made, source, store.check(name), full=False)
+        done = compared(context, settings, made, source, store.check(name), full=False)
         save_record(work, made)
     return replace(done, upserted=sum(each.fresh for each in sent))
 
@@ -138,17 +138,10 @@ def _repairable(work: Folder, settings: Settings, name: str) -> CollectionRecord
 
 
 def _source(work: Folder, record: CollectionRecord, plan: Plan) -> Source:
-    parts = DocumentParts(
-        form=record.document,
-        images=record.stages.images,
-        sparse=record.stages.sparse,
-        pictures=record.stages.pictures or None,
-        picture_is_position=record.picture == "uri",
-    )
-    return Source(work.sub(record.run), plan.shards, parts)
+    return Source(work.sub(record.run), plan.shards, parts_of(record))
 
 
-def _whole(work: Folder, record: CollectionRecord) -> tuple[Plan, Source]:
+def whole(work: Folder, record: CollectionRecord) -> tuple[Plan, Source]:
     """What the collection was made of; raises `WorkFolderError` unless all of it is there."""
     folder = work.sub(record.run)
     plan = find_plan(folder, record.dataset)
@@ -174,7 +167,7 @@ def _incomplete(what: str, record: CollectionRecord) -> WorkFolderError:
     )
 
 
-def _compared(
+def compared(
     context: Context,
     settings: Settings,
     record: CollectionRecord,
@@ -182,7 +175,8 @@ def _compared(
     read: int,
     full: bool,
 ) -> Upkeep:
-    """Compare documents of a collection; raises `VerificationError` as an index run does."""
+    """Compare documents of a collection with their source; raises `VerificationError` as an index
+    run does."""
     store, name = context.store(settings.store_uri), record.collection
     documents = record.counts["documents"]
     verify_count(store, name, documents, record.partition)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -68,7 +68,7 @@ def verify_count(
     Raises `VerificationError` after `wait` seconds, or at once if there are too many.
     """
     wait = wait if store.reads_may_lag else 0.0
-    found = _until(lambda: store.count(name, partition), lambda n: n >= expected, wait)
+    found = until(lambda: store.count(name, partition), lambda n: n >= expected, wait)
     if found != expected:
         raise VerificationError(
             f"collection {name!r} counts {found} documents, expected {expected}; "
@@ -93,9 +93,9 @@ def verify_documents(
 
     def wrong() -> list[str]:
         found = store.fetch(name, ids, partition)
-        return [d.id for d in expected if d.id not in found or not _same(d, found[d.id])]
+        return [d.id for d in expected if d.id not in found or not same_document(d, found[d.id])]
 
-    left = _until(wrong, lambda ids: not ids, wait)
+    left = until(wrong, lambda ids: not ids, wait)
     if left:
         raise VerificationError(
             f"collection {name!r}: {len(left)} of {len(ids)} documents re-read are missing or "
@@ -104,15 +104,20 @@ def verify_documents(
         )
 
 
-def _same(a: Document, b: Document) -> bool:
+def same_document(a: Document, b: Document) -> bool:
+    """Whether two documents are equal, as far as stores keep them."""
     return (
         a.vector.shape == b.vector.shape
-        and np.allclose(a.vector, b.vector, atol=TOLERANCE)
+        and (np.array_equal(a.vector, b.vector) or np.allclose(a.vector, b.vector, atol=TOLERANCE))
         and a.sparse.keys() == b.sparse.keys()
         and all(abs(w - b.sparse[key]) < TOLERANCE for key, w in a.sparse.items())
-        and a.fields.keys() == b.fields.keys()
-        and all(_same_value(value, b.fields[name]) for name, value in a.fields.items())
+        and same_fields(a.fields, b.fields)
     )
+
+
+def same_fields(a: Mapping[str, FieldValue], b: Mapping[str, FieldValue]) -> bool:
+    """Whether the fields of two documents are equal, as far as stores keep them."""
+    return a.keys() == b.keys() and all(_same_value(value, b[name]) for name, value in a.items())
 
 
 def _same_value(a: FieldValue, b: FieldValue) -> bool:
@@ -122,7 +127,7 @@ def _same_value(a: FieldValue, b: FieldValue) -> bool:
     return a == b
 
 
-def _until(read: Callable[[], T], good: Callable[[T], bool], wait: float) -> T:
+def until(read: Callable[[], T], good: Callable[[T], bool], wait: float) -> T:
     """Read again, at growing intervals, until the value is good or `wait` seconds are over."""
     end, pause = time.monotonic() + wait, 0.05
     value = read()

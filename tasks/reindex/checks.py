@@ -23,6 +23,7 @@ from tasks.search.batches import BATCH
 from tasks.search.questions import Question
 from tasks.search.searcher import Searcher
 from tasks.settings import Settings
+from tasks.telemetry.metrics import CHECK_FOUND, CHECK_PASSED, CHECK_WANTED
 from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
 from tasks.work.rejects import payload_hash, read_rejects
@@ -68,6 +69,11 @@ def check_switch(
     ]
     if all(check.passed for check in checks):
         checks.append(_check_recall(context, filling, live, gate_queries))
+    for check in checks:
+        context.watch.set(CHECK_PASSED, check.passed, check.name)
+        for metric, value in ((CHECK_FOUND, check.found), (CHECK_WANTED, check.wanted)):
+            if value is not None:
+                context.watch.set(metric, value, check.name)
     failed = [check.said for check in checks if not check.passed]
     if failed:
         alias = f"the live one, {live.collection!r}, stays" if live else "there is no live one"

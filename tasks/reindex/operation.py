@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+from tasks.context import Context
 from tasks.downloaded.stage import Ask
+from tasks.errors import LimitReachedError
 from tasks.index import stages as index_stages
 from tasks.index.agreement import check_live
-from tasks.index.operation import complete, find_encoded, make, plan, upsert, verify
+from tasks.index.limit import limit_of
+from tasks.index.operation import (
+    Made,
+    complete,
+    find_encoded,
+    make,
+    plan,
+    stopped,
+    upsert,
+    verify,
+)
 from tasks.index.record import after_losses
+from tasks.index.report import unfinished_report
 from tasks.index.request import check_gate, check_request
 from tasks.index.room import check_room, warn_of_little_room
 from tasks.index.run import Filling, IndexRun
@@ -17,11 +30,17 @@ from tasks.index.times import StageTimes
 from tasks.reindex import stages
 from tasks.reindex.blue_green import drop_previous, holds, live_record, undamaged
 from tasks.reindex.drift import bm25_drift
-from tasks.reindex.report import Filled, ReindexReport, report_of
+from tasks.reindex.report import Filled, ReindexReport, report_of, report_unfinished
 from tasks.reindex.update import begin_update, check_removals, continuing, find_updatable
 from tasks.settings import ReindexChoices, Settings
 from tasks.sparse.bm25 import load_bm25
-from tasks.work.collections import CollectionRecord, find_record, forget_runs
+from tasks.work.begun import forget_begun
+from tasks.work.collections import (
+    CollectionRecord,
+    find_record,
+    forget_runs,
+    readable_record,
+)
 
 
 def reindex(
@@ -35,29 +54,58 @@ def reindex(
     Raises as `index` does, `SwitchRefusedError` if a new collection does not pass its checks, and
     `RemovalRefusedError` if too much of the live one would go.
     """
+    with runner.context.watch.run("reindex", settings.collection, dataset) as run:
+        report = _reindex(dataset, settings, runner, choices)
+        run.report(report)
+    return report
+
+
+def _reindex(
+    dataset: str, settings: Settings, runner: Runner, choices: ReindexChoices
+) -> ReindexReport:
     check_gate(choices)
     request = check_request(dataset, settings)
-    with runner.context.holding(settings, f"muge reindex {dataset}"):
+    limit = limit_of(settings, runner.context.began)
+    with runner.context.holding(limit.waiting(settings), f"muge reindex {dataset}"):
         if choices.strategy == "in-place":
             alias = runner.context.aliases(settings).agreed()
             live = settings.collection if alias is None else alias.live
             check_live(runner.context, settings.model_copy(update={"collection": live}))
         times = StageTimes(runner.context.progress)
         ask = _asked(choices) if request.addresses else None
-        run = plan(dataset, settings, request.model, runner, times, ask)
-        run = replace(run, retry_rejects=choices.retry_rejects)
         work = _Reindex(runner, times)
         aliases = runner.context.aliases(settings)
-        if choices.strategy == "in-place":
-            filled = work.update(run)
-        else:
-            filled = work.replace(run, choices.gate_queries)
+        try:
+            run = plan(dataset, settings, request.model, runner, times, ask, limit)
+            name = settings.collection
+            run = replace(run, retry_rejects=choices.retry_rejects, name=name)
+            if choices.strategy == "in-place":
+                filled = work.update(run)
+            else:
+                filled = work.replace(run, choices.gate_queries)
+        except LimitReachedError as error:
+            found = unfinished_report(settings, dataset, request.model, stopped(error), times)
+            now = _live(runner.context, settings)
+            return report_unfinished(found, choices.strategy, now, aliases.find())
+        _forget(run, forget_begun(run.work, run.notes))
+        if choices.strategy == "blue-green":
             alias = aliases.find()
             if alias is not None and not choices.keep_previous:
                 drop_previous(runner.context, settings, alias)
         report = report_of(settings, choices.strategy, filled, aliases.find(), times)
         filled.made.run.folder.write_json("reindex.json", asdict(report))
     return report
+
+
+def _live(context: Context, settings: Settings) -> CollectionRecord | None:
+    """The record of the collection that searches of the settings' name use now."""
+    live = context.aliases(settings).meant()
+    record = readable_record(context.work(settings), settings.store_uri, live)
+    return record if record is not None and record.status == "ready" else None
+
+
+def _forget(run: IndexRun, begun: set[str]) -> None:
+    forget_runs(run.work, begun - {run.plan.folder})
 
 
 def _asked(choices: ReindexChoices) -> Ask:
@@ -100,9 +148,9 @@ class _Reindex:
         record = self.runner.once(index_stages.OPEN_COLLECTION, run, True)
         warn_of_little_room(run)
         known = [] if before is None else [before]
-        made = make(self._find_encoded(run, known), self.runner, self.times)
+        made = self._make(run, known)
         filling = Filling(made.run, replace(record, bm25=made.bm25_hash))
-        upserts = upsert(filling, self.runner, self.times)
+        upserts = upsert(filling, self.runner, self.times, made.images)
         documents = sum(shard.documents for shard in upserts)
         with self.times.stage(stages.CHECK_SWITCH.name):
             checks = self.runner.once(stages.CHECK_SWITCH, filling, documents, live, gate_queries)
@@ -114,7 +162,7 @@ class _Reindex:
         context = self.runner.context
         record = self._after_losses(run, record)
         check_room(run, to_send=0)
-        made = make(self._find_encoded(run, [record]), self.runner, self.times, kept=record)
+        made = self._make(run, [record], kept=record)
         run = made.run
         with self.times.stage(stages.FIND_CHANGES.name):
             changes = self.runner.once(stages.FIND_CHANGES, run, record)
@@ -123,7 +171,7 @@ class _Reindex:
         check_room(run, changes.upserts)
         warn_of_little_room(run, changes.upserts)
         filling = Filling(run, begin_update(run, record, changes), changes.folder)
-        upserts = upsert(filling, self.runner, self.times)
+        upserts = upsert(filling, self.runner, self.times, made.images)
         with self.times.stage(stages.DELETE_REMOVED.name, changes.deletes) as count:
             if changes.deletes or changes.doubtful:
                 self.runner.once(stages.DELETE_REMOVED, filling)
@@ -147,9 +195,9 @@ class _Reindex:
         kept: CollectionRecord | None = None,
     ) -> Filled:
         """All stages of a collection that holds what the run makes, or nothing else."""
-        made = make(self._find_encoded(filling.run, known), self.runner, self.times, kept)
+        made = self._make(filling.run, known, kept)
         filling = Filling(made.run, self._after_losses(made.run, filling.record), filling.changes)
-        upserts = upsert(filling, self.runner, self.times)
+        upserts = upsert(filling, self.runner, self.times, made.images)
         verify(filling, upserts, self.runner, self.times)
         return Filled(made, complete(filling, made, upserts), upserts)
 
@@ -157,8 +205,15 @@ class _Reindex:
         store = self.runner.context.store(run.settings.store_uri)
         return after_losses(store, run.work, record)
 
-    def _find_encoded(self, run: IndexRun, known: list[CollectionRecord]) -> IndexRun:
-        return find_encoded(run, known, self.runner, self.times)
+    def _make(
+        self, run: IndexRun, known: list[CollectionRecord], kept: CollectionRecord | None = None
+    ) -> Made:
+        """All that the documents need; then this run holds what those encoded that were begun."""
+        made = make(
+            find_encoded(run, known, self.runner, self.times), self.runner, self.times, kept
+        )
+        _forget(run, forget_begun(run.work, run.notes, but=run.plan.folder))
+        return made
 
 
 def _named(run: IndexRun, collection: str) -> IndexRun:

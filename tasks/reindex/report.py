@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from tasks.downloaded.stage import Downloads
 from tasks.index.done import Upserted
+from tasks.index.limit import Unfinished
 from tasks.index.operation import Made
-from tasks.index.report import account_of, odd_examples
+from tasks.index.report import IndexReport, account_of, odd_examples
 from tasks.index.times import StageTimes
 from tasks.reindex.checks import Check
 from tasks.settings import Settings, Strategy
@@ -22,7 +23,8 @@ class ReindexReport:
     `collection` is the one that searches of `name` use now, `previous` the one kept for rollback.
     `encoded_images` were encoded just now, all other vectors were there. `bm25_drift` says how far
     kept BM25 statistics are off (None where they were counted anew). `downloads` says what became
-    of the addresses of pictures (None: there are none).
+    of the addresses of pictures (None: there are none). `unfinished` says where its limit stopped
+    the run (None: it is done): then nothing was verified, and searches are as before.
     """
 
     name: str
@@ -56,6 +58,7 @@ class ReindexReport:
     most_copied: str = ""
     odd_examples: dict[str, list[str]] = field(default_factory=dict)
     downloads: Downloads | None = None
+    unfinished: Unfinished | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,41 @@ def report_of(
         odd_examples=odd_examples(run, done.made.images),
         downloads=run.downloads,
         advice=_advice(settings, done, alias),
+    )
+
+
+def report_unfinished(
+    found: IndexReport, strategy: Strategy, live: CollectionRecord | None, alias: Alias | None
+) -> ReindexReport:
+    """What to say of a reindex that was stopped by its limit, with the collection that is
+    searched."""
+    return ReindexReport(
+        name=found.collection,
+        strategy=strategy,
+        collection=found.collection if live is None else live.collection,
+        previous=alias.previous if alias else None,
+        changed=False,
+        dataset=found.dataset,
+        model=found.model,
+        dimension=found.dimension,
+        store=found.store,
+        rows=found.rows,
+        images=found.images,
+        queries=found.queries,
+        documents=0 if live is None else live.counts.get("documents", 0),
+        upserted=found.upserted,
+        deleted=0,
+        encoded_images=found.encoded_images,
+        encoded_queries=0,
+        rejects=found.rejects,
+        bm25_drift=None,
+        checks=[],
+        verified=False,
+        stages=found.stages,
+        work_dir=found.work_dir,
+        run_dir=found.run_dir,
+        downloads=found.downloads,
+        unfinished=found.unfinished,
     )
 
 

@@ -7,6 +7,7 @@ from tasks.search.batches import BatchReport
 from tasks.search.questions import Question
 from tasks.search.stages import SEARCH_FILE
 from tasks.settings import HitChoices, Settings
+from tasks.telemetry.metrics import REJECTS
 
 
 def search_file(
@@ -30,5 +31,8 @@ def search_file(
         per_group=hits.per_group,
         products=hits.products,
     )
-    with runner.context.stage("search"):
-        return runner.once(SEARCH_FILE, settings, queries, out, defaults, model)
+    watched = runner.context.watch.run("search", settings.collection, queries)
+    with watched as run, runner.context.stage("search"):
+        report = runner.once(SEARCH_FILE, settings, queries, out, defaults, model)
+        run.set(REJECTS, report.failed)
+    return report

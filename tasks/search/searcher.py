@@ -342,7 +342,7 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
     Raises `CollectionRecordError` if it has no record, is not complete, is not in the store, or was
     made with another model than `model` (None: the one it was made with).
     """
-    work, store = Folder(settings.work_url), context.store(settings.store_uri)
+    work, store = Folder(settings.work_url), context.searched(settings.store_uri)
     meant = context.aliases(settings).meant()
     record = require_record(work, settings.store_uri, meant)
     if model is not None and identity(describe_model(model)) != identity(record.model):

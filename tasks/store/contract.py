@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tasks.records import (
@@ -15,6 +17,16 @@ from tasks.records import (
     Query,
     UpsertResult,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """Something that a process which is gone left on this machine, and why nobody needs it;
+    `remove` deletes it, and raises `OSError` if somebody has it again."""
+
+    path: Path
+    why: str
+    remove: Callable[[], object]
 
 
 class VectorStore(Protocol):

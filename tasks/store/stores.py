@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
@@ -10,9 +10,13 @@ from typing import Protocol
 
 from tasks.errors import UsageError
 from tasks.settings import DashVectorSettings
-from tasks.store.contract import VectorStore
+from tasks.store.contract import LeftBehind, VectorStore
 
 WriteSlot = Callable[[], AbstractContextManager[object]]
+
+
+def _nobody(*_: object) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +24,17 @@ class StoreAccess:
     """What a caller brings to open stores with.
 
     `credentials` of clusters by name, for addresses that name one; `write_slot` is entered around
-    every write request: a place for a quota that several runs share.
+    every write request: a place for a quota that several runs share. `retried` is called when a
+    request is sent again, `waited` with the seconds that one waited for its turn. `finished` asks
+    for what each collection was when it was finished last, as it is first met and until the store
+    is closed, whoever writes to it meanwhile; only stores of this machine tell the difference.
     """
 
     credentials: Mapping[str, DashVectorSettings] = field(default_factory=dict)
     write_slot: WriteSlot = nullcontext
+    retried: Callable[[], None] = _nobody
+    waited: Callable[[float], None] = _nobody
+    finished: bool = False
 
 
 class OpensStores(Protocol):
@@ -44,7 +54,8 @@ class StoreKind:
     lies in a folder of this machine, and `place_needed` says that the address must name it; of
     others the place names credentials. `quota` is the name of the Prefect limit that runs share.
     `room` is the function, or where it lies, that says what must be free on the disk for documents
-    to be written: as `tasks.store.zvec.need.room_needed`.
+    to be written: as `tasks.store.zvec.need.room_needed`; `left` the one that finds what killed
+    processes left: as `tasks.store.zvec.leftovers.find_left`.
     """
 
     opens: str | type[OpensStores]
@@ -54,6 +65,7 @@ class StoreKind:
     place_needed: bool = False
     quota: str = ""
     room: str | Callable[[int, int, int, int], int] = ""
+    left: str | Callable[[str, float], Iterable[LeftBehind]] = ""
 
 
 STORES: dict[str, StoreKind] = {
@@ -64,6 +76,7 @@ STORES: dict[str, StoreKind] = {
         local=True,
         place_needed=True,
         room="tasks.store.zvec.need:room_needed",
+        left="tasks.store.zvec.leftovers:find_left",
     ),
     "dashvector": StoreKind(
         "tasks.store.dashvector.store:DashVectorStore",
@@ -110,6 +123,16 @@ def room_needed(kind: StoreKind, documents: int, dimension: int, text: int, take
     needed: Callable[[int, int, int, int], int]
     needed = resolve_name(kind.room) if isinstance(kind.room, str) else kind.room
     return needed(documents, dimension, text, taken)
+
+
+def find_left(address: StoreAddress, now: float) -> Iterable[LeftBehind]:
+    """What killed processes left of a store on this machine, at `now` in seconds since 1970."""
+    kind = address.kind
+    if not kind.left:
+        return ()
+    found: Callable[[str, float], Iterable[LeftBehind]]
+    found = resolve_name(kind.left) if isinstance(kind.left, str) else kind.left
+    return found(address.place, now)
 
 
 def check_address(uri: str) -> None:

@@ -26,7 +26,7 @@ from tasks.names import check_name
 from tasks.seal import sealed, unsealed
 from tasks.settings import Place
 from tasks.store.stores import parse_address
-from tasks.work.alias_book import Alias, AliasBook, Copy
+from tasks.work.alias_book import Alias, AliasBook, Copy, FileBook
 from tasks.work.collections import (
     CollectionRecord,
     find_record,
@@ -40,6 +40,7 @@ from tasks.work.markers import fingerprint
 LONGEST = 26
 """Characters of an alias: its collections' names have a number more, and 32 at most."""
 COPIES = "alias-copies"
+_NUMBER = "-number.json"
 
 _FORM = TypeAdapter(Alias)
 _COPY = TypeAdapter(Copy)
@@ -215,6 +216,19 @@ class Aliases:
             )
         return alias.previous
 
+    def named(self, name: str) -> Aliases:
+        """The same aliases, asked about another name; raises `BadNameError`."""
+        place = self.place.model_copy(update={"collection": check_name(name)})
+        return replace(self, place=place)
+
+    def names(self) -> list[str]:
+        """All names that there is a copy of, or a file in the book; a server's book may know more,
+        by versions that kept no copies."""
+        found = _names_of(self._copies, self._copy_key(""))
+        if isinstance(self.book, FileBook):
+            found += _names_of(self.book.folder, self._key(""))
+        return sorted(set(found))
+
     def numbered(self) -> Iterator[tuple[int, str, CollectionRecord | None]]:
         """Number, name and record of the collections that were built for the settings' name; None
         for a record that cannot be used, so that nobody can say what the collection is."""
@@ -236,7 +250,7 @@ class Aliases:
 
     @property
     def _numbers(self) -> str:
-        return f"{self._copy_key(self.place.collection)}-number.json"
+        return f"{self._copy_key(self.place.collection)}{_NUMBER}"
 
     def _serve(self, collection: str) -> None:
         """Note in a complete collection's record that it is or was live."""
@@ -327,6 +341,14 @@ class Aliases:
     def _copy_key(self, name: str) -> str:
         """The same wherever work folder and store are moved together."""
         return f"{store_slug(self._work, self.place.store_uri)}-{name}"
+
+
+def _names_of(folder: Folder, begin: str) -> list[str]:
+    """The names of aliases of one store among the files of a folder."""
+    files = [name for name in folder.names() if name.startswith(begin) and name.endswith(".json")]
+    return [
+        name[len(begin) :].removesuffix(".json") for name in files if not name.endswith(_NUMBER)
+    ]
 
 
 def _follows(alias: Alias, kept: Alias | None) -> bool:

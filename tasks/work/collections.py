@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
@@ -17,6 +18,7 @@ from tasks.records import ModelInfo
 from tasks.seal import sealed, unsealed
 from tasks.settings import DocumentForm
 from tasks.store.stores import parse_address
+from tasks.work.begun import all_begun
 from tasks.work.folder import Folder
 from tasks.work.markers import fingerprint
 
@@ -69,6 +71,7 @@ class CollectionRecord:
     `reading` the options that its table was read with.
     `upright`: pictures were turned as their EXIF says, and so are those that people search with
     (False also in records from before that was done).
+    `imported`: the export that it was first filled from, by its id ("" if from none).
     """
 
     collection: str
@@ -97,6 +100,7 @@ class CollectionRecord:
     product: str = ""
     reading: dict[str, str] = field(default_factory=dict)
     upright: bool = False
+    imported: str = ""
 
 
 _FORM = TypeAdapter(CollectionRecord)
@@ -200,9 +204,11 @@ def require_record(work: Folder, store: str, collection: str) -> CollectionRecor
             f"--collection that were used"
         )
     if record.status != "ready":
+        run = "import SOURCE" if record.imported else f"index {record.dataset}"
+        what = "import" if record.imported else "index run"
         raise CollectionRecordError(
-            f"collection {collection!r} is not complete (its index run did not end); run the same "
-            f"`muge index {record.dataset}` again, it does only what is missing"
+            f"collection {collection!r} is not complete (its {what} did not end); run the "
+            f"same `muge {run}` again, it does only what is missing"
         )
     return record
 
@@ -222,12 +228,26 @@ def recorded(work: Folder, store: str) -> list[str]:
     return sorted(path.rsplit("/", 1)[-1].removesuffix(".json") for path in found)
 
 
+def every_record(work: Folder) -> Iterator[tuple[str, list[CollectionRecord]]]:
+    """The records of all collections of all stores that a work folder knows: a name for people, and
+    what can be read of record and copy (nothing, if both are damaged)."""
+    found: dict[str, list[CollectionRecord]] = {}
+    for name in (*work.find(RECORDS), *work.find(COPIES)):
+        if name.endswith(".json"):
+            read = found.setdefault(name.partition("/")[2], [])
+            with suppress(ValueError):
+                read.append(_read(work.read_bytes(name)))
+    yield from sorted(found.items())
+
+
 def forget_runs(work: Folder, runs: Iterable[str]) -> None:
-    """Delete folders of runs, but for those that the record of any collection names.
+    """Delete folders of runs, but for those that the record of any collection names, and those
+    that were begun for one and have not ended.
 
     With a record that cannot be read nothing is deleted: it may name any of them.
     """
     unused = set(runs)
+    unused -= all_begun(work) if unused else set()
     for name in work.find(RECORDS) if unused else ():
         try:
             record = _read(work.read_bytes(name))

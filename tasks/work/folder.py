@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import IO, Any, Protocol
 
 from tasks.errors import FileMissingError, WorkFolderError, reason_of
 from tasks.work.filesystems import open_filesystem, storage_errors
 
+ELSEWHERE = "choose another place with --work-dir, or make room and run again"
 UPLOAD = "muge-upload-"
 """How temporary files begin that are sent to object storage when they are whole."""
 
@@ -28,6 +31,16 @@ class Fence(Protocol):
 
     def release(self) -> None:
         """Let another run take this one's place now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file of a folder: its name there, its bytes, and when it was written last, in seconds since
+    1970 (infinite if the file system does not say)."""
+
+    name: str
+    bytes: int
+    changed: float
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,16 @@ class Folder:
         with explained(self.url, "list"):
             return sorted(str(path)[begin:] for path in filesystem.find(self.path(under)))
 
+    def stored(self, under: str = "") -> list[Stored]:
+        """As `find`, with what is known of each file."""
+        filesystem, begin = self._resolved[0], len(self.path("")) + 1
+        with explained(self.url, "list"):
+            found = filesystem.find(self.path(under), detail=True)
+        return [
+            Stored(str(path)[begin:], int(info.get("size") or 0), _changed(info))
+            for path, info in sorted(found.items())
+        ]
+
     def remove(self, name: str) -> None:
         """Delete a file; nothing happens if it is not there."""
         self.check_held()
@@ -109,6 +132,14 @@ class Folder:
         with explained(self.url, "delete from"):
             if name and self._resolved[0].isdir(self.path(name)):
                 self._resolved[0].rm(self.path(name), recursive=True)
+
+    def remove_empty(self, name: str) -> None:
+        """Delete a folder and those in it as far as no file is in them; object storage has none."""
+        self.check_held()
+        if name and self.is_local:
+            for folder, _, _ in os.walk(self.path(name), topdown=False):
+                with suppress(OSError):  # something is in it
+                    os.rmdir(folder)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[IO[bytes]]:
@@ -233,10 +264,20 @@ def explained(
         reason = getattr(error, "strerror", None) or said
         kind = FileMissingError if missing else WorkFolderError
         raise kind(
-            f"cannot {doing} {place}: {reason}; choose another place with --work-dir, "
-            "or make room and run again",
+            f"cannot {doing} {place}: {reason}; {ELSEWHERE}",
             may_pass=not lasting and getattr(error, "errno", None) not in _LASTING,
         ) from error
+
+
+def _changed(info: Mapping[str, Any]) -> float:
+    """When a file was written last, as its file system says it."""
+    for name in ("mtime", "LastModified", "created"):
+        said = info.get(name)
+        if isinstance(said, datetime):
+            return said.timestamp()
+        if isinstance(said, int | float):
+            return float(said)
+    return math.inf
 
 
 def _exists_already(error: BaseException | None) -> bool:

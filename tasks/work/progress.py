@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -34,3 +35,26 @@ class Silent:
 
 
 SILENT = Silent()
+
+
+@dataclass(frozen=True)
+class Both:
+    """Two who are told; the first may end the run."""
+
+    first: Progress
+    second: Progress
+
+    def start(self, stage: str, total: int | None) -> None:
+        """As `Progress.start`."""
+        self.first.start(stage, total)
+        self.second.start(stage, total)
+
+    def advance(self, stage: str, done: int) -> None:
+        """As `Progress.advance`."""
+        self.second.advance(stage, done)
+        self.first.advance(stage, done)
+
+    def finish(self, stage: str, made: int | None) -> None:
+        """As `Progress.finish`."""
+        self.first.finish(stage, made)
+        self.second.finish(stage, made)

@@ -6,6 +6,8 @@ What a killed process left in the folder for temporary files is removed by the n
 from __future__ import annotations
 
 import fcntl
+import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -22,7 +24,9 @@ _QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
 """What is gone afterwards need not survive a power loss."""
 _OWNER = "owner"
 """File of which a living process holds the lock: the system lets go of it however that ends."""
-_OLD_SECONDS = 86_400.0
+_TABLE = re.compile(r"muge-([a-z]+)-[a-z0-9_]{8}")
+OLD_SECONDS = 86_400.0
+"""What nobody touched for so long was left behind."""
 
 
 @contextmanager
@@ -50,6 +54,32 @@ def scratch_table(name: str, schema: str) -> Iterator[sqlite3.Connection]:
             raise _no_room(name, error) from error
 
 
+def left_tables(place: Path, now: float) -> Iterator[Path]:
+    """Folders of this user's tables, whatever their names, of which no process has had anything for
+    a day."""
+    for left in place.glob("muge-*-*"):
+        with suppress(OSError):
+            if (found := _TABLE.fullmatch(left.name)) and _is_left(left, found[1], now):
+                yield left
+
+
+def remove_left_table(folder: Path) -> None:
+    """Delete one of `left_tables`, unless somebody has it again. Raises `OSError`."""
+    if found := _TABLE.fullmatch(folder.name):
+        _remove_if_left(folder, found[1])
+
+
+def _is_left(folder: Path, name: str, now: float) -> bool:
+    there, ours = {each.name for each in folder.iterdir()}, {_OWNER, f"{name}.sqlite"}
+    if not there or there - ours or folder.stat().st_uid != os.getuid():
+        return False
+    if now - _changed(folder, name) <= OLD_SECONDS:
+        return False
+    with suppress(FileNotFoundError), (folder / _OWNER).open("rb") as owner:
+        return _is_free(owner)
+    return True
+
+
 def _clear(place: Path, name: str) -> None:
     """Remove the tables of this name whose process is gone, and files that were about to be sent to
     object storage a day ago; what cannot be removed stays."""
@@ -58,7 +88,7 @@ def _clear(place: Path, name: str) -> None:
             _remove_if_left(left, name)
     for left in place.glob(f"{UPLOAD}*"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _OLD_SECONDS:
+            if time.time() - left.stat().st_mtime > OLD_SECONDS:
                 left.unlink()
 
 
@@ -68,9 +98,12 @@ def _remove_if_left(folder: Path, name: str) -> None:
             if _is_free(owner):
                 shutil.rmtree(folder)
     except FileNotFoundError:  # made just now, or before there were owners
-        changed = max(each.stat().st_mtime for each in (folder, *folder.glob(f"{name}.sqlite")))
-        if time.time() - changed > _OLD_SECONDS:
+        if time.time() - _changed(folder, name) > OLD_SECONDS:
             shutil.rmtree(folder)
+
+
+def _changed(folder: Path, name: str) -> float:
+    return max(each.stat().st_mtime for each in (folder, *folder.glob(f"{name}.sqlite")))
 
 
 def _is_free(owner: BinaryIO) -> bool:

@@ -43,7 +43,7 @@ def patch(machine: Machine, path: str, **body: Any) -> None:
 def test_everything_is_set_up_once(deployed: Machine) -> None:
     found = deploy(deployed)
     kinds = Counter(name.split(" ")[0] for name in found)
-    assert kinds == {"work": 2, "limit": 3, "block": 1, "deployment": 4, "automation": 2}
+    assert kinds == {"work": 2, "limit": 3, "block": 1, "deployment": 6, "automation": 3}
     assert set(found.values()) == {"unchanged"}
     assert "unchanged  work pool   gpu  (2 runs at a time)" in deployed.muge("deploy").stdout
 

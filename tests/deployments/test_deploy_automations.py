@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -25,7 +25,7 @@ print(block.save("people", overwrite=True))
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def people() -> Iterator[tuple[str, list[Any]]]:
     """Where to tell people, and what they were told."""
     told: list[Any] = []
@@ -72,27 +72,93 @@ def test_a_reindex_that_ended_well_is_measured(deployed: Machine, name: str) -> 
     deployed.wait(lambda: len(runs_of(deployed, "evaluate")) == before + 1, "it is measured")
 
 
-def test_people_are_told_of_failures_and_rejects(
-    deployed: Machine, people: tuple[str, list[Any]]
-) -> None:
-    address, told = people
+Told = Callable[[str], list[Any]]
+
+
+@pytest.fixture(scope="module")
+def told(deployed: Machine, people: tuple[str, list[Any]]) -> Iterator[Told]:
+    """What people are told of a run by the automations of notification.yaml; who is late has ten
+    seconds to start instead of ten minutes."""
+    address, said = people
     example = yaml.safe_load((ROOT / "deployments" / "notification.yaml").read_text("utf-8"))
-    (action,) = example["actions"]
-    action["block_document_id"] = deployed.python(SAVE_BLOCK.format(url=address)).strip()
+    block = deployed.python(SAVE_BLOCK.format(url=address)).strip()
+    for automation in example["automations"]:
+        for action in automation["actions"]:
+            action["block_document_id"] = block
+        if automation["trigger"]["posture"] == "Proactive":
+            assert automation["trigger"]["within"] == 600
+            automation["trigger"]["within"] = 10
     file = deployed.folder / "notification.yaml"
     file.write_text(yaml.safe_dump(example, allow_unicode=True), "utf-8")
     deployed.prefect("automation", "create", "--from-file", str(file))
-    for kind, name, message in (
-        ("FAILED", "Failed", "store dashvector:main: the API key was refused"),
-        ("COMPLETED", WITH_REJECTS, "done, with 3 rejects; see /data/work/rejects"),
-    ):
-        told.clear()
-        run = new_run(deployed, "index_dataset/index")
-        become(deployed, run, "RUNNING")
-        become(deployed, run, kind, name=name, message=message)
-        deployed.wait(lambda: told, "people are told")
-        assert told[0]["subject"].endswith(f"is {name}")
-        assert message in told[0]["body"]
+    yield lambda run: [one for one in said if run in one["body"]]
+    names = {automation["name"] for automation in example["automations"]}
+    for found in deployed.ask("automations/filter"):
+        if found["name"] in names:
+            assert deployed.request("DELETE", f"automations/{found['id']}").is_success
+
+
+@pytest.mark.parametrize(
+    ("deployment", "kind", "name", "message"),
+    [
+        ("index_dataset/index", "FAILED", "Failed", "store dashvector:main: the key was refused"),
+        ("index_dataset/index", "CRASHED", "Crashed", "not heard of for five minutes"),
+        (
+            "index_dataset/index",
+            "COMPLETED",
+            WITH_REJECTS,
+            "done, with 3 rejects; see /data/work/rejects",
+        ),
+        (
+            "evaluate_search/evaluate",
+            "FAILED",
+            "Failed",
+            "worse than the baseline of 2026-11-02: metrics dense R@10 0.9 -> 0.8; --accept",
+        ),
+    ],
+)
+def test_people_are_told_of_failures_and_rejects(
+    deployed: Machine, told: Told, deployment: str, kind: str, name: str, message: str
+) -> None:
+    run = new_run(deployed, deployment)
+    become(deployed, run, "RUNNING")
+    become(deployed, run, kind, name=name, message=message)
+    (only,) = deployed.wait(lambda: told(run), "people are told")
+    assert only["subject"].endswith(f"is {name}")
+    assert message in only["body"]
+
+
+def test_people_are_told_of_a_night_that_was_left_out(deployed: Machine, told: Told) -> None:
+    """As the server itself cancels it, and not of what people cancel."""
+    first, second, third = (new_run(deployed, "reindex_dataset/reindex") for _ in range(3))
+    for run in (first, second):
+        proposed = {"type": "PENDING", "message": "a worker takes it"}
+        deployed.ask(f"flow_runs/{run}/set_state", state=proposed)
+    state = deployed.get(f"flow_runs/{second}")["state"]
+    assert state["type"] == "CANCELLED"
+    become(deployed, third, "CANCELLED", message="by hand")
+    (only,) = deployed.wait(lambda: told(second), "people are told")
+    assert only["subject"].endswith("is Cancelled")
+    assert state["message"] in only["body"]
+    become(deployed, first, "COMPLETED")
+    assert told(first) == told(third) == []
+
+
+@pytest.mark.slow
+def test_people_are_told_of_a_run_that_does_not_start(deployed: Machine, told: Told) -> None:
+    """No worker takes it: there is none here. One that starts in time is nothing to tell."""
+    late, in_time = (new_run(deployed, "search_images/search") for _ in range(2))
+    deployed.wait(lambda: name_of(deployed, in_time) == "Late", "it is late")
+    become(deployed, in_time, "RUNNING")
+    (only,) = deployed.wait(lambda: told(late), "people are told")
+    become(deployed, in_time, "COMPLETED")
+    assert only["subject"].endswith("is Late")
+    assert told(in_time) == []
+    become(deployed, late, "CANCELLED")
+
+
+def name_of(machine: Machine, run: str) -> str:
+    return str(machine.get(f"flow_runs/{run}")["state"]["name"])
 
 
 @pytest.mark.slow

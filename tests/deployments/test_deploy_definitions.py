@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 from prefect.events import AutomationCore, DeploymentEventTrigger
+from prefect.events.schemas.automations import Posture
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from deployments.production.definitions import Definitions, absolute, read_definitions
-from flows.orchestration.states import WITH_REJECTS
+from flows.orchestration.states import NOT_FINISHED, WITH_REJECTS
 from tasks.errors import UsageError
 from tasks.prefect_tasks import TASKS
 from tasks.settings import load_deploy_settings, load_settings
 from tasks.store.stores import STORES
+
+ARRIVED = "muge.data-arrived"
 
 
 def definitions(**deploy: Any) -> Definitions:
@@ -50,6 +53,7 @@ def test_pools_limits_and_automations_are_those_that_runs_use() -> None:
     for given in found.automations:
         expected = AutomationCore.model_validate(given).trigger.expect  # type: ignore[union-attr]
         assert f"prefect.flow-run.{WITH_REJECTS}" in expected
+        assert f"prefect.flow-run.{NOT_FINISHED}" in expected
 
 
 def test_triggers_name_deployments_that_are_there() -> None:
@@ -58,9 +62,24 @@ def test_triggers_name_deployments_that_are_there() -> None:
     for deployment in found.deployments:
         for given in deployment.triggers:
             trigger = DeploymentEventTrigger.model_validate(given)
+            if ARRIVED in trigger.expect:
+                continue
             after = trigger.model_dump()["match_related"]["prefect.resource.name"]
-            assert after in names
+            assert set(after if isinstance(after, list) else [after]) <= names
             assert f"prefect.flow-run.{WITH_REJECTS}" in trigger.expect
+            assert f"prefect.flow-run.{NOT_FINISHED}" not in trigger.expect
+
+
+def test_data_that_arrives_starts_one_run_after_a_burst() -> None:
+    (trigger,) = [
+        DeploymentEventTrigger.model_validate(given)
+        for deployment in definitions().deployments
+        for given in deployment.triggers
+        if ARRIVED in given["expect"]
+    ]
+    assert trigger.after == trigger.expect == {ARRIVED}
+    assert trigger.for_each, "else it fires though nothing arrived"
+    assert (trigger.posture, trigger.threshold) == (Posture.Proactive, 1)
 
 
 def test_schedules_are_in_shanghai() -> None:

@@ -3,37 +3,101 @@
 from __future__ import annotations
 
 import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
+from pydantic import BaseModel
+from typer.core import TyperGroup, TyperOption
 
+import deployments.app  # noqa: F401  (adds its commands to the app)
 from deployments.production.definitions import ROOT, read_definitions
-from tasks.settings import DeploySettings, Settings, load_deploy_settings, load_settings
+from deployments.production.worker import HANDING_SECONDS, STOPPING_SECONDS
+from flows.command.app import app
+from tasks.settings import (
+    DashVectorSettings,
+    DeploySettings,
+    Settings,
+    WebSettings,
+    load_deploy_settings,
+    load_settings,
+)
 
 PLACE = ROOT / "deployments"
+DOCKERFILES = ["Dockerfile", "studio/Dockerfile"]
+OPTIONS: dict[str, type[BaseModel]] = {
+    "MUGE_DEPLOY_": DeploySettings,
+    "MUGE_WEB_": WebSettings,
+    "DASHVECTOR_": DashVectorSettings,
+    "MUGE_": Settings,
+}
 
 
 def compose(name: str = "compose.yaml") -> Any:
     return yaml.safe_load((PLACE / name).read_text("utf-8"))
 
 
-def dockerfile() -> str:
-    return (PLACE / "Dockerfile").read_text("utf-8")
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = compose()["services"]
+    return found
+
+
+def dockerfile(name: str = "Dockerfile") -> str:
+    return (PLACE / name).read_text("utf-8")
+
+
+def instructions(name: str) -> list[str]:
+    """The instructions of a Dockerfile, each in one line, without comments."""
+    lines = [line for line in dockerfile(name).splitlines() if not line.startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [line for line in joined.splitlines() if line]
+
+
+def seconds(said: str) -> float:
+    """A duration as Compose writes it."""
+    units = {"h": 3600, "m": 60, "s": 1}
+    return sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)([hms])", said))
+
+
+def check_command(said: list[str]) -> None:
+    """Raise `AssertionError` if a command `muge ...` does not exist, or has no such options."""
+    if said[0] != "muge":
+        assert said[0] in ("prefect", "python", "pg_isready", "sleep"), said
+        return
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    parameters = group.commands[said[1]].params
+    options = {name for p in parameters if isinstance(p, TyperOption) for name in p.opts}
+    assert {word for word in said[2:] if word.startswith("--")} <= options, said
+
+
+def known_variable(name: str) -> bool:
+    """Whether a variable is an option of this project, or none of its own."""
+    for prefix, group in OPTIONS.items():
+        if name.startswith(prefix):
+            return name.removeprefix(prefix).lower() in group.model_fields
+    return True
 
 
 def test_services_build_a_file_that_is_there() -> None:
-    for name, service in compose()["services"].items():
+    for name, service in services().items():
         if build := service.get("build"):
-            assert (PLACE / build["context"] / build["dockerfile"]).is_file(), name
+            assert build["context"] == "${SOURCE:-..}"
+            assert (ROOT / build["dockerfile"]).is_file(), name
             assert set(build["args"]) <= set(re.findall(r"^ARG (\w+)", dockerfile(), re.M)), name
+            assert service["image"] == "muge-search:${COMMIT:-latest}"
 
 
 def test_each_pool_has_a_worker_and_the_gpu_file_adds_to_one() -> None:
-    commands = [service.get("command", []) for service in compose()["services"].values()]
-    pools = {command[-1] for command in commands if "worker" in command}
+    commands = [service.get("command", []) for service in services().values()]
+    pools = {said[said.index("--pool") + 1] for said in commands if "worker" in said}
     assert pools == set(read_definitions(load_settings(), load_deploy_settings()).work_pools)
-    assert set(compose("compose.gpu.yaml")["services"]) <= set(compose()["services"])
+    assert set(compose("compose.gpu.yaml")["services"]) <= set(services())
 
 
 def test_services_wait_for_services_and_keep_volumes_that_are_there() -> None:
@@ -44,17 +108,104 @@ def test_services_wait_for_services_and_keep_volumes_that_are_there() -> None:
             assert volume.partition(":")[0] in found["volumes"]
 
 
-@pytest.mark.parametrize("prefix", ["MUGE_", "MUGE_DEPLOY_"])
+@pytest.mark.parametrize("prefix", ["MUGE_", "MUGE_DEPLOY_", "MUGE_WEB_", "DASHVECTOR_"])
 def test_variables_are_options(prefix: str) -> None:
-    options = DeploySettings if prefix == "MUGE_DEPLOY_" else Settings
-    given = set(re.findall(rf"\b{prefix}(?!DEPLOY_)([A-Z_]+)[=:]", dockerfile()))
-    for service in compose()["services"].values():
-        names = service.get("environment", {})
-        given |= {n[len(prefix) :] for n in names if re.match(rf"{prefix}(?!DEPLOY_)", n)}
-    assert given
-    assert {name.lower() for name in given} <= set(options.model_fields)
+    given = {n for file in DOCKERFILES for n in re.findall(r"\b([A-Z_]+)=", dockerfile(file))}
+    for service in services().values():
+        given |= set(service.get("environment", {}))
+    mine = {name for name in given if name.startswith(prefix)}
+    assert mine
+    assert [name for name in mine if not known_variable(name)] == []
+
+
+def test_commands_are_there_and_every_service_says_how_it_is() -> None:
+    for name, service in services().items():
+        if "command" in service:
+            check_command(service["command"])
+        if name == "deploy":  # ends when it is done
+            continue
+        test = service["healthcheck"]["test"]
+        assert test[0] == "CMD", name
+        check_command(test[1:])
+        assert "memory" in service["deploy"]["resources"]["limits"], name
+        assert service["restart"] == "unless-stopped", name
+
+
+def test_ports_are_those_that_are_listened_on_and_loopback_alone() -> None:
+    page, server = services()["page"], services()["server"]
+    assert page["ports"] == ["127.0.0.1:7860:7860"]
+    assert page["command"][page["command"].index("--port") + 1] == "7860"
+    assert ":7860/" in page["healthcheck"]["test"][-1]
+    assert server["ports"] == ["127.0.0.1:4200:4200"]
+    assert ":4200/" in server["healthcheck"]["test"][-1]
+    workers = [s for name, s in services().items() if name.startswith("worker")]
+    assert len(workers) == 2
+    for worker in workers:
+        port = worker["command"][worker["command"].index("--health-port") + 1]
+        assert f":{port}/health" in worker["healthcheck"]["test"][-1]
+        assert seconds(worker["stop_grace_period"]) > HANDING_SECONDS + STOPPING_SECONDS
+
+
+def test_only_who_needs_them_has_credentials() -> None:
+    for name, service in services().items():
+        has = set(service.get("environment", {}))
+        needs = name == "page" or name.startswith("worker")
+        assert ("DASHVECTOR_API_KEY" in has) == needs, name
+        assert ("AWS_SECRET_ACCESS_KEY" in has) == needs, name
+        assert ("FSSPEC_OSS_SECRET" in has) == needs, name
+        # handed on where they are set: an empty one would be taken for a key
+        assert all(service["environment"][key] is None for key in has if "SECRET_" in key), name
+
+
+def test_models_outlive_containers() -> None:
+    (cache,) = re.findall(r"MODELSCOPE_CACHE=(\S+)", dockerfile())
+    for name in ("worker-cpu", "worker-gpu", "page"):
+        assert f"models:{cache}" in services()[name]["volumes"]
 
 
 def test_torch_is_the_one_that_was_tested() -> None:
     (torch,) = re.findall(r'ARG TORCH="(.+)"', dockerfile())
     assert f'"{torch}"' in (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_a_change_of_the_code_installs_no_package_again(name: str) -> None:
+    """Whatever is in front of the code depends on lists of packages alone."""
+    said = instructions(name)
+    code = said.index("COPY . .")
+    before, behind = said[:code], said[code:]
+    assert any("--require-hashes -r .ci/hashes.txt" in line for line in before)
+    copied = {word for line in before if line.startswith("COPY") for word in line.split()[1:-1]}
+    lists = {".ci/hashes.txt", ".ci/hashes-cuda.txt", ".ci/constraints.txt", ".ci/extras.py"}
+    assert copied <= {*lists, "pyproject.toml"}
+    for file in copied:
+        assert (ROOT / file).is_file()
+    for line in behind:
+        assert "pip install" not in line or "--no-deps --no-build-isolation ." in line
+    # a commit is another one each time: nothing slow is behind it
+    commit = said.index('ARG COMMIT=""')
+    assert not any(line.startswith(("RUN", "COPY")) for line in said[commit:])
+    assert any("image.revision=${COMMIT}" in line for line in said[commit:])
+    assert "MUGE_DEPLOY_COMMIT=${COMMIT}" in " ".join(said[commit:])
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_a_container_runs_as_a_user_whose_number_is_known(name: str) -> None:
+    said = instructions(name)
+    assert any("useradd --create-home --uid 10001 muge" in line for line in said)
+    assert said[[line.startswith("USER") for line in said].index(True)] == "USER 10001"
+    (last,) = [line for line in said if line.startswith("CMD")]
+    check_command(yaml.safe_load(last.removeprefix("CMD ")))
+
+
+def test_extras_are_listed_without_the_code(tmp_path: Path) -> None:
+    script, file = ROOT / ".ci" / "extras.py", ROOT / "pyproject.toml"
+    listed = runpy.run_path(str(script))["requirements"]
+    both = list(listed(file, "[s3,oss]"))
+    assert [line.partition(">")[0] for line in both] == ["s3fs", "ossfs"]
+    assert list(listed(file, "")) == []
+    assert "moto[s3]>=5.1,<6" in list(listed(file, "dev"))
+    assert set(both) <= set(listed(file, "dev"))  # named by this project's own extras
+    done = subprocess.run([sys.executable, script, file, "[s4]"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "s4" in done.stderr

@@ -48,7 +48,7 @@ def active(machine: Machine) -> bool:
         return False
     found = machine.ask("deployments/filter")
     ready = [one for one in found if one["status"] == "READY" and not one["paused"]]
-    return len(ready) == 4
+    return len(ready) == 5
 
 
 def paused(folder: Path) -> list[Any]:
@@ -68,7 +68,7 @@ def test_it_starts_a_server_serves_and_stops_both(tmp_path: Path, forked: Forked
     assert said.startswith(f"Prefect server {machine.api}\n")
     assert said.endswith("muge: schedules are paused until the next `muge serve`\n")
     assert len(said.splitlines()) == 6
-    assert paused(tmp_path) == [True] * 4
+    assert paused(tmp_path) == [True] * 5
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{machine.api}/health")
 

@@ -50,7 +50,7 @@ def test_everything_has_a_hash(name: str) -> None:
 def test_all_dependencies_are_there() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["s3"], *extras["oss"]]
+    wanted = [*project["dependencies"], *extras["s3"], *extras["oss"], *extras["otel"]]
     names = {normal(re.split(r"[\[<>=~! ;]", line)[0]) for line in wanted}
     assert names <= pins("hashes.txt").keys() | pins("hashes-cuda.txt").keys()
 

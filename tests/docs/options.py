@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from tasks.settings import DashVectorSettings, DeploySettings, Settings, WebSettings
+from tasks.settings import DashVectorSettings, DeploySettings, Seeing, Settings, WebSettings
 from tests.docs.commands import every_command
 
 Language = Literal["zh", "en"]
@@ -18,6 +18,7 @@ PAGES = Path(__file__).parents[2] / "deployments" / "docs"
 
 GROUPS: Mapping[type[BaseSettings], Mapping[Language, str]] = {
     Settings: {"zh": "运行", "en": "A run"},
+    Seeing: {"zh": "日志与指标", "en": "Logs and metrics"},
     DashVectorSettings: {"zh": "DashVector", "en": "DashVector"},
     WebSettings: {"zh": "搜索网页（`muge web`）", "en": "The search page (`muge web`)"},
     DeploySettings: {
@@ -76,10 +77,22 @@ CHINESE: Mapping[str, str] = {
     "MUGE_TOPK": "结果条数。",
     "MUGE_VERIFY_SAMPLES": "索引之后抽样重读的文档数。",
     "MUGE_ONLY_WRITER": "没有别的任务写这个工作目录：它的存储不必能上锁。",
+    "MUGE_MAX_IMAGES": "这次运行最多编码多少张新图片，下一次接着做。0：全部。",
+    "MUGE_DEADLINE": "2h 或 90m 之后、或到 06:00 就停下，下一次接着做。默认：做完为止。",
+    "MUGE_WATCH_SECONDS": "带 --watch 的 reindex 多久看一次文件，秒。",
+    "MUGE_SETTLE_SECONDS": "这么久没有写入，监视的运行才开始，秒。",
     "MUGE_WAIT": "等待工作目录上的另一个运行结束，秒。",
     "MUGE_MAX_DROP": "新集合的 R@10 最多可以比在线集合低多少。",
     "MUGE_MAX_REMOVED": "重新索引最多可以删掉在线文档的多大一份。",
     "MUGE_MAX_BM25_DRIFT": "BM25 偏差到这么多时，就地更新建议重新统计。",
+    "MUGE_KEEP_DAYS": "最近这么多天写下的都留着。",
+    "MUGE_KEEP_RUNS": "每个数据集里没有集合用到的运行，最新的留几个。",
+    "MUGE_KEEP_ARTIFACTS": "Prefect 服务器上每种 artifact 留最新的几个。",
+    "MUGE_LOG_FORMAT": "标准错误输出为文字，或 JSON：每行一个对象。",
+    "MUGE_METRICS_DIR": "写运行指标的目录，供 node_exporter 的 textfile collector 读取。",
+    "MUGE_METRICS_PUSH": "Prometheus Pushgateway 的地址；它要口令时写成 USER:PASSWORD@。",
+    "MUGE_METRICS_JOB": "推送时的 job。",
+    "MUGE_METRICS_SECONDS": "运行期间每隔多久写一次指标，秒。",
     "DASHVECTOR_API_KEY": "API key。",
     "DASHVECTOR_ENDPOINT": "集群的 endpoint，不带协议。",
     "DASHVECTOR_API_KEY_FILE": "里面是 API key 的文件。",
@@ -118,12 +131,15 @@ CHINESE: Mapping[str, str] = {
     "MUGE_DEPLOY_QUERIES": "用哪个数据集的查询来评测。默认：它自己（sample: 则是留出的）。",
     "MUGE_DEPLOY_SOURCE": "代码从哪里来：每台 worker 都有的目录，或 git 地址。默认：当前这份安装。",
     "MUGE_DEPLOY_BRANCH": "git 地址的分支。",
+    "MUGE_DEPLOY_COMMIT": "镜像由哪个提交构建；评测会写明它。",
     "MUGE_DEPLOY_PORT": "`muge serve` 启动的 Prefect 服务器的端口。",
 }
 """The meaning of each variable in Chinese; English is the settings' own description."""
 
 CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--json": "标准输出只有一个 JSON。",
+    "--health-port": "这个端口上的 /health 说明 worker 是否在工作；0：不开。",
+    "--watch": "一直看着数据集的文件，有新的就运行。",
     "--verbose": "也显示 Prefect 的日志。",
     "--orchestrator": "作为 Prefect flow 运行（没有配置服务器时用临时的），或不用 Prefect。"
     "环境变量：MUGE_ORCHESTRATOR。",
@@ -150,11 +166,16 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--predictions": "写 MUGE 榜单格式。",
     "--baseline": "以前一次运行的 JSON：指标下降就失败。",
     "evaluate --max-drop": "指标最多可以比基线低多少。",
+    "--hold": "有指标低于工作目录里留存的基线就失败。",
+    "--accept": "不论如何，把这次评测留作基线。",
     "evaluate --html": "另写一个自足的页面。",
     "--sample": "解码的图片数。",
     "--all": "解码每一张图片。",
     "--full": "读取每一个文件、每一条文档。",
+    "import --replace": "集合已经在的话先删掉它。",
     "--estimate": "测模型的速度，估计代价。",
+    "--delete": "删除；不给则只列出。",
+    "--in-use": "即使搜索正在用、回退要用、或没人说得清，也删掉。",
 }
 """The same for options that are of single commands only, by option, or command and option."""
 

@@ -42,18 +42,32 @@ OF_OTHERS = {
     "MUGE_PYTHONS",
     "OMP_NUM_THREADS",
     "OSS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_SAMPLER",
+    "POSTGRES_PASSWORD",
     "PREFECT_API_URL",
+    "PREFECT_AUTH",
     "PREFECT_API_AUTH_STRING",
     "PREFECT_CLIENT_MAX_RETRIES",
     "PREFECT_SERVER_API_AUTH_STRING",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE",
+    "PREFECT_ENCRYPTION_KEY",
     "PREFECT_SERVER_ENCRYPTION_KEY",
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD",
+    "PREFECT_WORKER_WEBSERVER_HOST",
     "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
     "SSL_CERT_FILE",
     "RAY_ADDRESS",
     "RAY_AUTH_MODE",
     "RAY_AUTH_TOKEN_PATH",
     "TORCH_INDEX",
+    "WORKER_GPU_MEMORY",
 }
 """Variables that other programs read."""
 
@@ -205,7 +219,7 @@ def test_deployments_are_those_of_the_definitions() -> None:
     }
     for language in ("zh", "en"):
         page = read_page(DOCS / language / "production.md")
-        flows = r"\b((?:index|reindex|evaluate|search)_\w+/\w+)"
+        flows = r"\b((?:index|reindex|evaluate|search|prune)_\w+/\w+)"
         assert set(re.findall(flows, page.text)) == there
 
 

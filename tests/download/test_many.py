@@ -127,7 +127,10 @@ MAY_PASS = {
 
 @pytest.mark.parametrize("path", MAY_PASS)
 def test_what_may_pass_is_asked_again(path: str, server: PictureServer) -> None:
-    found = answer(server.url + path, crowd=replace(CROWD, retries=1))
+    again: list[str] = []
+    crowd = replace(CROWD, retries=1, retried=lambda: again.append(path))
+    found = answer(server.url + path, crowd=crowd)
+    assert again == [path]
     cause, reason = MAY_PASS[path]
     assert (found.content, found.cause) == (None, cause)
     assert reason in found.reason

@@ -198,7 +198,10 @@ def test_only_what_was_encoded_in_the_same_way_is_used_again(
     run = run_of(context, f"folder:{pictures}", settings)
 
     def known(**options: Any) -> bool:
-        return replace(run, settings=changed(settings, **options)).encodings(record) is not None
+        return (
+            replace(run, settings=changed(settings, **options)).encodings(record.run, record.stages)
+            is not None
+        )
 
     assert known()
     assert known(stop_words=None, document="pair", shard_images=3)

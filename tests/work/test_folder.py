@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,35 @@ def test_names_are_of_files_only_and_empty_without_folder(folder: Folder) -> Non
     write(folder, "c/d", b"")
     assert folder.names() == ["a", "b"]
     assert folder.names("nowhere") == []
+
+
+def test_what_is_stored_is_listed_with_its_size_and_time(folder: Folder) -> None:
+    before = time.time() - 10
+    write(folder, "b/c", b"12345")
+    write(folder, "a", b"")
+    found = folder.stored()
+    assert [(file.name, file.bytes) for file in found] == [("a", 0), ("b/c", 5)]
+    assert all(before < file.changed < time.time() + 10 for file in found)
+    assert [file.name for file in folder.stored("b")] == ["b/c"]
+    assert folder.stored("nowhere") == []
+    assert folder.sub("nowhere").stored() == []
+
+
+def test_empty_folders_are_removed_and_no_others(folder: Folder) -> None:
+    for name in ("deep/er/a", "deep/er/still/b", "deep/c"):
+        write(folder, name, b"1")
+    for name in ("deep/er/a", "deep/er/still/b"):
+        folder.remove(name)
+    folder.remove_empty("deep")
+    assert folder.find("") == ["deep/c"]
+    if folder.is_local:
+        assert os.listdir(folder.path("deep")) == ["c"]
+    folder.remove("deep/c")
+    folder.remove_empty("deep")
+    folder.remove_empty("nowhere")
+    assert folder.find("") == []
+    if folder.is_local:
+        assert not os.path.exists(folder.path("deep"))
 
 
 def test_removing_twice_is_no_error(folder: Folder) -> None:

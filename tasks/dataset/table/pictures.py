@@ -17,6 +17,7 @@ from tasks.work.filesystems import open_filesystem, storage_errors
 
 DOWNLOADED = ("http://", "https://")
 STORED = ("s3://", "s3a://", "oss://", "gs://")
+_OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
 _MAGIC = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD", "Qk", "SUkq", "TU0AK", "AAAA", "_9j_")
 """How base64 begins of JPEG, PNG, WebP, GIF, BMP, TIFF (both) and AVIF or HEIC."""
@@ -87,6 +88,11 @@ class Pictures:
             return Picture(_data_uri(text))
         if lower.startswith(STORED):
             return Picture(self._stored(text) if read else None, text)
+        if _OTHER_SCHEME.match(text):
+            said = ", ".join((*DOWNLOADED, *STORED))
+            raise PictureError(
+                "no_image_bytes", f"the image is the address {text[:80]!r}: fetched are {said}"
+            )
         if len(text) >= _LEAST_BASE64 and (text.startswith(_MAGIC) or len(text) > 1024):
             return Picture(_base64(text))
         path = text.replace("\\", "/").removeprefix("./")

@@ -24,6 +24,8 @@ from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.rejects import storable
 
 PICTURES_A_GROUP = 256
+PIECES = "pieces"
+"""Folder of the pieces in one of outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Pieces:
         self._place = place
         self._part = part
         self._key = fingerprint(**made_of)
+        self._pictures = str(made_of.get("pictures", ""))
         self._next = 0
 
     def read(self) -> Iterator[Rows]:
@@ -61,7 +64,7 @@ class Pieces:
 
     def write(self, rows: Sequence[Rows]) -> None:
         """One more piece."""
-        _write(self._folder, self._name, rows)
+        _write(self._folder, self._name, rows, self._pictures)
         mark_complete(self._folder, self._name, entries=rows[-1].entries)
         self._next += 1
 
@@ -74,6 +77,22 @@ class Pieces:
     @property
     def _name(self) -> str:
         return f"{self._place}/{self._part}-{self._key}-{self._next:05d}.parquet"
+
+
+def pieces_of(folder: Folder, outputs: str) -> list[str]:
+    """Names of all pieces that were made for a folder of outputs."""
+    place = f"{outputs}/{PIECES}"
+    return [f"{place}/{name}" for name in folder.names(place) if name.endswith(".parquet")]
+
+
+def read_piece(folder: Folder, name: str, pictures: str) -> Rows | None:
+    """The rows of one piece, whoever wants them; None if it is torn, or was made with other
+    pictures for people than those of the folder `pictures`."""
+    if completed(folder, name) is None:
+        return None
+    with folder.reading(name) as handle:
+        said = pq.read_schema(handle).metadata or {}
+    return _read(folder, name) if said.get(b"pictures", b"").decode() == pictures else None
 
 
 class PartWriter:
@@ -140,7 +159,7 @@ class PartWriter:
             self._pictures.add([pa.array(rows.ids), pa.array(rows.pictures, pa.binary())])
 
 
-def _write(folder: Folder, name: str, several: Sequence[Rows]) -> None:
+def _write(folder: Folder, name: str, several: Sequence[Rows], pictures_of: str) -> None:
     rejects = [
         {key: storable(value) for key, value in asdict(reject).items()}
         for rows in several
@@ -157,7 +176,8 @@ def _write(folder: Folder, name: str, several: Sequence[Rows]) -> None:
     if several[0].pictures is not None:
         pictures = [p for rows in several for p in rows.pictures or ()]
         columns["picture"] = pa.array(pictures, pa.binary())
-    said = {"rejects": json.dumps(rejects), "entries": str(several[-1].entries)}
+    entries = str(several[-1].entries)
+    said = {"rejects": json.dumps(rejects), "entries": entries, "pictures": pictures_of}
     with folder.writing(name) as handle:
         table = pa.table(columns).replace_schema_metadata(said)
         pq.write_table(table, handle, compression="none", use_dictionary=False)

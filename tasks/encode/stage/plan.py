@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -33,15 +34,41 @@ class ImageStage:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far a stage may go with one part now: it makes `fresh` new rows at most (None: any
+    number), and begins nothing more after `until` (seconds since 1970; None: there is no end)."""
+
+    fresh: int | None = None
+    until: float | None = None
+
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.until is not None and time.time() >= self.until
+
+    def admit(self, fresh: int) -> bool:
+        """Whether so many new rows in all may be made."""
+        return not self.over() and (self.fresh is None or fresh <= self.fresh)
+
+
+UNBOUNDED = Bounds()
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """What a stage did with one part: rows there are, of which `fresh` were made just now, the
-    seconds that its steps were busy or waited, and how many pictures are odd, by oddity."""
+    seconds that its steps were busy or waited, and how many pictures are odd, by oddity.
+
+    Of a part that its bounds stopped, `left` are still to be made, the next `step` of them
+    together: what is made is kept in pieces, and there is no output yet.
+    """
 
     rows: int
     rejects: int
     fresh: int
     seconds: Mapping[str, float] = field(default_factory=dict)
     odd: Mapping[str, int] = field(default_factory=dict)
+    left: int = 0
+    step: int = 0
 
 
 def as_done(counts: Mapping[str, int]) -> Encoded:

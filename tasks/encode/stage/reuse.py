@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from tasks.dataset.shards import find_plan, read_entries, read_queries
 from tasks.encode.stage.embeddings import read_embeddings, read_oddities
 from tasks.encode.stage.known import KnownImage
+from tasks.encode.stage.pieces import PIECES, pieces_of, read_piece
 from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, mark_complete
@@ -100,6 +101,10 @@ def _read_images(
     """(hash, what is known) of the wanted pictures of one part (None: all); nothing of a torn
     one."""
     folder, images = work.sub(source.run), f"{source.images}/{part}.parquet"
+    if part.startswith(f"{PIECES}/"):
+        found = _read_piece(folder, source, part)
+        yield from (each for each in found if wanted is None or each[0] in wanted)
+        return
     pictures = f"{source.pictures}/{part}.parquet" if source.pictures else None
     if not all(completed(folder, name) for name in filter(None, (images, pictures))):
         return
@@ -136,6 +141,23 @@ def _encoded_images(work: Folder, source: Encodings) -> Iterator[tuple[str, list
     for shard in plan.shards if plan else ():
         if folder.exists(shard.file_in(source.images)):
             yield shard.part, [entry.hash for entry in read_entries(folder, shard)]
+    # of shards that were begun and are not done
+    for piece in pieces_of(folder, source.images):
+        if (rows := read_piece(folder, piece, source.pictures)) is not None:
+            yield _part_of(piece, source), rows.hashes
+
+
+def _part_of(piece: str, source: Encodings) -> str:
+    return piece.removeprefix(f"{source.images}/").removesuffix(".parquet")
+
+
+def _read_piece(folder: Folder, source: Encodings, part: str) -> Iterator[tuple[str, KnownImage]]:
+    rows = read_piece(folder, f"{source.images}/{part}.parquet", source.pictures)
+    if rows is None:
+        return
+    kept, odd = rows.pictures or [None] * len(rows.ids), rows.oddities or [""] * len(rows.ids)
+    for each in zip(rows.hashes, rows.vectors, kept, odd, strict=True):
+        yield each[0], KnownImage(*each[1:])
 
 
 def _encoded_texts(work: Folder, source: Encodings) -> Iterator[tuple[str, list[str]]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,14 +15,17 @@ from tasks.encode.model.contract import Encoder
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.embeddings import EmbeddingWriter, GroupWriter, embedding_schema
 from tasks.encode.stage.known import KnownImage
-from tasks.encode.stage.pieces import PICTURES_A_GROUP, PartWriter, Pieces, Rows
-from tasks.encode.stage.plan import Encoded, ImageStage, as_done
+from tasks.encode.stage.pieces import PICTURES_A_GROUP, PIECES, PartWriter, Pieces, Rows
+from tasks.encode.stage.plan import UNBOUNDED, Bounds, Encoded, ImageStage, as_done
 from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
 from tasks.work.freed import give_back
 from tasks.work.markers import Marker, completed, fingerprint, mark_complete
 from tasks.work.parquet import writing_parquet
 from tasks.work.rejects import payload_hash, write_rejects
+
+if TYPE_CHECKING:  # torch, which a part that is done does not need
+    from tasks.encode.stage.pipeline import Batch
 
 PICTURE_SCHEMA = pa.schema([("image_id", pa.string()), ("picture", pa.binary())])
 QUERIES_A_GROUP = 4096
@@ -64,8 +67,17 @@ class QuerySource(Protocol):
         """Be told that so many more are through."""
 
 
+class _Stopped(Exception):
+    """Ends a part within its bounds; nobody but the stage sees it."""
+
+
 def encode_image_shard(
-    folder: Folder, shard: Shard, stage: ImageStage, source: PictureSource, again: bool = False
+    folder: Folder,
+    shard: Shard,
+    stage: ImageStage,
+    source: PictureSource,
+    again: bool = False,
+    bounds: Bounds = UNBOUNDED,
 ) -> Encoded:
     """Decode and encode each picture of a shard once; does nothing if it is done.
 
@@ -73,22 +85,32 @@ def encode_image_shard(
     with its marker, and rejects of pictures that cannot be decoded; goes on behind the pieces that
     a killed run left. Pictures whose content hash is known are neither read nor encoded; one that
     is known without its thumbnail, where one is kept, is encoded anew. With `again` a part that is
-    done is written anew, from what is known and what can be decoded by now.
+    done is written anew, from what is known and what can be decoded by now. Where its `bounds` are
+    met it stops between two batches of the model, and the next call goes on there.
     """
     done = None if again else image_shard_done(folder, shard, stage)
     if done is not None:
         source.advance(shard.images)
         return as_done(done.counts)
+    if bounds.over():
+        return Encoded(0, 0, 0, left=shard.images)
     work = _ImageWork(folder, shard, stage, source)
-    with ExitStack() as open_files:
-        part = work.open_part(open_files)
-        try:
-            source.advance(part.resume())
-            fresh, clock = work.encode(part)
-        except KeyboardInterrupt:
-            part.keep()
-            raise
-        part.flush()
+    try:
+        with ExitStack() as open_files:
+            part = work.open_part(open_files)
+            try:
+                source.advance(part.resume())
+                fresh, clock = work.encode(part, bounds)
+                if part.entries < work.entries:
+                    raise _Stopped
+            except (KeyboardInterrupt, _Stopped):
+                part.keep()
+                raise
+            part.flush()
+    except _Stopped:
+        give_back()
+        left, step = work.left(part)
+        return Encoded(part.rows, len(part.rejects), fresh, clock.seconds, {}, left, step)
     images, thumbnails = _outputs(shard, stage)
     write_rejects(folder, f"{stage.images}-{shard.part}", part.rejects)
     if thumbnails is not None:
@@ -113,33 +135,45 @@ def encode_query_part(
     texts: str,
     source: QuerySource,
     checkpoint: float = 10.0,
+    bounds: Bounds = UNBOUNDED,
 ) -> Encoded:
     """Encode one part of the queries to `<texts>/<part>.parquet`; does nothing if it is done.
 
     Texts whose vector is known are not encoded. Goes on behind the pieces that a killed run left;
-    every `checkpoint` seconds there is one.
+    every `checkpoint` seconds there is one. After the end of its `bounds` it stops at the next
+    group.
     """
     output = part.file_in(texts)
     done = completed(folder, output)
     if done is not None:
         source.advance(done.counts["rows"])
         return Encoded(done.counts["rows"], 0, 0)
+    if bounds.over():
+        return Encoded(0, 0, 0, left=1)
     encoder, before, clock = source.encoder(), source.known(), Clock()
     schema = embedding_schema("query_id", encoder.info, encoder.format)
-    pieces = Pieces(folder, f"{texts}/pieces", part.part, made_by=encoder.way, known=_names(before))
+    pieces = Pieces(
+        folder, f"{texts}/{PIECES}", part.part, made_by=encoder.way, known=_names(before)
+    )
     fresh = 0
-    with writing_parquet(folder, output, schema, dictionary=False) as file:
-        writer = PartWriter(EmbeddingWriter(file), None, pieces, checkpoint)
-        source.advance(writer.resume())
-        stream = itertools.islice(source.queries(), writer.entries, None)
-        while group := list(itertools.islice(stream, QUERIES_A_GROUP)):
-            with clock.timing("model_busy"):
-                rows, new = _encode_texts(encoder, group, before, writer.entries)
-            with clock.timing("write_busy"):
-                writer.write(rows)
-            source.advance(len(group))
-            fresh += new
-        writer.flush()
+    try:
+        with writing_parquet(folder, output, schema, dictionary=False) as file:
+            writer = PartWriter(EmbeddingWriter(file), None, pieces, checkpoint)
+            source.advance(writer.resume())
+            stream = itertools.islice(source.queries(), writer.entries, None)
+            while group := list(itertools.islice(stream, QUERIES_A_GROUP)):
+                if bounds.over():
+                    writer.keep()
+                    raise _Stopped
+                with clock.timing("model_busy"):
+                    rows, new = _encode_texts(encoder, group, before, writer.entries)
+                with clock.timing("write_busy"):
+                    writer.write(rows)
+                source.advance(len(group))
+                fresh += new
+            writer.flush()
+    except _Stopped:
+        return Encoded(writer.rows, 0, fresh, clock.seconds, left=1)
     mark_complete(folder, output, rows=writer.rows)
     pieces.remove()
     give_back()
@@ -163,7 +197,7 @@ class _ImageWork:
         self._batch = self._encoder.batch_images(stage.batch, stage.memory)
         self.pieces = Pieces(
             folder,
-            f"{stage.images}/pieces",
+            f"{stage.images}/{PIECES}",
             shard.part,
             shard=shard.fingerprint,
             pictures=stage.pictures,
@@ -187,14 +221,28 @@ class _ImageWork:
             pictures = GroupWriter(file, PICTURES_A_GROUP)
         return PartWriter(EmbeddingWriter(vectors), pictures, self.pieces, self._stage.checkpoint)
 
-    def encode(self, part: PartWriter) -> tuple[int, Clock]:
-        """Do what `part` does not have yet; returns how many pictures were encoded."""
+    @property
+    def entries(self) -> int:
+        """How many pictures the shard is made of."""
+        return len(self._entries)
+
+    def left(self, part: PartWriter) -> tuple[int, int]:
+        """How many pictures of those that `part` does not have must be encoded, and how many of
+        them at once."""
+        wanted = sum(e.hash not in self._known for e in self._entries[part.entries :])
+        return wanted, min(self._batch, wanted)
+
+    def encode(self, part: PartWriter, bounds: Bounds) -> tuple[int, Clock]:
+        """Do what `part` does not have yet, within bounds; returns how many pictures were
+        encoded."""
         from tasks.encode.model.pending import PixelBuffers
         from tasks.encode.stage.ahead import decoded_ahead
         from tasks.encode.stage.pipeline import encode_batches, fill_batches
 
         fresh, clock, first = 0, Clock(), part.entries
         wanted = [e for e in self._entries[first:] if e.hash not in self._known]
+        if wanted and not bounds.admit(1):
+            return fresh, clock
         size = min(self._batch, max(1, len(wanted)))
         side = self._encoder.info.resolution
         # one is filled, one has its vectors written, and the others are in the device
@@ -211,8 +259,18 @@ class _ImageWork:
         with decoded_ahead(read, self._encoder, self._stage, 2 * size, clock) as decoded:
             batches = fill_batches(self._entries, first, self._known, decoded, buffers, size, clock)
             keep = self._stage.picture is not None
-            encode_batches(batches, self._encoder, buffers, write, keep, clock)
+            encode_batches(_admitted(batches, bounds), self._encoder, buffers, write, keep, clock)
         return fresh, clock
+
+
+def _admitted(batches: Iterator[Batch], bounds: Bounds) -> Iterator[Batch]:
+    """The batches up to the first that the bounds do not admit."""
+    fresh = 0
+    for batch in batches:
+        fresh += batch.new
+        if not bounds.admit(fresh):
+            return
+        yield batch
 
 
 def _encode_texts(

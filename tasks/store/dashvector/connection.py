@@ -70,7 +70,7 @@ class Connection:
 
     def ask_once(self, question: Question) -> Answer:
         """Ask once; whatever goes wrong on the way is a `Failure` with its code."""
-        self._pace.wait()
+        self.options.waited(self._pace.wait())
         client = self._connected()
         if isinstance(client, Failure):
             return Answer(None, client)

@@ -20,7 +20,8 @@ class DashVectorOptions:
 
     `requests_per_second` counts every request, retries too (the service allows 100 a second for
     each write operation). `slot` is entered around each write request: a place for a limit that
-    several runs share. Delays between attempts are drawn from 0 to
+    several runs share. `retried` is called before each further attempt, `waited` with the seconds
+    that a request waited for its turn. Delays between attempts are drawn from 0 to
     `first_delay_seconds * 2**n`, at most `longest_delay_seconds` (exponential backoff with full
     jitter), until `deadline_seconds` after the first attempt, `write_deadline_seconds` for upsert
     and delete. A client that has not reached the
@@ -43,3 +44,5 @@ class DashVectorOptions:
     fast_building: bool = True
     roots: str | None = None
     slot: Callable[[], AbstractContextManager[object]] = nullcontext
+    retried: Callable[[], None] = lambda: None
+    waited: Callable[[float], None] = lambda _: None

@@ -65,6 +65,7 @@ class Attempts:
             _log.warning(
                 "%s: %s; trying for %.0f s more", self._what, failure, self._deadline - spent
             )
+        self._options.retried()
         if self._stop.wait(delay):
             raise StoreError(f"{self._what}: stopped, because another request failed")
 
@@ -81,10 +82,11 @@ class Pace:
         self._next = 0.0
         self._lock = threading.Lock()
 
-    def wait(self) -> None:
-        """Sleep until it is this request's turn."""
+    def wait(self) -> float:
+        """Sleep until it is this request's turn; for how many seconds."""
         with self._lock:
             now = time.monotonic()
             turn = max(self._next, now)
             self._next = turn + self._interval
         time.sleep(turn - now)
+        return turn - now

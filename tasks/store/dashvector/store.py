@@ -64,6 +64,8 @@ class DashVectorStore:
             requests_per_second=settings.requests_per_second,
             roots=settings.roots,
             slot=access.write_slot,
+            retried=access.retried,
+            waited=access.waited,
         )
         return cls.from_settings(settings, options)
 

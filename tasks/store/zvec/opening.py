@@ -27,6 +27,7 @@ from tasks.store.zvec.checksums import (
 )
 from tasks.store.zvec.child import look_first, recover
 from tasks.store.zvec.disk import MERGING, ZVEC_ERRORS, failed, translated
+from tasks.store.zvec.published import is_published, publish
 from tasks.store.zvec.recovery import WritingMark, locked
 from tasks.store.zvec.schema import is_sealed
 from tasks.store.zvec.shadow import is_writable, shadowed
@@ -89,11 +90,14 @@ class Opening:
                 put_times_back(self.path, self._sums)
 
     def close_written(self, finished: int | None) -> None:
-        """Flush, write the checksums, and only then let others in; `finished` as in them."""
+        """Flush, write the checksums, publish what is finished, and only then let others in;
+        `finished` as in the checksums."""
         collection, self._collection = self._collection, None
         if collection is not None:
             collection.close()
         write_sums(self.path, finished)
+        if finished is not None:
+            publish(self.path)
         self.writable = False
         self._mark.remove()
 
@@ -141,6 +145,12 @@ class Opening:
             return False
         sums = read_sums(self.path)
         return sums is not None and sums.finished == graph_from
+
+    def publish(self) -> None:
+        """Publish a finished partition that is not, unless others are reading it."""
+        if not is_published(self.path):
+            with contextlib.suppress(BlockingIOError), locked(self.path):
+                publish(self.path)
 
     def merging(self) -> int:
         """Bytes that merging takes beside what is there: all that was merged before is written

@@ -50,6 +50,11 @@ class Partition:
         self._opened = Opening(path)
         self._written = 0
 
+    def open(self) -> None:
+        """Open for reading now; nothing happens if it is open."""
+        with self.lock.reading():
+            self._opened.for_reading()
+
     def count(self) -> int:
         """Number of documents."""
         with self.lock.reading(), translated("count", self.path):
@@ -157,6 +162,7 @@ class Partition:
             self._forget()
             if self._opened.is_finished(graph_from):
                 self._opened.close()
+                self._opened.publish()
                 return
             check_free(self.path, self._opened.merging())
             collection = self._opened.for_writing()

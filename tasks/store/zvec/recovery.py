@@ -118,6 +118,23 @@ class WritingMark:
         return [marker for marker in self._markers() if marker != self._mine]
 
 
+def has_copies(path: Path) -> list[Path]:
+    """Copies of a partition that nobody needs: no process writes it, or was killed while it did."""
+    if any(path.parent.glob(f"{path.name}.writing-*")):
+        return []
+    return sorted(
+        copy for kind in ("kept", "ids", "old") for copy in path.parent.glob(_copies(path, kind))
+    )
+
+
+def forget_copies(path: Path) -> None:
+    """Delete the copies of a partition that nobody needs. Raises `BlockingIOError` while another
+    process has the partition open."""
+    with locked(path):
+        if has_copies(path):
+            _forget(path)
+
+
 def losses(path: Path) -> list[str]:
     """Names of notes beside a partition; others each time it was set back."""
     return sorted(note.name for note in path.parent.glob(f"{path.name}.lost-*"))
@@ -170,7 +187,7 @@ def _keep(path: Path) -> None:
     building = _kept(path, "new")
     shutil.rmtree(building, ignore_errors=True)
     try:
-        _copy_all(path, building)
+        copy_all(path, building)
     except OSError:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -187,7 +204,7 @@ def _restore_ids(path: Path) -> None:
     for copy in (_kept(path, manifest), path.with_name(f".{path.name}.ids-{manifest}")):
         for index in copy.glob("idmap.*"):
             shutil.rmtree(path / index.name, ignore_errors=True)
-            _copy_all(index, path / index.name)
+            copy_all(index, path / index.name)
 
 
 def _restore(path: Path, copy: Path) -> None:
@@ -214,30 +231,34 @@ def _restore(path: Path, copy: Path) -> None:
 
 def _forget(path: Path) -> None:
     """Delete all copies; each is none any more before its files go."""
-    names = f".{path.name}.kept-*", f".{path.name}.ids-*"
-    for copy in [found for name in names for found in path.parent.glob(name)]:
+    kinds = "kept", "ids"
+    for copy in [found for kind in kinds for found in path.parent.glob(_copies(path, kind))]:
         if copy.name.endswith(".kept-new"):
             shutil.rmtree(copy, ignore_errors=True)
         else:
             copy.rename(path.with_name(f".{path.name}.old-{uuid.uuid4().hex}"))
-    for old in path.parent.glob(f".{path.name}.old-*"):
+    for old in path.parent.glob(_copies(path, "old")):
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _copies(path: Path, kind: str) -> str:
+    return f".{path.name}.{kind}-*"
 
 
 def _files(folder: Path) -> list[Path]:
     return [each for each in folder.rglob("*") if each.is_file()]
 
 
-def _copy_all(folder: Path, target: Path) -> None:
+def copy_all(folder: Path, target: Path) -> None:
     """A copy of a folder, with second names of files that never change."""
     target.mkdir(parents=True)
     for each in sorted(folder.iterdir()):
         if each.is_dir():
-            _copy_all(each, target / each.name)
+            copy_all(each, target / each.name)
         elif each.suffix in UNCHANGING:
             _link(each, target / each.name)
         else:
-            shutil.copyfile(each, target / each.name)
+            shutil.copy2(each, target / each.name)
 
 
 def _link(source: Path, target: Path) -> None:

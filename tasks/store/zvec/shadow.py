@@ -8,11 +8,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tasks.store.zvec.recovery import LOCK, locked
 
+_PREFIX = "muge-reading-"
 _NEVER_WRITTEN = (".ipc", ".sst")
 
 
@@ -25,12 +26,26 @@ def is_writable(path: Path) -> bool:
 def shadowed(path: Path) -> Iterator[Path]:
     """A copy in the folder for temporary files, for as long as the block lasts: nobody writes to
     the collection meanwhile. What zvec only reads is linked to. Raises `OSError`."""
-    with locked(path, fcntl.LOCK_SH), tempfile.TemporaryDirectory(prefix="muge-reading-") as place:
+    with locked(path, fcntl.LOCK_SH), tempfile.TemporaryDirectory(prefix=_PREFIX) as place:
         shadow = Path(place) / path.name
         shutil.copytree(path, shadow, copy_function=_copy)
         for folder, _, _ in os.walk(shadow):
             os.chmod(folder, 0o700)
         yield shadow
+
+
+def left_shadows(before: float) -> Iterator[Path]:
+    """Folders of copies of this user that were made before then (in seconds since 1970), and that
+    no process has open."""
+    for place in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")):
+        with suppress(OSError):  # `BlockingIOError` too: somebody reads it
+            said = place.lstat()
+            if said.st_uid != os.getuid() or max(said.st_mtime, said.st_ctime) > before:
+                continue
+            with ExitStack() as stack:
+                for lock in place.glob(f"*/{LOCK}"):
+                    stack.enter_context(locked(lock.parent))
+                yield place
 
 
 def _copy(source: str, target: str) -> str:

@@ -25,11 +25,18 @@ def shared_partition(path: Path, user: int) -> Partition:
 def release_partitions(user: int) -> None:
     """Close every partition that only this user had."""
     with _open_lock:
-        for path, partition in list(_open_partitions.items()):
-            partition.users.discard(user)
-            if not partition.users:
-                partition.close()
-                del _open_partitions[path]
+        for path in list(_open_partitions):
+            release_partition(path, user)
+
+
+def release_partition(path: Path, user: int) -> None:
+    """Close a partition if only this user had it."""
+    with _open_lock:
+        partition = _open_partitions[path]
+        partition.users.discard(user)
+        if not partition.users:
+            partition.close()
+            del _open_partitions[path]
 
 
 @atexit.register

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 
 from tasks.errors import NotThereError, SchemaMismatchError, StoreDamagedError, StoreError
 from tasks.names import check_name
@@ -34,6 +35,7 @@ from tasks.store.zvec.folders import (
 from tasks.store.zvec.groups import best_groups
 from tasks.store.zvec.hits import alike, filter_of, hits_of, hits_of_each
 from tasks.store.zvec.partition import Partition
+from tasks.store.zvec.published import place_to_read
 from tasks.store.zvec.query import best_documents
 from tasks.store.zvec.recovery import losses
 from tasks.store.zvec.schema import (
@@ -46,7 +48,7 @@ from tasks.store.zvec.schema import (
     write_schema,
 )
 from tasks.store.zvec.scores import Scored
-from tasks.store.zvec.shared import release_partitions, shared_partition
+from tasks.store.zvec.shared import release_partition, release_partitions, shared_partition
 from tasks.store.zvec.write import write_stream
 
 # Flat takes 34 to 67 ms at 100,000 x 1024 on two busy cores. A graph took 2.6 minutes to build at
@@ -61,22 +63,29 @@ class ZvecStore:
     """A `VectorStore` in a folder of this machine; threads may share it.
 
     One process writes a collection alone, or many read it: while one writes, readers in other
-    processes get `StoreBusyError`, and the other way round. `finish` and `close` let go.
+    processes get `StoreBusyError`, and the other way round. `finish` and `close` let go. With
+    `finished` reads are of what `finish` left last, as first met and until `close`, and keep no
+    writer out nor are kept out.
     From `graph_from` documents a partition on, `finish` builds an HNSW graph for the dense side;
     below, every answer is exact.
     """
 
     reads_may_lag = False
 
-    def __init__(self, root: str | Path, graph_from: int = GRAPH_FROM) -> None:
+    def __init__(
+        self, root: str | Path, graph_from: int = GRAPH_FROM, finished: bool = False
+    ) -> None:
         self.root = Path(root).expanduser().resolve()
         self.uri = f"zvec:{root}"
         self._graph_from = graph_from
+        self._finished = finished
+        self._met: dict[Path, Partition] = {}
+        self._meeting = RLock()
 
     @classmethod
     def open(cls, place: str, access: StoreAccess) -> ZvecStore:
         """The store at `zvec:PLACE`, a folder; nothing is read yet."""
-        return cls(place)
+        return cls(place, finished=access.finished)
 
     def create(self, spec: CollectionSpec) -> None:
         """Make the collection, or do nothing if it exists with the same schema.
@@ -136,7 +145,7 @@ class ZvecStore:
         self, name: str, ids: Sequence[str], partition: str = DEFAULT_PARTITION
     ) -> dict[str, Document]:
         """Documents by id; ids that are not there are missing from the answer."""
-        source = self._partition(name, partition)
+        source = self._source(name, partition)
         stored = source.fetch(ids, None, vectors=True) if ids else {}
         return {each: stored[each].document() for each in ids if each in stored}
 
@@ -147,8 +156,9 @@ class ZvecStore:
     def count(self, name: str, partition: str | None = None) -> int:
         """Number of documents, in one partition or in all."""
         if partition is not None:
-            return self._partition(name, partition).count()
-        return sum(each.count() for each in self._partitions(name))
+            return self._source(name, partition).count()
+        self._source(name, DEFAULT_PARTITION)
+        return sum(self._source(name, each).count() for each in self._partition_names(name))
 
     def query(self, name: str, query: Query) -> list[Hit]:
         """The `topk` best documents by exact hybrid score, best first, ties by id.
@@ -158,7 +168,7 @@ class ZvecStore:
         """
         spec = self._spec(name)
         sides = check_query(query, spec)
-        source = self._partition(name, query.partition)
+        source = self._source(name, query.partition)
         with source.lock.reading():
             best = best_documents(source, sides, query.topk, filter_of(query))
             return hits_of(source, best, query.output_fields)
@@ -180,7 +190,7 @@ class ZvecStore:
         if len(queries) >= TOGETHER_FROM:
             spec, first = self._spec(name), queries[0]
             sides = [check_query(query, spec) for query in queries]
-            source = self._partition(name, first.partition)
+            source = self._source(name, first.partition)
             with source.lock.reading():
                 if (matrix := source.matrix(spec.dimension)) is not None:
                     where = filter_of(first)
@@ -206,7 +216,7 @@ class ZvecStore:
         check_field_name(group_by, spec)
         check_groups(groups, per_group)
         sides = check_query(replace(query, topk=1), spec)
-        source = self._partition(name, query.partition)
+        source = self._source(name, query.partition)
 
         def rank(topk: int, where: str | None) -> list[tuple[Scored, FieldValue | None]]:
             best = best_documents(source, sides, topk, where)
@@ -247,7 +257,9 @@ class ZvecStore:
 
     def close(self) -> None:
         """Release all files; the store may be used again."""
-        release_partitions(id(self))
+        with self._meeting:
+            self._met.clear()
+            release_partitions(id(self))
 
     def _path(self, name: str, partition: str) -> Path:
         return self.root / name / partition
@@ -282,6 +294,30 @@ class ZvecStore:
             f"collection {name!r} has no partition {partition!r}; it has {there}; if its folder "
             f"was lost, {remedy(path.parent)}"
         )
+
+    def _source(self, name: str, partition: str) -> Partition:
+        """Where a partition is read; errors as `_partition`."""
+        mine = self._partition(name, partition)
+        if not self._finished:
+            return mine
+        with self._meeting:
+            if mine.path not in self._met:
+                self._met[mine.path] = self._meet(mine.path)
+            return self._met[mine.path]
+
+    def _meet(self, path: Path) -> Partition:
+        """What was finished last of the partition at `path`, opened: it stays while it is read."""
+        while True:
+            place = place_to_read(path)
+            found = shared_partition(place, id(self))
+            try:
+                found.open()
+            except StoreError:
+                if place.is_dir():
+                    raise
+                release_partition(place, id(self))  # another one was published just now
+            else:
+                return found
 
     def _shared(self, name: str, partition: str) -> Partition:
         return shared_partition(self._path(name, partition), id(self))

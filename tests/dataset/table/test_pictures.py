@@ -122,6 +122,16 @@ def test_cells_without_a_picture(tmp_path: Path, cell: Any, code: str) -> None:
         assert "\n" not in row.defect[1]
 
 
+@pytest.mark.parametrize("cell", ["ftp://shop.example/1.jpg", "file:///pictures/1.jpg"])
+def test_other_protocols_are_named_with_those_that_do(tmp_path: Path, cell: str) -> None:
+    row = row_of(tmp_path, cell)
+    assert row.defect is not None
+    assert row.defect[1] == (
+        f"the image is the address {cell!r}: fetched are http://, https://, s3://, s3a://, oss://, "
+        f"gs://"
+    )
+
+
 def test_links_are_followed_or_refused(tmp_path: Path) -> None:
     (tmp_path / "table").mkdir()
     (tmp_path / "real.png").write_bytes(PICTURE)

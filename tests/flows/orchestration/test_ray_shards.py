@@ -106,6 +106,24 @@ def test_the_same_bytes_as_with_threads(many: str, tmp_path: Path, model: str) -
     assert (again.encoded_images, again.upserted, again.skipped_shards) == (0, 0, 12)
 
 
+@pytest.mark.usefixtures("cluster", "one_thread")
+def test_limited_runs_on_a_cluster_make_the_same(
+    many: str, tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUGE_BATCH_IMAGES", "2")
+    index_dataset(many, **place(tmp_path / "threads", model))
+    made = []
+    for _ in range(IMAGES):
+        report = index_dataset(many, runner="ray", max_images=23, **place(tmp_path / "ray", model))
+        made.append(report.encoded_images)
+        if report.unfinished is None:
+            break
+    assert max(made) <= 23
+    assert len(made) > 2
+    assert sum(made) == IMAGES
+    assert encoded(tmp_path / "ray") == encoded(tmp_path / "threads")
+
+
 @pytest.mark.usefixtures("cluster")
 def test_a_flow_that_a_prefect_worker_loaded(many: str, tmp_path: Path, model: str) -> None:
     """Prefect gives a flow's file a module name that a Ray worker cannot import."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from prefect import Flow
+from prefect import Flow, flow
 
 from flows.evaluate_search import evaluate_search
 from flows.index_dataset import index_dataset
-from flows.orchestration.states import WITH_REJECTS
+from flows.orchestration.context import caller_context
+from flows.orchestration.states import NOT_FINISHED, WITH_REJECTS
 from flows.reindex_dataset import reindex_dataset
 from flows.search_images import search_file, search_images
 from tasks.errors import MugeError
 from tasks.evaluate.result import as_json
 from tasks.index.report import IndexReport
+from tasks.settings import load_settings
 from tests import plain
 from tests.deployments.collection import sample_pictures
 from tests.encode.model.models import make_model
@@ -81,6 +84,44 @@ def test_without_rejects_it_is_completed(
 ) -> None:
     index_dataset(f"folder:{pictures}", **place)
     assert last_run("index_dataset")["state"]["name"] == "Completed"
+
+
+def test_a_run_that_was_stopped_by_its_limit_is_no_failure(
+    pictures: Path,
+    place: Place,
+    last_run: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MUGE_BATCH_IMAGES", "4")
+    dataset = f"folder:{pictures}"
+    report: Any = index_dataset(dataset, max_images=12, **place)
+    assert (report.encoded_images, report.unfinished.stage) == (12, "encode_images")
+    run = last_run("index_dataset")
+    assert (run["state"]["type"], run["state"]["name"]) == ("COMPLETED", NOT_FINISHED)
+    assert "12 of 25 pictures encoded, 13 are left" in run["state"]["message"]
+    late: Any = reindex_dataset(dataset, deadline="0s", **place)
+    assert late.unfinished.stage == "plan"
+    assert last_run("reindex_dataset")["state"]["name"] == NOT_FINISHED
+    done: Any = reindex_dataset(dataset, deadline="1h", **place)
+    assert (done.unfinished, done.encoded_images, done.documents) == (None, 13, 25)
+    assert last_run("reindex_dataset")["state"]["name"] == "Completed"
+
+
+def test_a_run_that_is_started_again_has_no_new_deadline(
+    prefect_server: str, tmp_path: Path
+) -> None:
+    seen = []
+
+    @flow(name="started_again", retries=1)
+    def run() -> None:
+        with caller_context(load_settings(home=str(tmp_path))) as context:
+            seen.append(context.began)
+        if len(seen) == 1:
+            time.sleep(1.1)
+            raise RuntimeError("once")
+
+    run()
+    assert seen[1] == pytest.approx(seen[0], abs=0.5)
 
 
 def test_questions_that_failed_name_the_state(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -100,6 +101,21 @@ def test_without_a_server_aliases_stay_here(
     assert where("Muge").startswith("Prefect Variable muge_alias_dashvector_")
     assert where("Muge") != where("muge")
     assert where("muge", f"zvec:{tmp_path / 'here'}").startswith(str(tmp_path / "here"))
+
+
+def test_without_a_server_there_is_no_quota_and_none_is_started_to_look(
+    dashvector_server: DashVectorServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DASHVECTOR_API_KEY", dashvector_server.api_key)
+    monkeypatch.setenv("DASHVECTOR_ENDPOINT", dashvector_server.endpoint)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    for name in [name for name in sys.modules if name.split(".")[0] == "prefect"]:
+        monkeypatch.delitem(sys.modules, name)  # as in a command that needs no flow
+    settings = load_settings(store="dashvector:", work_dir=str(tmp_path / "work"))
+    with caller_context(settings, writes=True) as context:
+        assert context.store("dashvector:").collections() == []
+    assert "prefect" not in sys.modules
 
 
 def test_a_server_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tasks.records import Document
 from tasks.store.zvec import partition as zvec_partition
@@ -44,10 +46,44 @@ def act(action: str, store: ZvecStore, count: int) -> None:
     elif action == "read-and-wait":
         store.query(SPEC.name, random_query(1))
         wait()
+    elif action == "update":
+        for version in itertools.count(last_finished(store) + 1):
+            store.upsert(SPEC.name, versioned(count, version))
+            store.finish(SPEC.name)
+    elif action == "search":
+        while True:
+            search(ZvecStore(store.root, finished=True))
     elif action == "read":
         store.query(SPEC.name, random_query(1))
     else:
         raise SystemExit(f"unknown action {action}")
+    store.close()
+
+
+def versioned(count: int, version: int) -> list[Document]:
+    """Documents that all say which version they are of."""
+    return [
+        replace(document, fields={"image_id": version})
+        for document in random_documents(count, seed=version % 3)
+    ]
+
+
+def last_finished(store: ZvecStore) -> int:
+    found = store.fetch(SPEC.name, ["0"])
+    return int(found["0"].fields["image_id"]) if found else 0
+
+
+def search(store: ZvecStore) -> None:
+    """Search until something else is published; say which version answers, or what is wrong."""
+    said = ""
+    for seed in range(5):
+        try:
+            hits = store.query(SPEC.name, random_query(seed, topk=1000))
+            versions = {hit.fields["image_id"] for hit in hits}
+            said = f"{len(hits)} {versions.pop()}" if len(versions) == 1 else f"mixed {versions}"
+        except Exception as error:
+            said = f"failed {error!r}"
+        print(said, flush=True)
     store.close()
 
 

@@ -49,10 +49,11 @@ def state(root: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_it_is_searched_and_stays_as_it_is(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("finished", [False, True])
+def test_it_is_searched_and_stays_as_it_is(root: Path, tmp_path: Path, finished: bool) -> None:
     before = state(root)
     query = random_query(seed=2)
-    store = ZvecStore(root)
+    store = ZvecStore(root, finished=finished)
     hits = store.query(NAME, query)
     wanted = exact_hits(random_documents(30, seed=1), query)
     assert [hit.id for hit in hits] == [identifier for identifier, *_ in wanted]

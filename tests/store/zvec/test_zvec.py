@@ -128,7 +128,9 @@ def test_a_kill_between_zvecs_ids_and_its_manifest_loses_nothing(
     store.upsert(NAME, random_documents(36))
     store.finish(NAME)
     assert (store.count(NAME), len(store.fetch(NAME, list(documents)))) == (36, 35)
-    assert sorted(os.listdir(root / NAME)) == [DEFAULT_PARTITION, SCHEMA_FILE]
+    published, *others = sorted(os.listdir(root / NAME))
+    assert published.startswith(".default.published-2-")
+    assert others == [DEFAULT_PARTITION, SCHEMA_FILE]
 
 
 def test_a_writer_keeps_others_out_until_it_is_done(root: Path, store: ZvecStore) -> None:
@@ -497,7 +499,8 @@ def test_a_writer_that_failed_has_written_nothing(
     store.upsert(NAME, random_documents(40, seed=5))
     store.finish(NAME)
     assert (store.count(NAME), store.losses(NAME)) == (40, lost)
-    assert len(os.listdir(root / NAME)) == 3  # the partition, the schema, the note of the loss
+    # the partition, what is published of it, the schema, the note of the loss
+    assert len(os.listdir(root / NAME)) == 4
 
 
 def test_what_a_killed_writer_ruined_is_set_back(root: Path, store: ZvecStore) -> None:

@@ -1,0 +1,1 @@
+"""Backup and move: a collection to a folder of files, and from there to any store."""

@@ -1,0 +1,1 @@
+"""Letting go: collections that are dropped, and what no collection needs any more."""

@@ -1,0 +1,1 @@
+"""What is seen of runs while they go: lines of a log, metrics, and traces."""

@@ -1,0 +1,1 @@
+"""A collection to a folder of files and back."""

@@ -1,0 +1,1 @@
+"""What is dropped and pruned, and what must be there afterwards."""

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.shop import model, pictures
+
+__all__ = ["model", "pictures"]
