@@ -120,7 +120,7 @@ INCIDENTS = {
         Incident(
             "kill -9 of the run",
             frozenset({"CRASHED", "COMPLETED"}),
-            line=r"SIGKILL",
+            line=r"SIGKILL .* run it again, it does only what is missing",
             during=_kill_flow,
         ),
         Incident(
