@@ -87,6 +87,9 @@ def _is_over(night: Night) -> bool:
 
 
 def _restart_server(night: Night) -> None:
+    """Once the run has begun: a process that has not read its flow yet gives up at once."""
+    production = night.production
+    production.wait(lambda: production.running(night.run), "the run has begun")
     time.sleep(night.chance.uniform(0.0, 2.0))
     with night.production.server_away(SERVER_SECONDS):
         pass

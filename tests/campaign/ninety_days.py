@@ -127,6 +127,23 @@ class Simulation:
         tell(self.production, self.people)
         self.production.start_workers()
 
+    def play(
+        self, days: int, planned: Mapping[int, Incident], searching: Searching, end: float
+    ) -> None:
+        """All days after the first, until a moment of the monotonic clock at most."""
+        for day in range(1, days):
+            incident = planned.get(day, PEACE)
+            if incident is UPGRADED:
+                self.upgrade()
+            last = day == days - 1 or time.monotonic() > end
+            self.night(day, PEACE if last else incident, last)
+            if day % WEEK == WEEK - 1:
+                self.evaluate()
+                self.prune()
+            searching.check()
+            if last:
+                return
+
     def upgrade(self) -> None:
         """Deploy this version: the page is there all the time, workers hand their runs over."""
         self.production.run_code_of(ROOT)
@@ -336,18 +353,7 @@ def simulate(
         oracle = Oracle(load_settings(model=model))
         chance = random.Random(f"{seed}/searches")
         with Searching(lambda: production.address, simulation.truth, oracle, chance) as searching:
-            for day in range(1, days):
-                incident = planned.get(day, PEACE)
-                if incident is UPGRADED:
-                    simulation.upgrade()
-                last = day == days - 1 or time.monotonic() > end
-                simulation.night(day, PEACE if last else incident, last)
-                if day % WEEK == WEEK - 1:
-                    simulation.evaluate()
-                    simulation.prune()
-                searching.check()
-                if last:
-                    break
+            simulation.play(days, planned, searching, end)
         production.close_page()
         simulation.compare(place)
         simulation.audit()

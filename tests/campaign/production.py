@@ -13,6 +13,7 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -172,25 +173,22 @@ class Production(Machine):
         """Ask for a run; its id."""
         found = self.get(f"deployments/name/{deployment}")
         path = f"deployments/{found['id']}/create_flow_run"
-        run = self.ask(path, parameters=parameters, state={"type": "SCHEDULED"})
+        asked = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        run = self.ask(path, **asked, idempotency_key=uuid.uuid4().hex)  # asked again: the same
         return str(run["id"])
 
     def has(self, deployment: str) -> bool:
         """Whether what is deployed has it: an older version may not."""
         return self.request("GET", f"deployments/name/{deployment}").is_success
 
-    def state(self, run: str) -> Ended | None:
-        """The state of a run now; None while the server is away."""
-        try:
-            said = self.get(f"flow_runs/{run}")["state"]
-        except httpx.TransportError:
-            return None
+    def state(self, run: str) -> Ended:
+        """The state of a run now."""
+        said = self.get(f"flow_runs/{run}")["state"]
         return Ended(said["type"], said["name"], said["message"] or "")
 
     def running(self, run: str) -> bool:
         """Whether a run has begun."""
-        state = self.state(run)
-        return state is not None and state.type in ("RUNNING", *FINAL)
+        return self.state(run).type in ("RUNNING", *FINAL)
 
     def ended(self, run: str) -> Ended:
         """How a run ended; pauses before it is tried again are left out, as nights are short."""
@@ -198,12 +196,12 @@ class Production(Machine):
         def state() -> Ended | None:
             self.start_workers()
             found = self.state(run)
-            if found is not None and found.name == "AwaitingRetry":
+            if found.name == "AwaitingRetry":
                 now = datetime.now(UTC).isoformat()
                 again = {"type": "SCHEDULED", "name": "AwaitingRetry"}
                 details = {"state_details": {"scheduled_time": now}}
                 self.ask(f"flow_runs/{run}/set_state", state={**again, **details}, force=True)
-            return found if found is not None and found.type in FINAL else None
+            return found if found.type in FINAL else None
 
         ended: Ended = self.wait(state, f"run {run} ends", PATIENCE)
         self.wait(lambda: not self.processes(run), "its process is gone")
@@ -246,14 +244,18 @@ class Production(Machine):
         self.wait(self.healthy, "the server is back")
 
     def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        """As a machine's, but without reading certificates each time, which takes longer."""
-        for _ in range(60):
-            url = f"{self.api}/{path}"
-            answer = httpx.request(method, url, json=body, timeout=60, verify=False)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                break
+        """As a machine's, but without reading certificates each time, which takes longer, and
+        again while the server is away or too slow to answer."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                url = f"{self.api}/{path}"
+                answer = httpx.request(method, url, json=body, timeout=60, verify=False)
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    return answer
+            except httpx.TransportError:
+                assert time.monotonic() < end, f"no answer of {url}"
             time.sleep(1.0)
-        return answer
 
     def wait(self, ready: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
         """As a machine's, but asking less often, which would slow what is waited for."""
