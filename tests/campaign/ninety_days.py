@@ -48,6 +48,7 @@ STORES = ("dashvector", "zvec")
 EVERY = 3
 """Something happens on one night of so many."""
 WEEK = 7
+MOST_GROWTH = 1.5
 TOLD_SECONDS = 60.0
 """An operator who was not told by then looks at Prefect's page."""
 UPGRADE = "upgrade"
@@ -267,6 +268,14 @@ class Simulation:
                 says = re.search(night.incident.line or "^$", alert.line) is not None
                 self._say(one and says, f"{what}: no line that says what to do: {alert}")
 
+    def look_at_disk(self) -> None:
+        """The work folder (and an embedded store) grow no more after the first half."""
+        sizes = [night.disk for night in self.tally.nights]
+        first, later = sizes[: len(sizes) // 2], sizes[len(sizes) // 2 :]
+        if len(sizes) >= 2 * WEEK:
+            bounded = max(later) <= MOST_GROWTH * max(first)
+            self._say(bounded, f"the disk grew from {max(first)} to {max(later)} KiB")
+
     def _line(self, ended: Ended, run: str) -> str:
         """What an operator reads of a run that did not end well, once the alert is there."""
         if ended.is_well:
@@ -353,10 +362,14 @@ def simulate(
         oracle = Oracle(load_settings(model=model))
         chance = random.Random(f"{seed}/searches")
         with Searching(lambda: production.address, simulation.truth, oracle, chance) as searching:
-            simulation.play(days, planned, searching, end)
+            try:
+                simulation.play(days, planned, searching, end)
+            except AssertionError as error:  # what was survived until then is worth a table
+                simulation.tally.failures.append(f"broken off: {error}")
         production.close_page()
         simulation.compare(place)
         simulation.audit()
+        simulation.look_at_disk()
         simulation.tally.searches = searching.done
         return simulation.tally
 
