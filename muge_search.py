@@ -58,7 +58,8 @@ def index(
 
     `settings` holds every other option; `store`, `collection` and `model` win over it. `replace`
     drops the collection first if it was made of something else. `progress` is told how far stages
-    are. Raises a `MugeError`; `report.rejects` counts what was refused, in `report.run_dir`.
+    are. Where `settings` limit the run (`max_images`, `deadline`), `report.unfinished` says how far
+    it came. Raises a `MugeError`; `report.rejects` counts what was refused, in `report.run_dir`.
     """
     from tasks.index.operation import index as operation
     from tasks.index.runner import Threads

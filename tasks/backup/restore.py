@@ -156,7 +156,8 @@ class _Import:
 
     def _begun(self) -> CollectionRecord | None:
         """The record of a collection that this very import began, or made."""
-        record = readable_record(self.work, self.settings.store_uri, self.name)
+        place = (self.work, self.settings.store_uri, self.name)
+        record = readable_record(*place) or find_copy(*place)  # the copy is written first
         if record is None or record.imported != self.export.manifest.id:
             return None
         if record.status == "building":

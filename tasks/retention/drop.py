@@ -19,12 +19,14 @@ from tasks.retention.needs import ledgers_of
 from tasks.settings import Settings
 from tasks.work.alias_book import Alias
 from tasks.work.aliases import Aliases
+from tasks.work.begun import forget_begun
 from tasks.work.collections import (
     CollectionRecord,
     find_copy,
     find_record,
     hint,
     remove_record,
+    store_slug,
 )
 from tasks.work.folder import Folder
 
@@ -69,6 +71,7 @@ def drop(context: Context, settings: Settings, in_use: bool = False) -> Dropped:
         for run, folder in sorted(ledgers):
             _remove_ledgers(work.sub(run), folder)
         remove_record(work, settings.store_uri, name)
+        forget_begun(work, f"{store_slug(work, settings.store_uri)}/{name}")
     return Dropped(
         collection=name,
         store=settings.store_uri,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tasks.index.ledger import ledgers_folder
+from tasks.work.begun import all_begun
 from tasks.work.collections import CollectionRecord, every_record
 from tasks.work.folder import Folder
 
@@ -17,11 +18,11 @@ ALWAYS = ("catalog", "queries", "shards.json", "sources.parquet", "run.json", "r
 class Needs:
     """What is needed of the folders of runs.
 
-    `whole` folders are those of collections that are being built or updated: a run goes on from
-    anything in them. Of others `parts` names the files and folders that are needed, and `rejects`
-    how names of rejects begin. `superseded` are folders that a collection was made of before, of
-    which nothing is needed but by searches that began then. `unreadable` are records that may name
-    anything.
+    `whole` folders are those of collections that are being built or updated, and of runs that a
+    limit or a kill stopped: a run goes on from anything in them. Of others `parts` names the files
+    and folders that are needed, and `rejects` how names of rejects begin. `superseded` are folders
+    that a collection was made of before, of which nothing is needed but by searches that began
+    then. `unreadable` are records that may name anything.
     """
 
     whole: set[str] = field(default_factory=set)
@@ -51,7 +52,7 @@ class Needs:
 
 def read_needs(work: Folder) -> Needs:
     """What the records of a work folder and their copies name, of collections of every store."""
-    needs = Needs()
+    needs = Needs(whole=all_begun(work))
     for name, records in every_record(work):
         if not records:
             needs.unreadable.append(name)

@@ -150,7 +150,7 @@ def test_an_import_that_ends_anywhere_is_gone_on_with(
     with ending(monkeypatch, 0) as writes:
         imported(after, tmp_path / "out")
     whole = {name for name in files(tmp_path / "work-whole") if "upserts-" not in name}
-    for at in range(1, writes() + 1, 5):
+    for at in range(2, writes() + 1, 7):
         again = place(tmp_path, f"-{at}", f"{toy}{at}")
         with ending(monkeypatch, at), pytest.raises(_Ended):
             imported(again, tmp_path / "out")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import resource
 import shutil
 import sys
 import time
@@ -49,20 +50,27 @@ def _since(began: float) -> float:
     return time.perf_counter() - began
 
 
-def _run(arguments: list[str]) -> tuple[dict[str, Any], Memory, float]:
-    began = time.perf_counter()
+def _run(arguments: list[str]) -> tuple[dict[str, Any], Memory, float, float]:
+    began, before = time.perf_counter(), _of_children()
     output, memory = run_watched([*COMMAND, *arguments, "--json"])
-    seconds = _since(began)
+    seconds, cpu = _since(began), _of_children() - before
     most = max(memory.values(), key=lambda seen: seen.rss, default=Memory())
     said: dict[str, Any] = json.loads(output)
-    return said, most, seconds
+    return said, most, seconds, cpu
 
 
-def _print(what: str, said: dict[str, Any], memory: Memory, seconds: float) -> None:
+def _of_children() -> float:
+    """Seconds of CPU that ended children took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _print(what: str, said: dict[str, Any], memory: Memory, seconds: float, cpu: float) -> None:
     documents, size = said["documents"], said["bytes"] / 1e6
     print(
         f"  {what}: {seconds:.1f} s, {documents / seconds:,.0f} documents/s, "
-        f"{size / seconds:,.0f} MB/s of {size:,.0f} MB in {said['files']} files; peak {memory}",
+        f"{size / seconds:,.1f} MB/s of {size:,.0f} MB in {said['files']} files; {cpu:.1f} s of "
+        f"CPU ({documents / cpu:,.0f} documents/s, {size / cpu:,.1f} MB/s of it); peak {memory}",
         flush=True,
     )
 

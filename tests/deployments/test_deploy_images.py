@@ -22,6 +22,7 @@ from flows.command.app import app
 from tasks.settings import (
     DashVectorSettings,
     DeploySettings,
+    Seeing,
     Settings,
     WebSettings,
     load_deploy_settings,
@@ -80,7 +81,8 @@ def known_variable(name: str) -> bool:
     """Whether a variable is an option of this project, or none of its own."""
     for prefix, group in OPTIONS.items():
         if name.startswith(prefix):
-            return name.removeprefix(prefix).lower() in group.model_fields
+            known = {*group.model_fields, *(Seeing.model_fields if prefix == "MUGE_" else ())}
+            return name.removeprefix(prefix).lower() in known
     return True
 
 

@@ -48,7 +48,7 @@ def active(machine: Machine) -> bool:
         return False
     found = machine.ask("deployments/filter")
     ready = [one for one in found if one["status"] == "READY" and not one["paused"]]
-    return len(ready) == 5
+    return len(ready) == 6
 
 
 def paused(folder: Path) -> list[Any]:

@@ -76,7 +76,8 @@ def test_a_damaged_store_takes_no_page_down(serve_here: Serve, tmp_path: Path) -
     address = serve_here(tmp_path, idle_seconds=0.2)
     before = documents(address)
     assert before
-    (manifest,) = (tmp_path / ".muge" / "store" / "muge" / "default").glob("manifest.*")
+    collection = tmp_path / ".muge" / "store" / "muge"
+    (manifest,) = collection.glob(".default.published-*/manifest.*")  # what searches read
     whole = manifest.read_bytes()
     for content in (b"", whole[:-1] + bytes([whole[-1] ^ 1])):
         time.sleep(1.5)  # idle: the store is let go, and opened again by the next search

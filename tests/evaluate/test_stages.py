@@ -103,6 +103,8 @@ def test_a_collection_that_contradicts_its_record(
         evaluate(context, dataset, own, STANDARD)
     run.write_json(record.stages.bm25, statistics)
     context.store(own.store_uri).delete("muge", ["3"])
+    context.store(own.store_uri).finish("muge")
+    context.close()
     with pytest.raises(CollectionRecordError, match="holds 11 documents, its record says 12"):
         evaluate(context, dataset, own, STANDARD)
     assert require_record(Folder(own.work_url), own.store_uri, "muge") == record

@@ -13,6 +13,7 @@ from flows.orchestration.artifacts import index_markdown, reindex_markdown
 from tasks.context import Context
 from tasks.dataset.readers import READERS
 from tasks.downloaded.stage import Downloads
+from tasks.index.limit import Limit
 from tasks.index.looking import report_if_done
 from tasks.index.operation import index
 from tasks.index.report import IndexReport
@@ -82,6 +83,28 @@ def test_pictures_at_addresses_are_indexed(
     assert done.downloads == Downloads(kept=SMALL, failed={"404": 1}, parts=1)
     assert index_dataset(dataset, **options).encoded_images == 0
     assert server.asked == asked
+
+
+def test_a_deadline_stops_downloads_and_the_next_run_asks_the_others(
+    server: PictureServer, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUGE_DOWNLOAD_AT_ONCE", "1")
+    paths = [f"{server.url}/good/{number}.png" for number in range(SMALL)]
+    dataset = write_addresses(tmp_path / "a", paths)
+    with monkeypatch.context() as patched:
+        asked = iter([False] * 4)
+        patched.setattr(Limit, "over", lambda _: next(asked, True))
+        report = index_dataset(dataset, deadline="1h", **options)
+    assert report.unfinished is not None
+    assert (report.unfinished.stage, report.unfinished.total) == ("download", SMALL)
+    assert 0 < report.unfinished.done < SMALL
+    assert (report.rows, report.run_dir) == (0, "")
+    again = index_dataset(dataset, deadline="1h", **options)
+    assert again.unfinished is None
+    assert again.downloads is not None
+    assert again.downloads.kept == report.unfinished.done
+    assert again.downloads.fetched == SMALL - report.unfinished.done
+    assert again.images == SMALL
 
 
 def test_a_data_set_without_addresses_has_no_such_stage(

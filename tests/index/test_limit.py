@@ -185,7 +185,7 @@ def test_a_live_collection_answers_as_before_until_its_update_is_whole(
         ("in-place", 10),
         pytest.param("blue-green", 10, marks=pytest.mark.slow),
         pytest.param("in-place", BATCH, marks=pytest.mark.slow),
-        ("blue-green", BATCH),
+        pytest.param("blue-green", BATCH, marks=pytest.mark.slow),
         pytest.param("in-place", 100, marks=pytest.mark.slow),
     ],
 )

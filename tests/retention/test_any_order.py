@@ -4,12 +4,13 @@ is ever lost."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -133,17 +134,20 @@ def play(shop: Shop, steps: list[tuple[Callable[[Story, int], None], int]]) -> N
     story.end()
 
 
-def in_memory(folder: Path, model: str) -> Shop:
+@contextmanager
+def in_memory(folder: Path, model: str) -> Iterator[Shop]:
     here = uuid.uuid4().hex
     place = folder / here
     place.mkdir()
-    return Shop(place, model, f"toy:{here}", f"memory://{here}/work")
+    with Shop(place, model, f"toy:{here}", f"memory://{here}/work") as shop:
+        yield shop
+    fsspec.filesystem("memory").rm(f"/{here}", recursive=True)
 
 
 SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=4, derandomize=True, suppress_health_check=SHARED)
+@settings(max_examples=3, derandomize=True, suppress_health_check=SHARED)
 @given(steps=st.lists(ONE, min_size=3, max_size=5))
 def test_nothing_needed_is_lost(
     steps: list[tuple[Callable[[Story, int], None], int]], toys: str, tmp_path: Path
@@ -153,8 +157,8 @@ def test_nothing_needed_is_lost(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, suppress_health_check=SHARED)
-@given(steps=st.lists(ONE, min_size=4, max_size=25))
+@settings(max_examples=20, suppress_health_check=SHARED)
+@given(steps=st.lists(ONE, min_size=4, max_size=16))
 def test_nothing_needed_is_lost_in_long_stories(
     steps: list[tuple[Callable[[Story, int], None], int]], toys: str, tmp_path: Path
 ) -> None:
@@ -169,8 +173,8 @@ def test_nothing_needed_is_lost_on_real_stores(
 ) -> None:
     remote = request.getfixturevalue("dashvector") if kind == "dashvector" else ""
 
-    @settings(max_examples=12, suppress_health_check=SHARED)
-    @given(steps=st.lists(ONE, min_size=4, max_size=12))
+    @settings(max_examples=4, suppress_health_check=SHARED)
+    @given(steps=st.lists(ONE, min_size=4, max_size=8))
     def stories(steps: list[tuple[Callable[[Story, int], None], int]]) -> None:
         place = tmp_path / uuid.uuid4().hex
         place.mkdir()

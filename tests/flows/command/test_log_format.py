@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.flows.conftest import Muge
+from tests.shop import make_pictures
 
 PLAIN = ("--orchestrator", "none")
 
@@ -79,14 +80,15 @@ def test_errors_are_lines_too(muge: Muge, tmp_path: Path) -> None:
 def test_a_failed_run_says_why(muge: Muge, pictures: Path, model: str, tmp_path: Path) -> None:
     asked = ["index", f"folder:{pictures}", "--model", model, *PLAIN]
     environment = {"MUGE_LOG_FORMAT": "json", "MUGE_METRICS_DIR": str(tmp_path / "metrics")}
-    work = {"MUGE_WORK_DIR": str(pictures / "0.png" / "work")}
-    done = muge(*asked, environment={**environment, **work})
-    assert done.returncode == 1
+    assert muge(*asked).returncode == 0
+    make_pictures(pictures, 2, first=30)
+    done = muge(*asked, environment=environment)
+    assert done.returncode == 2
     said = lines(done.stderr)
     ended = next(line for line in said if line.get("event") == "run_ended")
     assert (ended["level"], ended["outcome"]) == ("error", "failed")
-    assert ended["reason"]
-    assert said[-1]["level"] == "error"
+    assert ended["error"] == "CollectionRecordError"
+    assert (said[-1]["level"], said[-1]["message"][:40]) == ("error", ended["reason"][:40])
     metrics = (tmp_path / "metrics" / "muge_index_muge_end.prom").read_text("utf-8")
     assert 'outcome="failed"} 1.0' in metrics
 

@@ -185,6 +185,7 @@ def test_a_watched_folder_is_followed(start: Start, tmp_path: Path) -> None:
     watched = start(f"folder:{pictures}", "--json")
     first: dict[str, Any] = json.loads(line(watched))
     assert (first["documents"], first["encoded_images"]) == (12, 12)
+    before = memory(watched.pid)
     make_pictures(pictures, 3, first=50)
     second = json.loads(line(watched))
     assert (second["documents"], second["encoded_images"]) == (15, 3)
@@ -200,6 +201,7 @@ def test_a_watched_folder_is_followed(start: Start, tmp_path: Path) -> None:
     (pictures / "1.png").unlink()
     third = json.loads(line(watched))
     assert third["documents"] == 14
+    assert memory(watched.pid) < before + 16, "MiB: runs leave nothing behind"
 
     watched.send_signal(signal.SIGINT)
     assert watched.wait(10) == 130
@@ -224,6 +226,15 @@ def test_an_interrupt_ends_the_run_that_is_under_way(
     assert watched.wait(10) == 130
     assert time.monotonic() - began < 10
     assert not os.path.exists(f"/proc/{run}")
+
+
+def memory(process: int) -> float:
+    """MiB that a process holds."""
+    return (
+        int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        * os.sysconf("SC_PAGE_SIZE")
+        / 2**20
+    )
 
 
 def children(process: int) -> list[int]:
