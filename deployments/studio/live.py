@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
 
 from tasks.context import Context
 from tasks.errors import CollectionRecordError, StoreError
@@ -19,6 +20,8 @@ from tasks.work.folder import Folder
 
 CHECK_SECONDS = 0.5
 """The record is read again at most this often (0.3 ms on a local disk)."""
+ALIAS_SECONDS = 1.0
+"""A search waits so long for whoever keeps the alias, once, and then goes on with what is open."""
 WARM_UP = "预热"
 
 
@@ -34,6 +37,7 @@ class LiveCollection:
         self._searcher: Searcher | None = None
         self._checked = self._used = 0.0
         self._open = False
+        self._asked: Future[str] | None = None
 
     def searcher(self) -> Searcher:
         """The searcher of the collection as its record says now.
@@ -90,13 +94,41 @@ class LiveCollection:
 
     def _record_in_force(self) -> CollectionRecord:
         """The record that the configured name, or its alias, means now."""
+        searcher = self._searcher
         try:
-            meant = self._context.aliases(self._settings).meant()
-        except StoreError:  # whoever keeps the aliases is away: the collection is still there
-            if self._searcher is None:
+            meant = self._meant(ALIAS_SECONDS if searcher else None)
+        except (StoreError, TimeoutError):
+            if searcher is None:
                 raise
-            return self._searcher.record
+            return searcher.record  # whoever keeps the aliases is away: it is still there
         return require_record(self._work, self._settings.store_uri, meant)
+
+    def _meant(self, seconds: float | None) -> str:
+        """The collection that the name means; raises `TimeoutError` if that is not known within
+        `seconds`. It is asked once at a time, and nobody waits for a question that is late."""
+        asked = self._asked
+        if asked is None:
+            asked = self._asked = self._ask()
+        elif seconds is not None:
+            seconds = 0.0
+        try:
+            return asked.result(seconds)
+        finally:
+            if asked.done():
+                self._asked = None
+
+    def _ask(self) -> Future[str]:
+        asked: Future[str] = Future()
+
+        def ask() -> None:
+            try:
+                asked.set_result(self._context.aliases(self._settings).meant())
+            except BaseException as error:
+                asked.set_exception(error)
+
+        # not one that the end of the process waits for
+        threading.Thread(target=ask, daemon=True).start()
+        return asked
 
     def _let_go(self) -> None:
         self._context.close()

@@ -3,6 +3,7 @@ mean."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 
+from flows.orchestration.patience import OWN_RUN, wait_for_server
 from flows.signatures import taking
 from tasks.dataset.readers import dataset_forms
 from tasks.options import Flag
@@ -35,5 +37,8 @@ Dataset = Annotated[str, Described(dataset_forms())]
 def parameters(
     *groups: Iterable[Flag],
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Let a flow take these options."""
+    """Let a flow take these options. The process of a run reads the flow's file before the run
+    begins, and waits for its server from then on."""
+    if OWN_RUN in os.environ:
+        wait_for_server()
     return taking(lambda flag: Annotated[flag.annotation, Described(flag.meaning)], *groups)

@@ -65,7 +65,7 @@ class World:
         """Add pictures, each with one to three queries, some shared with others."""
         for _ in range(count):
             self._next += 1
-            self.pictures[self._next] = self._picture()
+            self.pictures[self._next] = draw_picture(self.chance)
             for _ in range(self.chance.randint(1, 3)):
                 self._pair(self._next)
 
@@ -129,15 +129,6 @@ class World:
         cut = [("truncated", str(image_id)) for image_id in self.cut]
         return sorted([*cut, *(("bad_line", "") for _ in self.bad_lines)])
 
-    def _picture(self) -> bytes:
-        colour = tuple(self.chance.randrange(256) for _ in range(3))
-        image = Image.new("RGB", (40, 40), colour)
-        box = (self.chance.randrange(15), self.chance.randrange(15), 25, 30)
-        ImageDraw.Draw(image).ellipse(box, fill=(self.chance.randrange(256), 200, 30))
-        target = io.BytesIO()
-        image.save(target, "PNG")
-        return target.getvalue()
-
     def _pair(self, image_id: int) -> None:
         if self.queries and self.chance.random() < 0.4:
             query_id = self.chance.choice(list(self.queries))
@@ -156,7 +147,7 @@ class World:
 
     def _replace(self) -> None:
         image_id = self._any()
-        self.pictures[image_id] = self._picture()
+        self.pictures[image_id] = draw_picture(self.chance)
         self.cut.discard(image_id)
 
     def _remove(self) -> None:
@@ -183,7 +174,7 @@ class World:
     def _mend(self) -> None:
         if self.cut:
             image_id = self.chance.choice(sorted(self.cut))
-            self.pictures[image_id] = self._picture()
+            self.pictures[image_id] = draw_picture(self.chance)
             self.cut.discard(image_id)
 
     def _spoil(self) -> None:
@@ -191,10 +182,7 @@ class World:
 
     def _vector(self, content: bytes, settings: Settings) -> Float32:
         if content not in self._vectors:
-            encoder = load_encoder(settings.model, "cpu")
-            side, limit = encoder.info.resolution, settings.max_image_pixels
-            pixels = decode_picture(content, side, limit).pixels
-            self._vectors[content] = encoder.encode_images(np.stack([pixels]))[0]
+            self._vectors[content] = picture_vector(content, settings)
         return self._vectors[content]
 
     def _shown(self, content: bytes, settings: Settings) -> str:
@@ -204,3 +192,22 @@ class World:
         side, limit = encoder.info.resolution, settings.max_image_pixels
         shown = decode_picture(content, side, limit, settings.thumbnail_pixels).thumbnail
         return base64.b64encode(shown or b"").decode()
+
+
+def draw_picture(chance: random.Random) -> bytes:
+    """A small PNG that hardly any other equals."""
+    colour = tuple(chance.randrange(256) for _ in range(3))
+    image = Image.new("RGB", (40, 40), colour)
+    box = (chance.randrange(15), chance.randrange(15), 25, 30)
+    ImageDraw.Draw(image).ellipse(box, fill=(chance.randrange(256), 200, 30))
+    target = io.BytesIO()
+    image.save(target, "PNG")
+    return target.getvalue()
+
+
+def picture_vector(content: bytes, settings: Settings) -> Float32:
+    """The dense vector (D,) of a picture, by the model itself."""
+    encoder = load_encoder(settings.model, "cpu")
+    pixels = decode_picture(content, encoder.info.resolution, settings.max_image_pixels).pixels
+    vector: Float32 = encoder.encode_images(np.stack([pixels]))[0]
+    return vector

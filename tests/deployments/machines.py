@@ -95,16 +95,16 @@ class Machine:
         """Start `prefect ARGUMENTS` in a process group of its own; its output goes to NAME.log."""
         return self._start(name, "-m", "prefect", *arguments)
 
-    def start_muge(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def start_muge(self, name: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """As `start`, for `muge ARGUMENTS`."""
-        return self._start(name, "-c", MUGE, *arguments)
+        return self._start(name, "-c", MUGE, *arguments, **environment)
 
-    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=self.folder,
-                env=self.environment,
+                env={**self.environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

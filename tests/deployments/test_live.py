@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
+from deployments.studio.live import LiveCollection
 from tasks.context import Context
 from tasks.index.upkeep import repair
+from tasks.work.alias_book import AliasBook
+from tasks.work.aliases import Aliases
 from tests.deployments.collection import index_folder, sample_pictures, settings_in
 from tests.deployments.conftest import Serve, server_process
+from tests.servers.dashvector import DashVectorServer
+from tests.servers.fixtures import dashvector_server
+from tests.shop import make_pictures
+from tests.work.test_lost_aliases import MemoryBook
+
+__all__ = ["dashvector_server"]
 
 
 def documents(address: str) -> list[str]:
@@ -75,3 +88,45 @@ def test_a_damaged_store_takes_no_page_down(serve_here: Serve, tmp_path: Path) -
     with Context() as context:
         repair(context, settings)
     wait_for(lambda: documents(address) == before)
+
+
+@dataclass(frozen=True)
+class SlowBook(MemoryBook):
+    """A book whose server takes long to answer while `answers` is not set."""
+
+    answers: threading.Event = field(default_factory=threading.Event)
+
+    def read(self, key: str) -> Any | None:
+        self.answers.wait(20)
+        return super().read(key)
+
+
+def test_searches_do_not_wait_for_whoever_keeps_the_alias(
+    dashvector_server: DashVectorServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    model: Path,
+) -> None:
+    monkeypatch.setenv("DASHVECTOR_API_KEY", dashvector_server.api_key)
+    monkeypatch.setenv("DASHVECTOR_ENDPOINT", dashvector_server.endpoint)
+    settings = settings_in(tmp_path, store="dashvector:", model=str(model))
+    pictures = make_pictures(tmp_path / "pictures", 3)
+    for name in ("muge-1", "muge-2"):
+        index_folder(pictures, settings.model_copy(update={"collection": name}))
+    book = SlowBook()
+    book.answers.set()
+    shared: Callable[[], AliasBook] = lambda: book  # noqa: E731
+    Aliases(settings, book).promote("muge-1")
+    with Context(shared_aliases=shared) as context:
+        live = LiveCollection(context, settings, idle_seconds=60)
+        assert live.searcher().record.collection == "muge-1"
+        Aliases(settings, book).promote("muge-2")
+        book.answers.clear()
+        start = time.monotonic()
+        for _ in range(3):
+            time.sleep(0.6)  # it looks for the alias again
+            assert live.searcher().record.collection == "muge-1"
+            assert live.is_ready()
+        assert time.monotonic() - start < 10
+        book.answers.set()
+        wait_for(lambda: live.searcher().record.collection == "muge-2")

@@ -17,15 +17,9 @@ import pytest
 from tests.deployments.machines import ROOT, Machine
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.dashvector_faults import Fault
+from tests.servers.loopback import SITE
 
 pytestmark = pytest.mark.slow
-
-SITE = """
-from tests.servers.loopback import loopback_allowed
-kept = loopback_allowed()
-kept.__enter__()
-"""
-"""For Python's start in each process: its DashVector clients may use 127.0.0.1 with a port."""
 
 SAVE_BLOCK = """
 from pydantic import SecretStr

@@ -29,14 +29,15 @@ _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 class ClusterService(DashVectorServiceServicer):  # type: ignore[misc]
     """State of one cluster. `serving_delay` is how many seconds a new collection or partition
-    takes until it serves; `sparse_in_answers` off leaves sparse vectors out of query answers."""
+    takes until it serves; `sparse_in_answers` off leaves sparse vectors out of query answers;
+    `keys` are those that are accepted now."""
 
     def __init__(self, api_key: str, faults: Faults, serving_delay: float = 0.0) -> None:
         self.faults = faults
         self.serving_delay = serving_delay
         self.sparse_in_answers = True
         self.collections: dict[str, Collection] = {}
-        self._api_key = api_key
+        self.keys = {api_key}
         self._lock = threading.RLock()
 
     def serve(
@@ -44,7 +45,7 @@ class ClusterService(DashVectorServiceServicer):  # type: ignore[misc]
     ) -> Any:
         """Check the key, meet the fault, do the work; refusals become the code of the answer."""
         given = dict(context.invocation_metadata()).get("dashvector-auth-token", "")
-        if not hmac.compare_digest(str(given), self._api_key):
+        if not any(hmac.compare_digest(str(given), key) for key in self.keys):
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "the API key is not valid")
         response.request_id = str(uuid.uuid4())
         fault = self.faults.next(method)

@@ -18,6 +18,13 @@ from importlib.metadata import entry_points
 
 import dashvector.common.handler as handler
 
+SITE = """
+from tests.servers.loopback import loopback_allowed
+kept = loopback_allowed()
+kept.__enter__()
+"""
+"""A sitecustomize.py, for Python's start in each process: its clients may use 127.0.0.1:PORT."""
+
 _LOOPBACK = re.compile(r"127\.0\.0\.1:\d{1,5}")
 _INSECURE = "DASHVECTOR_INSECURE_MODE"
 

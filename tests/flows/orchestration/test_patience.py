@@ -13,10 +13,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.orchestration.parameters import parameters
 from flows.orchestration.patience import wait_for_server
 from tests.deployments.machines import Machine, free_port
 from tests.shop import make_pictures
@@ -60,6 +62,18 @@ def away(seconds: float) -> Iterator[str]:
 def test_a_new_client_of_a_run_waits_for_its_server() -> None:
     wait_for_server()
     with away(2.5), FlowRunContext.model_construct(), get_client(sync_client=True) as client:
+        assert client.request("GET", "/health").status_code == 200
+
+
+def test_the_process_of_a_run_waits_before_its_run_has_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between its start and that of the flow, while it imports what the flow needs."""
+    for kind in (PrefectHttpxAsyncClient, PrefectHttpxSyncClient):
+        monkeypatch.delattr(kind, "_has_connected", raising=False)
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "a run")
+    parameters()  # as in the file of each flow
+    with away(2.5), get_client(sync_client=True) as client:
         assert client.request("GET", "/health").status_code == 200
 
 

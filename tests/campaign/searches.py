@@ -1,0 +1,81 @@
+"""Somebody who searches all the time, and checks every answer."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.campaign.answers import Asked, Oracle, Truth, draw_question
+
+PAUSE_SECONDS = 0.4
+LONGEST_SECONDS = 120.0
+
+
+@dataclass
+class Searches:
+    """How many searches there were; `failed` are honest errors by what they said, `wrong` answers
+    that no day's table has."""
+
+    asked: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    longest: float = 0.0
+
+
+class Searching:
+    """Searches through the page's JSON API in a thread; use as a context manager."""
+
+    def __init__(
+        self, address: Callable[[], str], truth: Truth, oracle: Oracle, chance: random.Random
+    ) -> None:
+        self.done = Searches()
+        self._address, self._truth, self._oracle, self._chance = address, truth, oracle, chance
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._search)
+        self._broken: BaseException | None = None
+
+    def __enter__(self) -> Searching:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise what ended the searching."""
+        if self._broken is not None:
+            raise self._broken
+
+    def _search(self) -> None:
+        try:
+            with httpx.Client(timeout=LONGEST_SECONDS) as client:
+                while not self._over.wait(PAUSE_SECONDS):
+                    self._ask(client, draw_question(self._chance))
+        except BaseException as error:
+            self._broken = error
+
+    def _ask(self, client: httpx.Client, asked: Asked) -> None:
+        start = time.monotonic()
+        self.done.asked += 1
+        try:
+            answer = client.get(f"{self._address()}/api/search", params=asked.parameters)
+        except httpx.TransportError as error:
+            self.done.failed[type(error).__name__] += 1
+            return
+        end = time.monotonic()
+        self.done.longest = max(self.done.longest, end - start)
+        said = answer.json()
+        if answer.status_code != 200:
+            self.done.failed[f"{answer.status_code} {said['error']['message']}"] += 1
+            return
+        days, mixed = self._truth.between(start, end)
+        fault = self._oracle.fault(asked, said["hits"], days, mixed)
+        if fault is not None:
+            self.done.wrong.append(f"{asked}: {fault}")
