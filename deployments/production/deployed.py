@@ -119,7 +119,9 @@ async def automation(client: PrefectClient, wanted: AutomationCore) -> Change:
         await client.create_automation(wanted)
     elif _does(found[0]) != _does(wanted):
         outcome = "updated"
-        kept = wanted.model_copy(update={"enabled": found[0].enabled})
+        # whose it is cannot be changed, and the server refuses to be told
+        said = wanted.model_dump(exclude={"owner_resource"})
+        kept = AutomationCore.model_validate({**said, "enabled": found[0].enabled})
         await client.update_automation(found[0].id, kept)
     return Change(outcome, "automation", wanted.name, wanted.description)
 

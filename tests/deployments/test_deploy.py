@@ -105,6 +105,17 @@ def test_what_drifted_is_put_right(deployed: Machine) -> None:
     assert changed(deployed) == {}
 
 
+def test_automations_of_an_older_version_are_updated(deployed: Machine) -> None:
+    names = {"muge-lost-runs", "muge-evaluate-after-reindex"}
+    for found in deployed.ask("automations/filter"):
+        if found["name"] in names:
+            body = {name: found[name] for name in ("name", "enabled", "trigger", "actions")}
+            older = {**body, "description": "of an older version"}
+            assert deployed.request("PUT", f"automations/{found['id']}", older).is_success
+    assert changed(deployed) == {f"automation {name}": "updated" for name in names}
+    assert changed(deployed) == {}
+
+
 @pytest.mark.slow
 def test_prefects_own_command_deploys_the_same(
     deployed: Machine, monkeypatch: pytest.MonkeyPatch
