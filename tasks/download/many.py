@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -31,6 +31,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 GIVEN_UP = 10
 """So many addresses of a host in a row gave no answer at all: the others are not tried."""
 HEARTBEAT_SECONDS = 0.25
+END_SECONDS = 0.5
+"""What is under way may take so long to end where nobody waits for its answer."""
 BUSY = ("429", "503")
 """Answers that ask for less."""
 SILENT = ("too_slow", "unreachable")
@@ -62,8 +64,8 @@ def fetch_many(
 
 @contextmanager
 def asking(limits: FetchLimits, crowd: Crowd) -> Iterator[Line]:
-    """A line of addresses that are asked while the block runs; what is under way when it ends with
-    an error ends alone."""
+    """A line of addresses that are asked while the block runs; what is under way when it is left
+    early ends alone, after `END_SECONDS`."""
     line = Line(crowd)
     with Exchange(limits) as exchange:
         threads = [
@@ -76,10 +78,17 @@ def asking(limits: FetchLimits, crowd: Crowd) -> Iterator[Line]:
             yield line
         except BaseException:
             line.stop()
+            _join(threads, END_SECONDS)
             raise
         line.stop()
-        for thread in threads:
-            thread.join()
+        _join(threads, None)
+
+
+def _join(threads: Sequence[threading.Thread], seconds: float | None) -> None:
+    """Wait for threads to end, for so long at most."""
+    until = None if seconds is None else time.monotonic() + seconds
+    for thread in threads:
+        thread.join(None if until is None else max(0.0, until - time.monotonic()))
 
 
 def _answers(line: Line, wanted: Iterator[Wanted]) -> Iterator[Answer | None]:
