@@ -1,7 +1,9 @@
 """The collection that is searched now: followed when its record changes, let go when nobody asks.
 
-A store that is open for reading keeps writers in other processes out, and the other way round. So
-the page lets go of a store that nobody asked for a while, and of one that is being filled.
+Searches see what was finished last, and keep no writer out. A collection that was never finished by
+a version that knows this is the exception: one that is open for reading keeps writers in other
+processes out, and the other way round. So the page lets go of a store that nobody asked for a
+while, and of one that is being filled.
 """
 
 from __future__ import annotations

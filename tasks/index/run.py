@@ -21,7 +21,7 @@ from tasks.settings import Settings
 from tasks.sparse import bm25, tokens
 from tasks.sparse.options import SparseOptions, sparse_options
 from tasks.work.begun import Begun
-from tasks.work.collections import CollectionRecord, Outputs, store_slug
+from tasks.work.collections import CollectionRecord, Outputs, place_of
 from tasks.work.folder import Fence, Folder
 from tasks.work.markers import fingerprint
 
@@ -63,8 +63,8 @@ class IndexRun:
     @property
     def notes(self) -> str:
         """Where runs are noted that were begun for what this one is for."""
-        slug = store_slug(self.work, self.settings.store_uri)
-        return f"{slug}/{self.name or self.settings.collection}"
+        options = self.settings
+        return place_of(self.work, options.store_uri, self.name or options.collection)
 
     def bounds(self, part: str) -> Bounds:
         """How far a part may go now."""

@@ -25,8 +25,8 @@ from tasks.work.collections import (
     find_copy,
     find_record,
     hint,
+    place_of,
     remove_record,
-    store_slug,
 )
 from tasks.work.folder import Folder
 
@@ -71,7 +71,7 @@ def drop(context: Context, settings: Settings, in_use: bool = False) -> Dropped:
         for run, folder in sorted(ledgers):
             _remove_ledgers(work.sub(run), folder)
         remove_record(work, settings.store_uri, name)
-        forget_begun(work, f"{store_slug(work, settings.store_uri)}/{name}")
+        forget_begun(work, place_of(work, settings.store_uri, name))
     return Dropped(
         collection=name,
         store=settings.store_uri,

@@ -265,7 +265,12 @@ def remove_record(work: Folder, store: str, collection: str) -> None:
 
 
 def _path(work: Folder, store: str, collection: str, folder: str = RECORDS) -> str:
-    return f"{folder}/{store_slug(work, store)}/{check_name(collection)}.json"
+    return f"{folder}/{place_of(work, store, check_name(collection))}.json"
+
+
+def place_of(work: Folder, store: str, name: str) -> str:
+    """`<store>/<name>`: where a folder of notes says something of a collection or an alias."""
+    return f"{store_slug(work, store)}/{name}"
 
 
 def store_slug(work: Folder, store: str) -> str:
