@@ -34,3 +34,9 @@ def free_bytes(path: Path) -> float:
         return math.inf
     no_inodes = said.f_files > 0 and said.f_favail == 0
     return 0 if no_inodes else said.f_bavail * said.f_frsize
+
+
+def nearest_there(place: Path) -> Path:
+    """The folder, or the first above it that is there: it lies on the disk that the folder will."""
+    place = place.absolute()
+    return next(each for each in (place, *place.parents) if each.exists())

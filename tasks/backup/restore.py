@@ -16,7 +16,7 @@ from tasks.backup.rebuild import check_nothing_else, put_kept, put_shard
 from tasks.context import Context
 from tasks.encode.model.describe import describe_model
 from tasks.errors import CollectionRecordError, MugeError, NoRoomError, StoreDamagedError
-from tasks.free import free_bytes
+from tasks.free import free_bytes, nearest_there
 from tasks.index.agreement import identity
 from tasks.index.documents import Source, collection_fields, collection_spec, parts_of
 from tasks.index.done import Upserted
@@ -204,9 +204,9 @@ class _Import:
         text = max(0, said.bytes // max(1, said.documents) - 4 * said.dimension)
         needs: dict[Path, int] = {}
         if self.work.is_local:
-            needs[_there(Path(self.work.path("")))] = said.bytes
+            needs[nearest_there(Path(self.work.path("")))] = said.bytes
         if address.kind.local:
-            place = _there(Path(address.place).expanduser())
+            place = nearest_there(Path(address.place).expanduser())
             size = room_needed(address.kind, said.documents, said.dimension, text, 0)
             needs[place] = needs.get(place, 0) + size
         disks: dict[int, int] = {}
@@ -271,9 +271,3 @@ class _Import:
             id=said.id,
             alias=said.alias,
         )
-
-
-def _there(place: Path) -> Path:
-    """The folder, or the first above it that is there."""
-    place = place.absolute()
-    return next(each for each in (place, *place.parents) if each.exists())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import NoRoomError
-from tasks.free import free_bytes, taken_bytes
+from tasks.free import free_bytes, nearest_there, taken_bytes
 from tasks.index.run import Filling, IndexRun
 from tasks.records import QueryPart, Shard
 from tasks.settings import PictureForm
@@ -103,7 +103,7 @@ def _work_need(run: IndexRun) -> list[Need]:
     packed = vectors * run.model.dimension * NUMBER_BYTES * PACKED
     kept = run.settings.picture in ("jpeg", "png")
     least, likely = (round(packed + pictures * RAW * text * kept) for text in _text_bytes(run))
-    return [Need("the embeddings", _there(Path(run.work.path(""))), least, likely)]
+    return [Need("the embeddings", nearest_there(Path(run.work.path(""))), least, likely)]
 
 
 def _store_need(run: IndexRun, to_send: int | None) -> list[Need]:
@@ -126,7 +126,7 @@ def _store_need(run: IndexRun, to_send: int | None) -> list[Need]:
         room_needed(address.kind, documents, run.model.dimension, text, taken)
         for text in _text_bytes(run)
     )
-    return [Need("the store", _there(store), least, likely)]
+    return [Need("the store", nearest_there(store), least, likely)]
 
 
 def _unsent(run: IndexRun, record: CollectionRecord | None) -> int:
@@ -149,12 +149,6 @@ def _missing_queries(run: IndexRun) -> int:
     there, parts = set(run.folder.names(run.texts)), run.plan.query_parts
     files = (QueryPart(number).file_in(run.texts).rsplit("/", 1)[-1] for number in range(parts))
     return run.plan.counts.queries * sum(file not in there for file in files) // max(1, parts)
-
-
-def _there(place: Path) -> Path:
-    """The folder, or the first above it that is there."""
-    place = place.absolute()
-    return next(each for each in (place, *place.parents) if each.exists())
 
 
 def _said(size: float) -> str:
