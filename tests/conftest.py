@@ -84,6 +84,15 @@ def _compile_what_warns() -> None:
                 compileall.compile_dir(place, quiet=2)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the cases of a test with the marker `gate` those that it does not name are thorough."""
+    for item in items:
+        kept = item.get_closest_marker("gate")
+        if kept is not None and item.name.partition("[")[2][:-1] not in kept.args:
+            item.add_marker("thorough")
+
+
 class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc]
     """Tests of one file share a worker, and so do files that share something slow to start."""
 

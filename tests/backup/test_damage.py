@@ -319,6 +319,7 @@ def test_what_unpacks_to_too_much_is_not_unpacked(altered: Altered, tmp_path: Pa
     assert "unpacks from" in said
 
 
+@pytest.mark.thorough
 @settings(
     max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )

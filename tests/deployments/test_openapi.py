@@ -30,6 +30,7 @@ CHECKS = [
 TRIES = int(os.environ.get("MUGE_TEST_API_TRIES", "30"))
 
 
+@pytest.mark.gate("negative")
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_the_api_keeps_to_its_description(server: str, mode: GenerationMode) -> None:
     schema = schemathesis.openapi.from_url(f"{server}/api/openapi.json")

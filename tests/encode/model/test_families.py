@@ -170,6 +170,7 @@ print(json.dumps([asdict(describe_model("owner/toy")) for _ in range(2)]))
 """
 
 
+@pytest.mark.thorough
 def test_a_hub_brings_the_files_of_every_family(tmp_path: Path) -> None:
     toy = make_toy_model(tmp_path / "toy")
     (toy / "else.bin").write_bytes(b"not read")

@@ -214,6 +214,7 @@ def test_a_hub_model_is_downloaded_once(tiny: Tiny, tmp_path: Path) -> None:
             assert "\n" not in answer
 
 
+@pytest.mark.thorough
 def test_broken_downloads_are_mended_or_said(tiny: Tiny, tmp_path: Path) -> None:
     weights = "pytorch_model.bin"
     with Hub() as hub, closing(HubUser(hub, tmp_path)) as user:
