@@ -12,6 +12,7 @@ import compileall
 import importlib.util
 import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,10 @@ SHARED_BY = {
         )
     },
 }
+
+# some hundred processes would each compile again what they import
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 MEMORY = Path("/dev/shm")
 GIBIBYTES = 8
