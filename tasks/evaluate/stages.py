@@ -39,6 +39,7 @@ from tasks.evaluate.origin import origin_of
 from tasks.evaluate.predictions import write_predictions
 from tasks.evaluate.result import Evaluation, Table, Worst
 from tasks.evaluate.worst import worst_queries
+from tasks.index.agreement import computed_in
 from tasks.index.runner import Stage
 from tasks.settings import EvaluateChoices, Settings
 
@@ -78,7 +79,8 @@ def evaluate(
     clock.lap("store")
     sweep = _sweep(gallery, asked, keywords, settings.alpha) if options.alpha_sweep else None
     clock.lap("sweep")
-    origin = origin_of(dataset, settings, _as_arguments(options), gallery.record, judgements)
+    record, formats = gallery.record, (computed_in(gallery.record, gallery.run), asked.format)
+    origin = origin_of(dataset, settings, _as_arguments(options), record, judgements, formats)
     scores = exact.scores(asked)
     ranked = _differences(scores) if protocol.ranks_hybrid else {}
     intervals = intervals_of({**scores, **ranked}, METRICS)

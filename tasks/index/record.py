@@ -6,7 +6,7 @@ import uuid
 from dataclasses import replace
 
 from tasks.errors import CollectionRecordError, StoreDamagedError, StoreSetBackError
-from tasks.index.agreement import stored
+from tasks.index.agreement import computed_in, stored
 from tasks.index.run import NOTED_LATER, VERSION_OF, IndexRun
 from tasks.records import CollectionInfo
 from tasks.store.contract import VectorStore
@@ -26,7 +26,7 @@ def as_recorded(run: IndexRun) -> IndexRun:
     record = readable_record(run.work, options.store_uri, options.collection)
     if record is None or record.data_fingerprint != run.plan.fingerprint:
         return run
-    return replace(run, kept=record.kept)
+    return replace(run, kept=record.kept, as_made=computed_in(record, run.work.sub(record.run)))
 
 
 def agree(

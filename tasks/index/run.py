@@ -46,6 +46,8 @@ class IndexRun:
     became of the addresses of pictures (None: there are none). `fence`: by what the run holds the
     work folder. `limit`: how far it may go; `allotted`: how many new pictures some parts may encode
     at most, by their names (None: any number). `name`: the collection or alias it is for.
+    `as_made`: the number format of the vectors that its own will stand beside ("" if there are
+    none).
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class IndexRun:
     limit: Limit = field(default=UNLIMITED, compare=False)
     allotted: Mapping[str, int] | None = field(default=None, compare=False, repr=False)
     name: str = field(default="", compare=False)
+    as_made: str = field(default="", compare=False)
 
     @property
     def notes(self) -> str:

@@ -8,7 +8,7 @@ from tasks.context import Context
 from tasks.downloaded.stage import Ask
 from tasks.errors import LimitReachedError
 from tasks.index import stages as index_stages
-from tasks.index.agreement import check_live
+from tasks.index.agreement import check_live, computed_in
 from tasks.index.limit import limit_of
 from tasks.index.operation import (
     Made,
@@ -209,9 +209,10 @@ class _Reindex:
         self, run: IndexRun, known: list[CollectionRecord], kept: CollectionRecord | None = None
     ) -> Made:
         """All that the documents need; then this run holds what those encoded that were begun."""
-        made = make(
-            find_encoded(run, known, self.runner, self.times), self.runner, self.times, kept
-        )
+        made_before = (computed_in(one, run.work.sub(one.run)) for one in known)
+        as_made = next(filter(None, made_before), "")
+        found = find_encoded(replace(run, as_made=as_made), known, self.runner, self.times)
+        made = make(found, self.runner, self.times, kept)
         _forget(run, forget_begun(run.work, run.notes, but=run.plan.folder))
         return made
 

@@ -16,11 +16,16 @@ from tasks.dataset.table.fields import ENGLISH
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
 from tasks.encode.model.describe import describe_model, square_of
-from tasks.encode.model.load import encoder_for
 from tasks.encode.model.locate import full_name
 from tasks.encode.model.pixels import DecodedPicture, Square
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
-from tasks.index.agreement import check_model, identity, load_statistics, stored
+from tasks.index.agreement import (
+    check_model,
+    encoder_beside,
+    identity,
+    load_statistics,
+    stored,
+)
 from tasks.index.documents import NO_QUERY
 from tasks.ranges import MAX_TOPK
 from tasks.records import Document, FieldType, Float32, Hit, HitGroup, Query, SparseVector, Uint8
@@ -301,7 +306,7 @@ class Searcher:
     @cached_property
     def _encoder(self) -> Encoder:
         check_model(self.record)
-        return encoder_for(full_name(self.record.model), self._settings)
+        return encoder_beside(self.record, self._run, self._settings)
 
     @cached_property
     def _square(self) -> Square:
