@@ -11,7 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tasks.records import Float32
-from tasks.sparse.bm25 import Bm25
+from tasks.sparse.bm25 import K1, B, Bm25
+from tasks.sparse.tokens import VERSION
+from tasks.work.markers import fingerprint
 
 SCHEMA = pa.schema(
     [
@@ -20,6 +22,22 @@ SCHEMA = pa.schema(
         ("values", pa.list_(pa.float32())),
     ]
 )
+
+
+def sparse_schema(bm25: Bm25) -> pa.Schema:
+    """`SCHEMA` with what the weights were made with, in its metadata: BM25's k1 and b, the tokens,
+    the user's words and stop words by their fingerprint (or "built-in"), and the statistics."""
+    words = bm25.lexicon.said()
+    said = {
+        "bm25_k1": f"{K1:g}",
+        "bm25_b": f"{B:g}",
+        "tokenizer": VERSION,
+        "dictionary": fingerprint(**words) if words else "built-in",
+        "statistics_hash": bm25.hash,
+        "statistics_documents": str(bm25.documents),
+        "statistics_mean_length": repr(bm25.mean_length),
+    }
+    return SCHEMA.with_metadata(said)
 
 
 @dataclass(frozen=True, slots=True)
