@@ -241,16 +241,23 @@ def read_entries(folder: Folder, shard: Shard) -> Iterator[CatalogEntry]:
         for batch in file.iter_batches(1024):
             for line in batch.to_pylist():
                 kept = line.get("fields") or {}
-                own = line.pop("own_id", line["image_id"])
-                yield CatalogEntry(
+                there, own = line["image_id"], line.pop("own_id", None)
+                if own is not None:
+                    line["image_id"] = int(own) if numbers else own
+                entry = CatalogEntry(
                     **{
                         **line,
-                        "image_id": int(own) if numbers else own,
                         "query_ids": tuple(map(int, line["query_ids"])),
                         "queries": tuple(line["queries"]),
                         "fields": {name: v for name, v in kept.items() if v is not None},
                     }
                 )
+                if own is not None and there != entry.document_id:
+                    raise WorkFolderError(
+                        f"{folder.url}/{shard.file_in('catalog')} has image {there!r} "
+                        f"with id {own!r}, which do not belong together; run `muge index` again"
+                    )
+                yield entry
 
 
 def read_queries(folder: Folder, part: QueryPart) -> Iterator[tuple[int, str]]:
