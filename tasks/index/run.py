@@ -32,8 +32,17 @@ VERSION_OF = "version of"
 """How the names of a recipe begin that only an upgrade of this program changes."""
 
 UPRIGHT_OPTION = "upright"
-NOTED_LATER = {"ids": "numbers", "fields": "none", UPRIGHT_OPTION: str(False)}
-"""What a recipe says that was made before there was anything else: pictures were not turned."""
+TOKENS_OPTION = "tokens"
+SIMPLIFIED_OPTION = "simplified"
+NOTED_LATER = {
+    "ids": "numbers",
+    "fields": "none",
+    UPRIGHT_OPTION: str(False),
+    TOKENS_OPTION: "words",
+    SIMPLIFIED_OPTION: "no",
+}
+"""What a recipe says that was made before there was anything else: pictures were not turned, and
+Chinese was counted by words, as it was written."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +254,11 @@ class IndexRun:
             UPRIGHT_OPTION: options.upright,
             "precision": options.precision,
             "jpeg_draft": options.jpeg_draft,
-            "words and statistics of BM25": fingerprint(**self.sparse_options.fingerprint()),
+            "words and statistics of BM25": fingerprint(
+                **self.sparse_options.of_files.fingerprint()
+            ),
+            TOKENS_OPTION: self.sparse_options.lexicon.tokens,
+            SIMPLIFIED_OPTION: "yes" if self.sparse_options.lexicon.simplified else "no",
             "ids": "texts" if self.plan.counts.text_ids else NOTED_LATER["ids"],
             "fields": ",".join(sorted(f"{name}:{kind}" for name, kind in self.plan.fields.items()))
             or NOTED_LATER["fields"],

@@ -20,7 +20,7 @@ from tasks.index.operation import (
     upsert,
     verify,
 )
-from tasks.index.record import after_losses
+from tasks.index.record import after_losses, as_kept
 from tasks.index.report import unfinished_report
 from tasks.index.request import check_gate, check_request
 from tasks.index.room import check_room, warn_of_little_room
@@ -41,6 +41,7 @@ from tasks.work.collections import (
     forget_runs,
     readable_record,
 )
+from tasks.work.folder import Folder
 
 
 def reindex(
@@ -65,6 +66,9 @@ def _reindex(
 ) -> ReindexReport:
     check_gate(choices)
     request = check_request(dataset, settings)
+    live = runner.context.aliases(settings).meant()
+    record = readable_record(Folder(settings.work_url), settings.store_uri, live)
+    settings = as_kept(settings, record)
     limit = limit_of(settings, runner.context.began)
     with runner.context.holding(limit.waiting(settings), f"muge reindex {dataset}"):
         if choices.strategy == "in-place":

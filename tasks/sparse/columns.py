@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -27,11 +27,15 @@ SCHEMA = pa.schema(
 def sparse_schema(bm25: Bm25) -> pa.Schema:
     """`SCHEMA` with what the weights were made with, in its metadata: BM25's k1 and b, the tokens,
     the user's words and stop words by their fingerprint (or "built-in"), and the statistics."""
-    words = bm25.lexicon.said()
+    lexicon = bm25.lexicon
+    words = replace(lexicon, tokens="words", simplified=False).said()
+    told = lexicon.said()
     said = {
         "bm25_k1": f"{K1:g}",
         "bm25_b": f"{B:g}",
         "tokenizer": VERSION,
+        "tokens": told.get("tokens", "words"),
+        "simplified": told.get("simplified", "no"),
         "dictionary": fingerprint(**words) if words else "built-in",
         "statistics_hash": bm25.hash,
         "statistics_documents": str(bm25.documents),

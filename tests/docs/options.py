@@ -62,6 +62,9 @@ CHINESE: Mapping[str, str] = {
     "MUGE_RUNNER": "在本进程的线程里编码，或在 Ray 集群上。",
     "MUGE_RAY_CPUS": "一个分片占 Ray 节点的 CPU 数。",
     "MUGE_RAY_GPUS": "一个分片占的 GPU 数。默认：Ray 集群有 GPU 时为 1。",
+    "MUGE_TOKENS": "BM25 把中文数成什么：words、chars（单字与相邻两字）或 both。"
+    "auto：照集合已有的；新集合为 chars。",
+    "MUGE_SIMPLIFIED": "BM25 把繁体字当作简体字：yes 或 no；auto：照集合已有的，新集合为 yes。",
     "MUGE_USER_DICTIONARY": "BM25 从不切开的词，一行一个，文件。",
     "MUGE_STOP_WORDS": "BM25 从不计的词，一行一个，文件；代替自带的。",
     "MUGE_BM25": "corpus，或 DashText 统计：文件或 https 地址。",
