@@ -24,6 +24,7 @@ Kernels = Literal["eager", "compile", "graphs"]
 RunnerName = Literal["threads", "ray"]
 Strategy = Literal["in-place", "blue-green"]
 TokensOption = Literal["auto", "words", "chars", "both"]
+Fusion = Literal["weighted", "normalised", "rrf"]
 AUTO = "auto"
 NEW_TOKENS: Tokens = "chars"
 """What BM25 counts in a new collection."""
@@ -193,6 +194,11 @@ class Searching(Group):
     """How a search weighs and how much it answers."""
 
     alpha: Alpha = flag(0.8, "1 = meaning (dense) only, 0 = keywords (sparse) only.")
+    fusion: Fusion = flag(
+        "weighted",
+        "How meaning and keywords become one ranking: the store's weighted sum, that of scores "
+        "stretched to 0..1, or reciprocal ranks.",
+    )
     topk: TopK = flag(10, "Number of results.")
 
 

@@ -74,6 +74,8 @@ def _index_command(record: CollectionRecord) -> str:
 
 def _evaluate_command(dataset: str, settings: Settings, options: Sequence[str]) -> str:
     given = ["--collection", settings.collection, "--alpha", f"{settings.alpha:g}"]
+    if settings.fusion != "weighted":
+        given += ["--fusion", settings.fusion]
     return shlex.join(["muge", "evaluate", dataset, *given, *options])
 
 

@@ -77,6 +77,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_DOWNLOAD_SILENCE_SECONDS": "一个网址静默更久就算失败，秒。",
     "MUGE_DOWNLOAD_PRIVATE": "本机与内网的图片也下载。",
     "MUGE_ALPHA": "1 = 只看语义（稠密），0 = 只看关键词（稀疏）。",
+    "MUGE_FUSION": "两边怎样合成一个排名：向量库的加权和、拉伸到 0..1 后加权，或倒数名次。",
     "MUGE_TOPK": "结果条数。",
     "MUGE_VERIFY_SAMPLES": "索引之后抽样重读的文档数。",
     "MUGE_ONLY_WRITER": "没有别的任务写这个工作目录：它的存储不必能上锁。",
