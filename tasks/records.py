@@ -39,6 +39,8 @@ ImageId = int | str
 """The id that a data set gives a picture: a number, as in MUGE, or a text, as in a catalogue."""
 SparseVector = Mapping[int, float]
 """BM25 weights by term: keys 0 to 2**32 - 1, values finite and above 0."""
+Tokens = Literal["words", "chars", "both"]
+"""What BM25 counts of Chinese: words, characters and pairs of neighbours, or both."""
 
 DEFAULT_PARTITION = "default"
 DOCUMENT_ID = re.compile(r"[a-zA-Z0-9_\-!@#$%+=.]{1,64}")

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.options import Choices, Group, OptionValue, flag, plain, read_options
 from tasks.ranges import Alpha, TopK
+from tasks.records import Tokens
 
 DocumentForm = Literal["image", "pair"]
 PictureForm = Literal["jpeg", "png", "uri", "none"]
@@ -22,6 +23,11 @@ Precision = Literal["auto", "fp32", "bf16", "fp16", "fp8"]
 Kernels = Literal["eager", "compile", "graphs"]
 RunnerName = Literal["threads", "ray"]
 Strategy = Literal["in-place", "blue-green"]
+TokensOption = Literal["auto", "words", "chars", "both"]
+Fusion = Literal["weighted", "normalised", "rrf"]
+AUTO = "auto"
+NEW_TOKENS: Tokens = "chars"
+"""What BM25 counts in a new collection."""
 ProtocolName = Literal["auto", "official", "held-out", "leave-query-out"]
 
 
@@ -77,6 +83,16 @@ class Content(Group):
     )
     stop_words: str | None = plain(
         None, description="File of words that BM25 never counts, one a line, instead of its own."
+    )
+    tokens: TokensOption = flag(
+        "auto",
+        "What BM25 counts of Chinese: words, chars (characters and pairs), or both. "
+        "auto: as the collection has it; a new one: chars.",
+    )
+    simplified: Literal["auto", "yes", "no"] = plain(
+        "auto",
+        description="BM25 takes traditional characters as simplified ones; auto: as the collection "
+        "has it, a new one: yes.",
     )
     bm25: str = plain(
         "corpus", description="corpus, or DashText statistics: a file or an https address."
@@ -178,6 +194,11 @@ class Searching(Group):
     """How a search weighs and how much it answers."""
 
     alpha: Alpha = flag(0.8, "1 = meaning (dense) only, 0 = keywords (sparse) only.")
+    fusion: Fusion = flag(
+        "weighted",
+        "How meaning and keywords become one ranking: the store's weighted sum, that of scores "
+        "stretched to 0..1, or reciprocal ranks.",
+    )
     topk: TopK = flag(10, "Number of results.")
 
 

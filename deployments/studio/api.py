@@ -42,6 +42,7 @@ class AskedAnswer(BaseModel):
     topk: int
     filter: str | None
     like: str | None = None
+    fusion: str | None = None
 
 
 class HitAnswer(BaseModel):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.ranges import Alpha, TopK
 from tasks.search.questions import Question
+from tasks.settings import Fusion
 
 MOST_FILTER = 1000  # characters
 UPLOADED, FETCHED = "(uploaded picture)", "(picture at the address)"
@@ -32,6 +33,9 @@ class Asking(BaseModel):
         default=None, max_length=64, description="Id of a document: find more like it."
     )
     alpha: Alpha | None = Field(default=None, description="1 = meaning only, 0 = keywords only.")
+    fusion: Fusion | None = Field(
+        default=None, description="How meaning and keywords become one ranking."
+    )
     topk: TopK | None = Field(default=None, description="Number of results.")
     filter: str | None = Field(
         default=None, max_length=MOST_FILTER, description="For example: image_id < 1000"
@@ -70,6 +74,7 @@ class Asking(BaseModel):
             topk=min(topk if self.topk is None else self.topk, most),
             filter=self.filter,
             like=self.like,
+            fusion=self.fusion,
         )
 
     def link(self, *without: str, **changed: object) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @options(
-    flags_of(Searching, "alpha"),
+    flags_of(Searching, "alpha", "fusion"),
     flags_of(EvaluateChoices),
     flags_of(Content, "links"),
     flags_of(Place),
@@ -53,7 +53,7 @@ def evaluate(
         require_record(Folder(settings.work_url), settings.store_uri, live)
         then = None if choices.baseline is None else read_baseline(choices.baseline)
         if then is not None:
-            known = {"alpha": settings.alpha, "filter": choices.filter}
+            known = {"alpha": settings.alpha, "fusion": settings.fusion, "filter": choices.filter}
             if choices.protocol != "auto":
                 known["protocol"] = choices.protocol
             check_comparable(then, known)

@@ -30,7 +30,11 @@ FIELD_TYPES: Mapping[FieldType, pa.DataType] = {
     "float": pa.float64(),
     "bool": pa.bool_(),
 }
-QUERY_SCHEMA = pa.schema([("query_id", pa.int64()), ("query", pa.string())])
+QUERY_SCHEMA = pa.schema([("query_id", pa.string()), ("query", pa.string())])
+FORMER_QUERY_SCHEMA = pa.schema([("query_id", pa.int64()), ("query", pa.string())])
+"""Of earlier versions, whose files are read all the same."""
+NUMBERS = b"numbers"
+"""What a catalog says of the data set's own ids, in its metadata; else they are texts."""
 QUERIES_A_PART = 50_000
 CHECKED_AT_ONCE = 16
 
@@ -135,30 +139,50 @@ def _write_parts(catalog: Catalog, folder: Folder, shard_images: int) -> dict[st
     for index in range(total):
         part = list(itertools.islice(entries, shard_images))
         shard = Shard(index, total, len(part), fingerprint(rows=[_line(e) for e in part]))
-        _write(folder, shard.file_in("catalog"), [asdict(e) for e in part], schema)
+        _write(folder, shard.file_in("catalog"), [_stored(e) for e in part], schema)
         shards.append(asdict(shard))
     queries, parts = catalog.queries(), 0
     while part_of_queries := list(itertools.islice(queries, QUERIES_A_PART)):
-        rows = [{"query_id": i, "query": q} for i, q in part_of_queries]
+        rows = [{"query_id": str(i), "query": q} for i, q in part_of_queries]
         _write(folder, QueryPart(parts).file_in("queries"), rows, QUERY_SCHEMA)
         parts += 1
     return {"shards": shards, "query_parts": parts}
 
 
 def catalog_schema(counts: CatalogCounts, fields: Mapping[str, FieldType]) -> pa.Schema:
-    """What a part of the catalog looks like in Parquet."""
+    """What a part of the catalog looks like in Parquet. `image_id` is the image's id in every other
+    file and in the store, `own_id` the data set's, which no store may take; all ids are texts."""
+    ids = [("image_id", pa.string()), ("own_id", pa.string())]
+    schema = _catalog_schema(ids, pa.string(), fields)
+    return schema.with_metadata({b"own_ids": b"texts" if counts.text_ids else NUMBERS})
+
+
+def former_catalog_schema(counts: CatalogCounts, fields: Mapping[str, FieldType]) -> pa.Schema:
+    """What one looked like that an earlier version wrote: ids are as the data set has them."""
+    ids = [("image_id", pa.string() if counts.text_ids else pa.int64())]
+    return _catalog_schema(ids, pa.int64(), fields)
+
+
+def _catalog_schema(
+    ids: list[tuple[str, pa.DataType]], query_id: pa.DataType, fields: Mapping[str, FieldType]
+) -> pa.Schema:
     columns = [
-        ("image_id", pa.string() if counts.text_ids else pa.int64()),
+        *ids,
         ("span", pa.int32()),
         ("number", pa.int32()),
         ("position", pa.string()),
         ("hash", pa.string()),
-        ("query_ids", pa.list_(pa.int64())),
+        ("query_ids", pa.list_(query_id)),
         ("queries", pa.list_(pa.string())),
         ("source", pa.string()),
     ]
     kept = [("fields", pa.struct([(name, FIELD_TYPES[kind]) for name, kind in fields.items()]))]
     return pa.schema(columns + (kept if fields else []))
+
+
+def _stored(entry: CatalogEntry) -> dict[str, Any]:
+    ids = {"image_id": entry.document_id, "own_id": str(entry.image_id)}
+    return {**asdict(entry), **ids, "query_ids": [str(i) for i in entry.query_ids]}
 
 
 def _line(entry: CatalogEntry) -> list[Any]:
@@ -212,17 +236,28 @@ def read_shards(folder: Folder) -> tuple[Shard, ...]:
 def read_entries(folder: Folder, shard: Shard) -> Iterator[CatalogEntry]:
     """The images of a shard, in order."""
     with folder.reading(shard.file_in("catalog")) as handle:
-        for batch in pq.ParquetFile(handle).iter_batches(1024):
+        file = pq.ParquetFile(handle)
+        numbers = (file.schema_arrow.metadata or {}).get(b"own_ids") == NUMBERS
+        for batch in file.iter_batches(1024):
             for line in batch.to_pylist():
                 kept = line.get("fields") or {}
-                yield CatalogEntry(
+                there, own = line["image_id"], line.pop("own_id", None)
+                if own is not None:
+                    line["image_id"] = int(own) if numbers else own
+                entry = CatalogEntry(
                     **{
                         **line,
-                        "query_ids": tuple(line["query_ids"]),
+                        "query_ids": tuple(map(int, line["query_ids"])),
                         "queries": tuple(line["queries"]),
                         "fields": {name: v for name, v in kept.items() if v is not None},
                     }
                 )
+                if own is not None and there != entry.document_id:
+                    raise WorkFolderError(
+                        f"{folder.url}/{shard.file_in('catalog')} has image {there!r} "
+                        f"with id {own!r}, which do not belong together; run `muge index` again"
+                    )
+                yield entry
 
 
 def read_queries(folder: Folder, part: QueryPart) -> Iterator[tuple[int, str]]:
@@ -230,7 +265,7 @@ def read_queries(folder: Folder, part: QueryPart) -> Iterator[tuple[int, str]]:
     with folder.reading(part.file_in("queries")) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(4096):
             for line in batch.to_pylist():
-                yield line["query_id"], line["query"]
+                yield int(line["query_id"]), line["query"]
 
 
 def read_images(

@@ -14,7 +14,7 @@ from tasks.index.agreement import check_live
 from tasks.index.completion import complete_record
 from tasks.index.done import Upserted
 from tasks.index.limit import UNLIMITED, Limit, Unfinished, allotted, limit_of, limited_by
-from tasks.index.record import as_recorded
+from tasks.index.record import as_kept, as_recorded
 from tasks.index.report import IndexReport, Stopped, report_of, unfinished_report
 from tasks.index.request import check_request
 from tasks.index.room import check_room, missing, warn_of_little_room
@@ -23,7 +23,8 @@ from tasks.index.runner import Encoders, Runner
 from tasks.index.times import StageTimes
 from tasks.records import ModelInfo, QueryPart, Shard
 from tasks.settings import Settings
-from tasks.work.collections import CollectionRecord
+from tasks.work.collections import CollectionRecord, readable_record
+from tasks.work.folder import Folder
 
 AT_LEAST = 16
 """Shards of a wave in which nothing new may be encoded."""
@@ -59,6 +60,7 @@ def _index(dataset: str, settings: Settings, runner: Runner, replace: bool) -> I
     if alias is not None:
         settings = settings.model_copy(update={"collection": alias.live})
     request = check_request(dataset, settings)
+    settings = as_kept(settings, _record_of(settings))
     limit = limit_of(settings, runner.context.began)
     with runner.context.holding(limit.waiting(settings), f"muge index {dataset}"):
         if not replace:
@@ -79,6 +81,10 @@ def _index(dataset: str, settings: Settings, runner: Runner, replace: bool) -> I
         complete(filling, made, upserts)
         run.folder.write_json("run.json", asdict(report))
     return report
+
+
+def _record_of(settings: Settings) -> CollectionRecord | None:
+    return readable_record(Folder(settings.work_url), settings.store_uri, settings.collection)
 
 
 def plan(

@@ -219,7 +219,8 @@ def _encoder(run: IndexRun, part: int) -> Encoder:
     from tasks.encode.model.device import choose_devices  # torch: nothing to do needs none
 
     devices = choose_devices(run.settings.device)
-    return encoder_for(full_name(run.model), run.settings, str(devices[part % len(devices)]))
+    device = str(devices[part % len(devices)])
+    return encoder_for(full_name(run.model), run.settings, device, run.as_made)
 
 
 def train_sparse(context: Context, run: IndexRun) -> Trained:

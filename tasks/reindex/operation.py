@@ -8,7 +8,7 @@ from tasks.context import Context
 from tasks.downloaded.stage import Ask
 from tasks.errors import LimitReachedError
 from tasks.index import stages as index_stages
-from tasks.index.agreement import check_live
+from tasks.index.agreement import check_live, computed_in
 from tasks.index.limit import limit_of
 from tasks.index.operation import (
     Made,
@@ -20,7 +20,7 @@ from tasks.index.operation import (
     upsert,
     verify,
 )
-from tasks.index.record import after_losses
+from tasks.index.record import after_losses, as_kept
 from tasks.index.report import unfinished_report
 from tasks.index.request import check_gate, check_request
 from tasks.index.room import check_room, warn_of_little_room
@@ -41,6 +41,7 @@ from tasks.work.collections import (
     forget_runs,
     readable_record,
 )
+from tasks.work.folder import Folder
 
 
 def reindex(
@@ -65,6 +66,9 @@ def _reindex(
 ) -> ReindexReport:
     check_gate(choices)
     request = check_request(dataset, settings)
+    live = runner.context.aliases(settings).meant()
+    record = readable_record(Folder(settings.work_url), settings.store_uri, live)
+    settings = as_kept(settings, record)
     limit = limit_of(settings, runner.context.began)
     with runner.context.holding(limit.waiting(settings), f"muge reindex {dataset}"):
         if choices.strategy == "in-place":
@@ -209,9 +213,10 @@ class _Reindex:
         self, run: IndexRun, known: list[CollectionRecord], kept: CollectionRecord | None = None
     ) -> Made:
         """All that the documents need; then this run holds what those encoded that were begun."""
-        made = make(
-            find_encoded(run, known, self.runner, self.times), self.runner, self.times, kept
-        )
+        made_before = (computed_in(one, run.work.sub(one.run)) for one in known)
+        as_made = next(filter(None, made_before), "")
+        found = find_encoded(replace(run, as_made=as_made), known, self.runner, self.times)
+        made = make(found, self.runner, self.times, kept)
         _forget(run, forget_begun(run.work, run.notes, but=run.plan.folder))
         return made
 

@@ -36,6 +36,8 @@ def as_json(answer: Answer) -> dict[str, Any]:
     for name in ("like", "group_by"):
         if (value := getattr(question, name)) is not None:
             asked[name] = value
+    if question.fusion not in (None, "weighted"):
+        asked["fusion"] = question.fusion
     answered = {
         "query": asked,
         "hits": [_hit(hit, answer) for hit in answer.hits],

@@ -12,7 +12,7 @@ from tasks.dataset.shards import Plan, read_entries
 from tasks.records import Shard, SparseVector
 from tasks.settings import DocumentForm
 from tasks.sparse.bm25 import Bm25, load_bm25
-from tasks.sparse.columns import SCHEMA
+from tasks.sparse.columns import sparse_schema
 from tasks.sparse.options import COUNT_THE_DOCUMENTS, SparseOptions
 from tasks.sparse.pool import HERE, TextWorkers
 from tasks.work.folder import Folder
@@ -79,7 +79,7 @@ def encode_sparse_shard(
         for document in document_texts(entry, form)
     )
     made = 0
-    with writing_parquet(folder, output, SCHEMA) as writer:
+    with writing_parquet(folder, output, sparse_schema(bm25)) as writer:
         while piece := list(itertools.islice(documents, DOCUMENTS_AT_ONCE)):
             vectors = workers.encode_piece(bm25, [text for _, text in piece])
             writer.write_table(vectors.table([document_id for document_id, _ in piece]))

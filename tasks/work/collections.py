@@ -72,6 +72,8 @@ class CollectionRecord:
     `upright`: pictures were turned as their EXIF says, and so are those that people search with
     (False also in records from before that was done).
     `imported`: the export that it was first filled from, by its id ("" if from none).
+    `computed_in`: the number formats that its vectors were computed in, by commas ("" in records
+    from before that was noted; the embeddings say it).
     """
 
     collection: str
@@ -101,6 +103,7 @@ class CollectionRecord:
     reading: dict[str, str] = field(default_factory=dict)
     upright: bool = False
     imported: str = ""
+    computed_in: str = ""
 
 
 _FORM = TypeAdapter(CollectionRecord)

@@ -62,6 +62,9 @@ CHINESE: Mapping[str, str] = {
     "MUGE_RUNNER": "在本进程的线程里编码，或在 Ray 集群上。",
     "MUGE_RAY_CPUS": "一个分片占 Ray 节点的 CPU 数。",
     "MUGE_RAY_GPUS": "一个分片占的 GPU 数。默认：Ray 集群有 GPU 时为 1。",
+    "MUGE_TOKENS": "BM25 把中文数成什么：words、chars（单字与相邻两字）或 both。"
+    "auto：照集合已有的；新集合为 chars。",
+    "MUGE_SIMPLIFIED": "BM25 把繁体字当作简体字：yes 或 no；auto：照集合已有的，新集合为 yes。",
     "MUGE_USER_DICTIONARY": "BM25 从不切开的词，一行一个，文件。",
     "MUGE_STOP_WORDS": "BM25 从不计的词，一行一个，文件；代替自带的。",
     "MUGE_BM25": "corpus，或 DashText 统计：文件或 https 地址。",
@@ -74,6 +77,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_DOWNLOAD_SILENCE_SECONDS": "一个网址静默更久就算失败，秒。",
     "MUGE_DOWNLOAD_PRIVATE": "本机与内网的图片也下载。",
     "MUGE_ALPHA": "1 = 只看语义（稠密），0 = 只看关键词（稀疏）。",
+    "MUGE_FUSION": "两边怎样合成一个排名：向量库的加权和、拉伸到 0..1 后加权，或倒数名次。",
     "MUGE_TOPK": "结果条数。",
     "MUGE_VERIFY_SAMPLES": "索引之后抽样重读的文档数。",
     "MUGE_ONLY_WRITER": "没有别的任务写这个工作目录：它的存储不必能上锁。",
