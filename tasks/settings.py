@@ -393,6 +393,14 @@ class WebSettings(BaseSettings):
     examples: str = plain("", description="Example queries, by |. Default: texts of the data.")
 
 
+class Speaking(Group):
+    """What the command speaks at a terminal."""
+
+    language: Literal["auto", "zh", "en"] = plain(
+        "auto", description="Language of the tables at a terminal. Default: the system's."
+    )
+
+
 class Seeing(Group):
     """What is seen of runs while they go: lines of a log, and metrics.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, Watch, options
-from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show
+from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show, spoken
 from flows.command.running import How, how_to_run, run
 from flows.signatures import Given
 from tasks.errors import UsageError
@@ -122,7 +122,7 @@ def run_reindex(
         from tasks.report.run_views import reindex_view
         from tasks.report.terminal import index_summary
 
-        show(index_summary(reindex_view(report)))
+        show(index_summary(reindex_view(report), language=spoken()))
         print(
             f"{report.upserted} documents sent, {report.deleted} deleted, "
             f"{report.encoded_images} images encoded"

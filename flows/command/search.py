@@ -17,6 +17,7 @@ from flows.command.output import (
     print_json,
     seconds_since_start,
     show,
+    spoken,
     write_page,
 )
 from flows.command.running import How, run
@@ -150,7 +151,7 @@ def _show(answer: Answer, html: Path | None, as_json: bool) -> None:
         return
     from tasks.report.terminal import search_table
 
-    show(search_table(view))
+    show(search_table(view, language=spoken()))
     took, waited = answer.took_ms, seconds_since_start()
     print(
         f"{waited:.1f} s: starting {max(0.0, waited - took['total'] / 1000):.1f} s, "

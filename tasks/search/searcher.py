@@ -259,7 +259,11 @@ class Searcher:
                     hits[n] = self._with_pictures(hits[n])
         return hits
 
-    def _sources(self, hits: Sequence[Hit]) -> dict[str, ImageSource]:
+    def source_of(self, document: Document) -> ImageSource | None:
+        """Where the picture of a document came from, None if that is not known."""
+        return self._sources([document]).get(document.id)
+
+    def _sources(self, hits: Sequence[Hit | Document]) -> dict[str, ImageSource]:
         """Where the pictures of hits came from, by the hits' ids, as far as it is known."""
         images = {hit.id: str(hit.fields["image_id"]) for hit in hits if "image_id" in hit.fields}
         if self.record.document == "pair":

@@ -26,9 +26,15 @@ def open_at(browser: Browser, server: str) -> Iterator[Open]:
         dark: bool = False,
         scripts: bool = True,
         address: str = server,
+        locale: str = "zh-CN",
     ) -> Watched:
         watched = new_page(
-            browser, size, dark, scripts, permissions=["clipboard-read", "clipboard-write"]
+            browser,
+            size,
+            dark,
+            scripts,
+            permissions=["clipboard-read", "clipboard-write"],
+            locale=locale,
         )
         watched.page.set_default_timeout(20_000)
         opened.append(watched)

@@ -10,7 +10,14 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from tasks.settings import DashVectorSettings, DeploySettings, Seeing, Settings, WebSettings
+from tasks.settings import (
+    DashVectorSettings,
+    DeploySettings,
+    Seeing,
+    Settings,
+    Speaking,
+    WebSettings,
+)
 from tests.docs.commands import every_command
 
 Language = Literal["zh", "en"]
@@ -18,6 +25,7 @@ PAGES = Path(__file__).parents[2] / "deployments" / "docs"
 
 GROUPS: Mapping[type[BaseSettings], Mapping[Language, str]] = {
     Settings: {"zh": "运行", "en": "A run"},
+    Speaking: {"zh": "终端", "en": "Terminal"},
     Seeing: {"zh": "日志与指标", "en": "Logs and metrics"},
     DashVectorSettings: {"zh": "DashVector", "en": "DashVector"},
     WebSettings: {"zh": "搜索网页（`muge web`）", "en": "The search page (`muge web`)"},
@@ -92,6 +100,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_KEEP_DAYS": "最近这么多天写下的都留着。",
     "MUGE_KEEP_RUNS": "每个数据集里没有集合用到的运行，最新的留几个。",
     "MUGE_KEEP_ARTIFACTS": "Prefect 服务器上每种 artifact 留最新的几个。",
+    "MUGE_LANGUAGE": "终端里表格的语言。默认：跟随系统。",
     "MUGE_LOG_FORMAT": "标准错误输出为文字，或 JSON：每行一个对象。",
     "MUGE_METRICS_DIR": "写运行指标的目录，供 node_exporter 的 textfile collector 读取。",
     "MUGE_METRICS_PUSH": "Prometheus Pushgateway 的地址；它要口令时写成 USER:PASSWORD@。",
