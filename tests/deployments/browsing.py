@@ -13,6 +13,8 @@ __all__ = ["browser", "needs_browser"]
 
 Open = Callable[..., Watched]
 
+expect.set_options(timeout=20_000)  # the first search loads the model, beside other tests
+
 
 @pytest.fixture
 def open_at(browser: Browser, server: str) -> Iterator[Open]:
