@@ -81,5 +81,9 @@ def index(
         print(f"muge: {report.unfinished.said}", file=sys.stderr)
         raise typer.Exit(EXIT_UNFINISHED)
     if report.rejects:
-        print(f"{report.rejects} rejects: {report.run_dir}/rejects", file=sys.stderr)
+        print(
+            f"{report.rejects} rejects: {report.run_dir}/rejects; by reason: muge rejects list"
+            f"{given.typed()}",
+            file=sys.stderr,
+        )
         raise typer.Exit(EXIT_REJECTS)

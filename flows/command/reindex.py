@@ -12,7 +12,7 @@ import typer
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, Watch, options
 from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show, spoken
 from flows.command.running import How, how_to_run, run
-from flows.signatures import Given
+from flows.signatures import Given, place_typed
 from tasks.errors import UsageError
 from tasks.options import flags_of
 from tasks.settings import (
@@ -143,5 +143,6 @@ def run_reindex(
         print(f"muge: {report.unfinished.said}", file=sys.stderr)
         raise typer.Exit(EXIT_UNFINISHED)
     if report.rejects:
-        print(f"{report.rejects} rejects: muge rejects list", file=sys.stderr)
+        advice = f"muge rejects list{place_typed(parameters)}"
+        print(f"{report.rejects} rejects: {advice}", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

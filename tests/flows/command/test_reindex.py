@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,15 @@ def test_alias_and_rejects(
     assert reason["samples"][0]["position"] == "4.png"
     for_people = muge("rejects", "list", *options)
     assert "1 x encode_images truncated" in for_people.stdout
-    assert "muge rejects replay" in for_people.stdout
+    _, advised, typed = for_people.stdout.partition("After a fix: muge ")
+    assert advised
+    assert shlex.split(typed)[:2] == ["rejects", "replay"]
+    again = muge(*shlex.split(typed), "--orchestrator", "none", "--json")
+    assert again.returncode == 3, again.stderr
+    assert json.loads(again.stdout)["rejects"] == 1
+    _, advised, typed = again.stderr.partition("rejects: muge ")
+    assert advised, again.stderr
+    assert "1 x encode_images" in muge(*shlex.split(typed)).stdout
 
 
 @pytest.mark.parametrize(
