@@ -63,7 +63,7 @@ class Asking(BaseModel):
         """Whether nothing was asked yet."""
         return self.text is None and not self.pictures
 
-    def question(self, alpha: float, topk: int, most: int) -> Question:
+    def question(self, alpha: float, topk: int, most: int, alpha_is_open: bool = False) -> Question:
         """The question, with the server's defaults and never more than `most` results."""
         shown = {"image": FETCHED, "picture": UPLOADED}
         image = next((shown[name] for name in self.pictures if name in shown), None)
@@ -75,6 +75,7 @@ class Asking(BaseModel):
             filter=self.filter,
             like=self.like,
             fusion=self.fusion,
+            alpha_is_open=alpha_is_open and self.alpha is None,
         )
 
     def link(self, *without: str, **changed: object) -> str:
