@@ -192,6 +192,7 @@ class Collection:
             group_by=group_by,
             products=products,
             fusion=fusion,
+            alpha_is_open=alpha is None and "alpha" not in self._settings.model_fields_set,
         )
         return self.ask(question, image if isinstance(image, bytes) else None)
 

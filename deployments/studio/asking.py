@@ -66,7 +66,7 @@ class Asking(BaseModel):
         """Whether nothing was asked yet."""
         return self.text is None and not self.pictures
 
-    def question(self, alpha: float, topk: int, most: int) -> Question:
+    def question(self, alpha: float, topk: int, most: int, alpha_is_open: bool = False) -> Question:
         """The question, with the server's defaults and never more than `most` results, those that
         are left out not counted."""
         shown = {"image": FETCHED, "picture": UPLOADED}
@@ -79,6 +79,7 @@ class Asking(BaseModel):
             filter=self.filter,
             like=self.like,
             fusion=self.fusion,
+            alpha_is_open=alpha_is_open and self.alpha is None,
         )
 
     def shown(self, topk: int, most: int) -> int:

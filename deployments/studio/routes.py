@@ -76,7 +76,8 @@ async def _shown(
     answer: Answer | None,
     problem: Problem | None,
 ) -> Shown:
-    alpha = service.settings.alpha if asking.alpha is None else asking.alpha
+    usual = service.live.usual_alpha
+    alpha = usual if asking.alpha is None else asking.alpha
     topk = service.settings.topk if asking.topk is None else asking.topk
     return Shown(
         asking=asking,
@@ -84,7 +85,7 @@ async def _shown(
         said_language=request.query_params.get("lang") in ("zh", "en"),
         alpha=alpha,
         topk=min(topk, service.web.topk),
-        usual=(service.settings.alpha, min(service.settings.topk, service.web.topk)),
+        usual=(usual, min(service.settings.topk, service.web.topk)),
         most=service.web.topk,
         count=service.live.count,
         examples=service.examples,

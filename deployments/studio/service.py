@@ -23,6 +23,7 @@ from tasks.dataset.table.pictures import Picture
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding
 from tasks.encode.model.pixels import DecodedPicture
 from tasks.errors import ImageError, QueryError
+from tasks.index.alpha import is_open
 from tasks.records import Document
 from tasks.report.pictures import QUERY_PIXELS
 from tasks.search.questions import Question
@@ -63,7 +64,8 @@ class Service:
         if asking.filter and nesting(asking.filter) > MAX_NESTING:
             raise ProblemError(problems.DEEP_FILTER)
         picture = await self._picture(asking, client)
-        question = asking.question(self.settings.alpha, self.settings.topk, self.web.topk)
+        alpha, topk = self.settings.alpha, self.settings.topk
+        question = asking.question(alpha, topk, self.web.topk, is_open(self.settings))
         decoded: DecodedPicture | None = None
         if picture is not None:
             asked = await self._gate.run(self.live.searcher, client)

@@ -67,6 +67,7 @@ def search(
         _search_file(given, asked, How(orchestrator, verbose), as_json)
         return
     with explained():
+        from tasks.index.alpha import is_open
         from tasks.search.questions import Question, checked
 
         settings, hits = given.settings, given.read(HitChoices)
@@ -80,6 +81,7 @@ def search(
             group_by=hits.group_by,
             per_group=hits.per_group,
             products=hits.products,
+            alpha_is_open=is_open(settings),
         )
         _show(_answer(given, checked(question)), html, as_json)
 

@@ -137,8 +137,8 @@ class _Moments:
 
 def reciprocal_rank_fusion(dense: Sequence[str], sparse: Sequence[str], depth: int) -> list[str]:
     """Documents by the sum of 1 / (60 + rank) over both rankings; equal sums by id."""
-    sides = [[(document, 0.0) for document in ranking] for ranking in (dense, sparse)]
-    return [each.id for each in fuse(*sides, "rrf", 0.5, depth)]
+    near, said = ([(document, 0.0) for document in side] for side in (dense, sparse))
+    return [each.id for each in fuse(near, said, "rrf", 0.5, depth)]
 
 
 def in_choosing_half(query_id: str) -> bool:

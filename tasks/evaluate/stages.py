@@ -42,6 +42,7 @@ from tasks.evaluate.predictions import write_predictions
 from tasks.evaluate.result import Evaluation, Table, Worst
 from tasks.evaluate.worst import worst_queries
 from tasks.index.agreement import computed_in
+from tasks.index.alpha import usual_alpha
 from tasks.index.runner import Stage
 from tasks.search.fusion import is_fused
 from tasks.settings import EvaluateChoices, Fusion, Settings
@@ -59,6 +60,7 @@ def evaluate(
     """
     clock = _Clock()
     gallery = open_gallery(context, settings, options.filter)
+    settings = settings.model_copy(update={"alpha": usual_alpha(settings, gallery.record)})
     form = gallery.parts.form
     reader = open_reader(dataset, bounds_of(settings))
     judgements = read_judgements(reader, dataset, unanswered=True)

@@ -8,12 +8,17 @@ from dataclasses import replace
 from tasks.encode.stage.embeddings import formats_in
 from tasks.index.agreement import other_arithmetic
 from tasks.index.run import Filling
-from tasks.work.collections import CollectionRecord, save_record
+from tasks.work.collections import AlphaProposal, CollectionRecord, save_record
 
 _log = logging.getLogger(__name__)
 
 
-def complete_record(filling: Filling, bm25_hash: str, counts: dict[str, int]) -> CollectionRecord:
+def complete_record(
+    filling: Filling,
+    bm25_hash: str,
+    counts: dict[str, int],
+    proposal: AlphaProposal | None = None,
+) -> CollectionRecord:
     """Write that the collection is ready and holds what the run made."""
     run = filling.run
     before = {filling.record.run, *(update.run for update in filling.record.updates)}
@@ -38,6 +43,7 @@ def complete_record(filling: Filling, bm25_hash: str, counts: dict[str, int]) ->
         held=filling.held,
         updates=(),
         computed_in=now,
+        proposal=proposal,
         superseded=tuple(sorted(before - {run.plan.folder})),
     )
     save_record(run.work, ready)

@@ -24,7 +24,7 @@ class CollectionStatus:
     """One collection: `status` is "ready", "building", "no record", "damaged record", "damaged"
     (its store), "missing" (from its store) or "busy" (another process writes it); `damage` says
     what is wrong and what to do, `expected` its record's number of documents, `computed_in` the
-    number formats of its vectors."""
+    number formats of its vectors, `alpha` what was measured to suit it."""
 
     collection: str
     status: str
@@ -36,6 +36,7 @@ class CollectionStatus:
     run_dir: str | None
     damage: str | None = None
     computed_in: str | None = None
+    alpha: float | None = None
 
 
 def collection_statuses(context: Context, settings: Place) -> list[CollectionStatus]:
@@ -71,6 +72,7 @@ def _status(store: VectorStore, work: Folder, uri: str, name: str, held: bool) -
         run_dir=work.sub(record.run).url if record else None,
         damage=damage,
         computed_in=(record.computed_in or None) if record else None,
+        alpha=record.proposal.alpha or None if record and record.proposal else None,
     )
 
 

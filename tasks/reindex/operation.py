@@ -158,7 +158,7 @@ class _Reindex:
         documents = sum(shard.documents for shard in upserts)
         with self.times.stage(stages.CHECK_SWITCH.name):
             checks = self.runner.once(stages.CHECK_SWITCH, filling, documents, live, gate_queries)
-        record = complete(filling, made, upserts)
+        record = complete(filling, made, upserts, self.runner)
         context.aliases(settings).promote(record.collection, number)
         return Filled(made, record, upserts, checks=checks)
 
@@ -181,7 +181,9 @@ class _Reindex:
                 self.runner.once(stages.DELETE_REMOVED, filling)
             count(changes.deletes)
         verify(filling, upserts, self.runner, self.times)
-        return Filled(made, complete(filling, made, upserts), upserts, changes.deletes, drift)
+        return Filled(
+            made, complete(filling, made, upserts, self.runner), upserts, changes.deletes, drift
+        )
 
     def _build(self, run: IndexRun) -> Filled:
         """A collection from nothing, or gone on with where an earlier run of the same stopped."""
@@ -203,7 +205,7 @@ class _Reindex:
         filling = Filling(made.run, self._after_losses(made.run, filling.record), filling.changes)
         upserts = upsert(filling, self.runner, self.times, made.images)
         verify(filling, upserts, self.runner, self.times)
-        return Filled(made, complete(filling, made, upserts), upserts)
+        return Filled(made, complete(filling, made, upserts, self.runner), upserts)
 
     def _after_losses(self, run: IndexRun, record: CollectionRecord) -> CollectionRecord:
         store = self.runner.context.store(run.settings.store_uri)

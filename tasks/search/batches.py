@@ -116,6 +116,7 @@ def _question(path: Path, given: dict[str, Any], defaults: Question) -> Question
         per_group=defaults.per_group,
         products=defaults.products,
         fusion=given.get("fusion", defaults.fusion),
+        alpha_is_open=defaults.alpha_is_open and "alpha" not in given,
     )
 
 

@@ -21,7 +21,8 @@ class Question:
     alone has no keywords, so that its alpha is 1. With `group_by` (a field) the answer is the best
     `per_group` hits of each of the `topk` best values of that field. With `products` each hit is
     the best picture of its product, if the data has products. `fusion` is how meaning and keywords
-    become one ranking (None: as the settings say).
+    become one ranking (None: as the settings say). With `alpha_is_open` nobody chose alpha: one
+    that was measured to suit the collection better goes before it.
     """
 
     text: str | None = None
@@ -34,6 +35,7 @@ class Question:
     per_group: int = 3
     products: bool = True
     fusion: Fusion | None = None
+    alpha_is_open: bool = False
 
     @property
     def needs_dense(self) -> bool:

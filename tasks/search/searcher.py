@@ -26,6 +26,7 @@ from tasks.index.agreement import (
     load_statistics,
     stored,
 )
+from tasks.index.alpha import tell, usual_alpha
 from tasks.index.documents import NO_QUERY
 from tasks.ranges import MAX_TOPK
 from tasks.records import Document, FieldType, Float32, Hit, HitGroup, Query, SparseVector, Uint8
@@ -109,6 +110,8 @@ class Searcher:
         question = checked(question)
         if question.fusion is None:
             question = replace(question, fusion=self._settings.fusion)
+        if question.alpha_is_open and question.text is not None and question.fusion == "weighted":
+            question = replace(question, alpha=self.usual_alpha)
         if question.group_by is not None and is_fused(_fusion(question), question.alpha):
             raise QueryError(
                 f"groups are made by the store, which knows no fusion {question.fusion}: leave "
@@ -129,6 +132,11 @@ class Searcher:
             pixels = self._decoded(question.image, picture or b"")
         words = None if bm25 is None else _words(question, bm25)
         return PreparedQuestion(question, words, picture, pixels, time.perf_counter() - start)
+
+    @cached_property
+    def usual_alpha(self) -> float:
+        """The alpha of questions that name none."""
+        return usual_alpha(self._settings, self.record)
 
     def decoding(self, thumbnail: int | None = None) -> Decoding:
         """How a picture is decoded for this collection's model, with a thumbnail of at most so many
@@ -415,4 +423,5 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
             f"collection {record.collection!r} has {info.spec.dimension} dimensions in the store "
             f"and {record.model.dimension} in its record; {BUILD_ANEW}"
         )
+    tell(settings, record)
     return Searcher(record, store, work.sub(record.run), settings)

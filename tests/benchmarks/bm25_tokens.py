@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def of_collection(settings: Settings, dataset: str, protocol: str) -> None:
             sparse = tuple(bm25.encode_query(j.text) for j in judgements)
             vectors = QueryVectors(asked.vectors.ids, asked.vectors.dense, sparse)
             ranked = rank_exactly(
-                lambda words=words: _chunks(gallery, words),
+                partial(_chunks, gallery, words),
                 vectors,
                 keyword_scores(gallery, bm25, judgements, chosen),
                 {mode: weighted(alpha) for mode, alpha in alphas.items()},
@@ -147,7 +148,7 @@ def _text_scores(
             tuple(bm25.encode_query(j.text) for j in judged),
         )
         rankings = rank_exactly(
-            lambda chunk=chunk: iter([chunk]),
+            partial(iter, [chunk]),
             queries,
             lambda some: StoredKeywords(some.sparse),
             {"sparse": weighted(0.0)},
