@@ -48,7 +48,9 @@ class Content(Group):
     """What is indexed, and as what: equal options and equal data give equal documents."""
 
     partition: str = flag("default", "Partition of the collection.")
-    model: str = flag("sample", "sample, a ModelScope id, or a folder in that layout.")
+    model: str = flag(
+        "sample", "sample, a ModelScope id, a folder, or a checkpoint of cn_clip (.pt)."
+    )
     document: DocumentForm = flag(
         "image", "One document an image (all its queries), or one an (image, query)."
     )

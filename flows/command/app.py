@@ -16,7 +16,8 @@ from flows.command.evaluate import evaluate
 from flows.command.index import index
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
 from flows.command.log_format import VARIABLE, end_lines, write_as
-from flows.command.look import inspect, model_command, status
+from flows.command.look import inspect, status
+from flows.command.model import model_app
 from flows.command.reindex import reindex
 from flows.command.rejects import rejects_app
 from flows.command.retention import drop, prune
@@ -67,7 +68,7 @@ for command in (
 ):
     app.command()(command)
 app.command("import")(import_collection)
-app.command("model")(model_command)
+app.add_typer(model_app, name="model")
 app.add_typer(alias_app, name="alias")
 app.add_typer(rejects_app, name="rejects")
 

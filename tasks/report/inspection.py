@@ -19,6 +19,7 @@ from tasks.report.texts import one_line
 
 if TYPE_CHECKING:
     from tasks.encode.model.card import ModelCard
+    from tasks.encode.model.chinese_clip.convert import Conversion
     from tasks.index.report import IndexReport
     from tasks.reindex.report import ReindexReport
 
@@ -112,6 +113,7 @@ def card_tables(card: ModelCard) -> RenderableType:
     facts = {
         "model": f"{card.name} {card.revision}".rstrip(),
         "folder": card.folder,
+        "family": f"{card.family}: {card.architecture}" if card.architecture else card.family,
         "dimension": f"{card.dimension}",
         "pictures": f"{card.resolution} x {card.resolution} pixels",
         "parameters": f"{sum(card.parameters.values()):,} ({parameters})",
@@ -125,6 +127,19 @@ def card_tables(card: ModelCard) -> RenderableType:
         "vector of black": _vector(test.picture_vector, test.norms[1]),
     }
     return _grid(facts)
+
+
+def conversion_tables(done: Conversion) -> RenderableType:
+    """What a conversion made, and that it is the same model."""
+    return _grid(
+        {
+            "source": f"{done.source}, {done.family}",
+            "towers": f"{done.architecture}; dimension {done.dimension}",
+            "made": f"{done.out}, {_size(done.bytes)} of weights in {_time(done.seconds)}",
+            "self-check": f"{done.checked} vectors before and after, largest difference "
+            f"{done.largest_difference:.1e}",
+        }
+    )
 
 
 def _picture_facts(pictures: PictureProfile, images: int) -> dict[str, str]:

@@ -38,7 +38,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_STORE": "zvec:目录 或 dashvector: 。默认：zvec:MUGE_HOME/store。",
     "MUGE_COLLECTION": "集合：3 到 32 个 a-z A-Z 0-9 _ -，以字母开头。",
     "MUGE_PARTITION": "集合的分区。",
-    "MUGE_MODEL": "sample、ModelScope 的 id，或同样布局的目录。",
+    "MUGE_MODEL": "sample、ModelScope 的 id、目录，或 cn_clip 的检查点（.pt）。",
     "MUGE_DEVICE": "auto、cpu、cuda、cuda:N 或 mps。",
     "MUGE_DOCUMENT": "一张图片（连同它的所有查询）一个文档，或一个（图片，查询）对一个文档。",
     "MUGE_PICTURE": "文档里带着图片的什么。",

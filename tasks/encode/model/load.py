@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from tasks.encode.model.contract import Encoder, Format, Kernels, Precision
-from tasks.encode.model.families import family_of
+from tasks.encode.model.families import describe_folder, family_of
 from tasks.encode.model.locate import locate_model
 from tasks.errors import ModelError
 from tasks.records import ModelInfo
@@ -37,7 +37,7 @@ def load_encoder(
     with _loading:
         folder = locate_model(model)
         family = family_of(folder.path)
-        info = family.describe(folder)
+        info = describe_folder(folder)
         format = family.choose_format(folder, place, precision)
         key = (info, str(place), format, kernels)
         if key not in _loaded:

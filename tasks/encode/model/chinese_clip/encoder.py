@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,28 +15,22 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from tasks.encode.model.chinese_clip.checkpoint import fill, read_weights
+from tasks.encode.model.chinese_clip.checkpoint import fill
 from tasks.encode.model.chinese_clip.fp8 import use_fp8
 from tasks.encode.model.chinese_clip.kernels import prepare_tower
-from tasks.encode.model.chinese_clip.layout import (
-    WEIGHTS_FILE,
-    read_layout,
-    read_vocabulary,
-)
+from tasks.encode.model.chinese_clip.layout import PIXEL_DEVIATION as PIXEL_DEVIATION
+from tasks.encode.model.chinese_clip.layout import PIXEL_MEAN as PIXEL_MEAN
+from tasks.encode.model.chinese_clip.layout import ModelLayout
 from tasks.encode.model.chinese_clip.resnet import fold_norms
 from tasks.encode.model.chinese_clip.tokenizer import TextTokenizer
 from tasks.encode.model.chinese_clip.towers import ChineseClip
-from tasks.encode.model.contract import Format, Kernels, ModelFolder
+from tasks.encode.model.contract import Format, Kernels
 from tasks.encode.model.memory import BatchLimit, batch_within
 from tasks.encode.model.pending import PendingVectors, begin
 from tasks.encode.model.pixels import squash
 from tasks.encode.model.precision import TYPES
 from tasks.encode.model.streams import count_streams, cpu_streams
 from tasks.records import Float32, ModelInfo, Uint8
-
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
-PIXEL_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's training pictures, channels R, G, B, on a scale of 0 to 1."""
 
 _TOKENS_A_CALL = {"cpu": 1024}
 _TOKENS_A_CALL_ELSEWHERE = 32_768
@@ -194,23 +190,31 @@ class ChineseClipEncoder:
         return np.empty((0, self.info.dimension), np.float32)
 
 
-def read_encoder(
-    folder: ModelFolder, info: ModelInfo, device: torch.device, format: Format, kernels: Kernels
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """What the files of a model hold, in whatever form: its layout, the words of its vocabulary by
+    token id, its tensors by the original's names (given away when a model is filled), and the file
+    that errors about them name."""
+
+    layout: ModelLayout
+    words: Sequence[str]
+    weights: dict[str, Tensor]
+    source: Path
+
+
+def build_encoder(
+    parts: ModelParts, info: ModelInfo, device: torch.device, format: Format, kernels: Kernels
 ) -> ChineseClipEncoder:
-    """Read a model's files onto a device.
+    """A model on a device.
 
     Raises `ModelError` naming the file that is wrong, `DeviceError` if the device cannot do what
     `kernels` asks for.
     """
-    layout = read_layout(folder.path)
-    model = ChineseClip(layout)
-    weights = folder.path / WEIGHTS_FILE
-    read = read_weights(weights, mapped=folder.revision != "")  # a hub's files never change
-    fill(model, read, weights, device, TYPES[format])
+    model = ChineseClip(parts.layout)
+    fill(model, parts.weights, parts.source, device, TYPES[format])
     if format == "fp8":
         use_fp8(model)
-    tokenizer = TextTokenizer(read_vocabulary(folder.path, layout.text.vocabulary))
-    return ChineseClipEncoder(info, model, tokenizer, device, format, kernels)
+    return ChineseClipEncoder(info, model, TextTokenizer(parts.words), device, format, kernels)
 
 
 def _count(tower: nn.Module) -> int:
