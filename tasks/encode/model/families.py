@@ -12,6 +12,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from tasks.encode.model.contract import ModelFamily, ModelFolder
+from tasks.encode.model.hugging_face import CONFIG_FILE, WORDS_FILES, model_type
 from tasks.encode.model.weight_files import WEIGHT_FILES, are_there
 from tasks.errors import ModelError
 from tasks.records import ModelInfo
@@ -22,6 +23,11 @@ MODELS: dict[str, str | Callable[[], ModelFamily]] = {
     "Chinese-CLIP of transformers": (
         "tasks.encode.model.chinese_clip.hugging_face:HuggingFaceChineseClipFamily"
     ),
+    "CLIP": "tasks.encode.model.dual.family:ClipFamily",
+    "AltCLIP": "tasks.encode.model.dual.family:AltClipFamily",
+    "SigLIP": "tasks.encode.model.dual.family:SiglipFamily",
+    "SigLIP, bilinear": "tasks.encode.model.dual.family:BilinearSiglipFamily",
+    "SigLIP 2": "tasks.encode.model.dual.family:Siglip2Family",
 }
 """Every family by its name for people: a class, or where it is, "module:Class", imported when the
 first model is looked for."""
@@ -49,6 +55,13 @@ def named_family(folder: Path) -> tuple[str, ModelFamily]:
     for name, family in known.items():
         if family.recognises(folder):
             return name, family
+    kind = model_type(folder)
+    if kind is not None:
+        types = sorted({getattr(family, "model_type", "") for family in known.values()} - {""})
+        raise ModelError(
+            f"{folder / CONFIG_FILE}: model_type is {kind!r}, which is not read; read are "
+            f"{', '.join(types)}"
+        )
     layouts = "; ".join(f"{name} ({', '.join(f.files)})" for name, f in known.items())
     raise ModelError(
         f"{folder} holds {_content(folder)}: no model of a known family; known are {layouts}"
@@ -93,6 +106,7 @@ def is_complete(folder: Path) -> bool:
             for file in family.files
             if file not in family.optional
         )
+        and (CONFIG_FILE not in there or set(WORDS_FILES) & set(there))
         and (are_there(folder) or not set(WEIGHT_FILES) & set(family.files))
         for family in families().values()
     )

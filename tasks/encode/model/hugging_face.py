@@ -12,6 +12,22 @@ from tasks.opening import read_regular
 CONFIG_FILE = "config.json"
 PICTURE_FILES = ("preprocessor_config.json", "processor_config.json")
 """What may say how pictures are prepared; newer versions of the library write the second one."""
+WORDS_FILES = (
+    "tokenizer.json",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+"""What the words of a tokenizer may be in: without any the library makes up a tiny one."""
+TOKENIZER_FILES = (
+    *WORDS_FILES,
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 _MOST_BYTES = 16 << 20
 
 

@@ -35,7 +35,10 @@ from tests.search.library import build
 from tests.servers.hub import Hub
 from tests.toys import ToyEncoder, ToyFamily, make_toy_model, toy_colour, toy_picture
 
-OWN = ("Chinese-CLIP", "Chinese-CLIP of cn_clip", "Chinese-CLIP of transformers")
+OWN = (
+    *("Chinese-CLIP", "Chinese-CLIP of cn_clip", "Chinese-CLIP of transformers"),
+    *("CLIP", "AltCLIP", "SigLIP", "SigLIP, bilinear", "SigLIP 2"),
+)
 ADDED: dict[str, str | type[ToyFamily]] = {
     "as the class itself": ToyFamily,
     "by its place": "tests.toys:ToyFamily",

@@ -77,6 +77,8 @@ class HuggingFaceChineseClipFamily(ChineseClipFamily):
     files = (CONFIG_FILE, VOCABULARY_FILE, TOKENIZER_FILE, *PICTURE_FILES, *WEIGHT_FILES)
     optional = frozenset({VOCABULARY_FILE, TOKENIZER_FILE, *PICTURE_FILES, *WEIGHT_FILES})
 
+    model_type = _MODEL_TYPE
+
     def recognises(self, folder: Path) -> bool:
         """Whether its configuration names the class."""
         return model_type(folder) == _MODEL_TYPE
