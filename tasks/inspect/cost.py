@@ -64,7 +64,7 @@ def estimate_cost(
     """
     if not checked.pixels:
         return None
-    encoder = encoder_for(settings.model, settings)
+    encoder = encoder_for(settings.model_name, settings)
     pixels = np.stack(checked.pixels)
     encoded = _rate(lambda n: encoder.encode_images(pixels[:n]), len(pixels))
     read = _rate(lambda n: encoder.encode_texts(texts[:n]), len(texts))

@@ -23,6 +23,9 @@ MODELS: dict[str, str | Callable[[], ModelFamily]] = {
     "Chinese-CLIP of transformers": (
         "tasks.encode.model.chinese_clip.hugging_face:HuggingFaceChineseClipFamily"
     ),
+    "Sentence Transformers": (
+        "tasks.encode.model.sentence_transformers.family:SentenceTransformersFamily"
+    ),
     "CLIP": "tasks.encode.model.dual.family:ClipFamily",
     "AltCLIP": "tasks.encode.model.dual.family:AltClipFamily",
     "SigLIP": "tasks.encode.model.dual.family:SiglipFamily",

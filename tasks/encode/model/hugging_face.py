@@ -42,6 +42,14 @@ def model_type(folder: Path) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
+def read_values(file: Path) -> Any:
+    """What a JSON file holds; raises `ModelError` naming it."""
+    try:
+        return json.loads(read_regular(file, _MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        raise ModelError(f"{file} cannot be read as JSON") from None
+
+
 def picture_settings(folder: Path) -> tuple[Path, dict[str, Any]]:
     """What a folder says of how pictures are prepared, and the file that says it; nothing if no
     file does. Raises `ModelError` naming a file that is no JSON object."""
@@ -49,12 +57,9 @@ def picture_settings(folder: Path) -> tuple[Path, dict[str, Any]]:
         file = folder / name
         if not file.exists():
             continue
-        try:
-            said = json.loads(read_regular(file, _MOST_BYTES))
-        except (OSError, ValueError, RecursionError):
-            said = None
+        said = read_values(file)
         if not isinstance(said, dict):
-            raise ModelError(f"{file} cannot be read as a JSON object")
+            raise ModelError(f"{file} holds no JSON object")
         inner = said.get("image_processor", said)
         if isinstance(inner, dict) and (inner is not said or name == PICTURE_FILES[0]):
             return file, inner

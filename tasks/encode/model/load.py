@@ -20,22 +20,33 @@ def encoder_for(model: str, settings: Settings, device: str | None = None) -> En
     """The encoder of a model, working as the options say, on `device` (None: the options' own);
     errors as `load_encoder`."""
     place = settings.device if device is None else device
-    return load_encoder(model, place, settings.precision, settings.kernels)
+    trusted = settings.trust_remote_code
+    return load_encoder(model, place, settings.precision, settings.kernels, trusted)
 
 
 def load_encoder(
-    model: str, device: str = "auto", precision: Precision = "auto", kernels: Kernels = "eager"
+    model: str,
+    device: str = "auto",
+    precision: Precision = "auto",
+    kernels: Kernels = "eager",
+    trusted: bool = False,
 ) -> Encoder:
     """The encoder of a model, loaded once a process for each model file, device and way of working.
 
     `model` is "sample", a folder, or a ModelScope id; `device` as in `choose_device`, `precision`
-    as in its family's `choose_format`. Raises `ModelError` or `DeviceError`.
+    as in its family's `choose_format`. Code that comes with a model is run if both its name and
+    `trusted` say so. Raises `ModelError` or `DeviceError`.
     """
     from tasks.encode.model.device import choose_device  # torch: slow, and often not needed
 
     place = choose_device(device)
     with _loading:
         folder = locate_model(model)
+        if folder.choices.trusted and not trusted:
+            raise ModelError(
+                f"{folder.name} runs code that comes with it; if you have read it and trust it, "
+                "give --trust-remote-code, or set MUGE_TRUST_REMOTE_CODE=1"
+            )
         family = family_of(folder.path)
         info = describe_folder(folder)
         format = family.choose_format(folder, place, precision)

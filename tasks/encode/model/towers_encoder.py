@@ -27,7 +27,7 @@ _TOKENS_A_CALL = {"cpu": 1024}
 _TOKENS_A_CALL_ELSEWHERE = 32_768
 
 
-class TowersEncoder(ABC):
+class PicturesEncoder(ABC):
     """One model on one device, safe to use from several threads.
 
     All vectors are float32 with L2 norm 1; the dot product of two of them is their cosine.
@@ -108,6 +108,17 @@ class TowersEncoder(ABC):
         with torch.inference_mode():
             return self._images.run(len(pixels), lambda a, b: unit(self._features(pixels[a:b])))
 
+    def _nothing(self) -> Float32:
+        return np.empty((0, self.info.dimension), np.float32)
+
+    @abstractmethod
+    def _features(self, pixels: Tensor) -> Tensor:
+        """(N, R, R, 3) uint8 on the device to features (N, D) of any type, not normalised."""
+
+
+class TowersEncoder(PicturesEncoder):
+    """A model whose texts are token ids, worked on by length."""
+
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Texts to vectors (N, D) in the same order; a model reads as much of each as it can."""
         if len(texts) == 0:
@@ -134,13 +145,6 @@ class TowersEncoder(ABC):
                 batch = []
             batch.append(row)
         yield batch
-
-    def _nothing(self) -> Float32:
-        return np.empty((0, self.info.dimension), np.float32)
-
-    @abstractmethod
-    def _features(self, pixels: Tensor) -> Tensor:
-        """(N, R, R, 3) uint8 on the device to features (N, D) of any type, not normalised."""
 
     @abstractmethod
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:

@@ -37,7 +37,7 @@ from tests.toys import ToyEncoder, ToyFamily, make_toy_model, toy_colour, toy_pi
 
 OWN = (
     *("Chinese-CLIP", "Chinese-CLIP of cn_clip", "Chinese-CLIP of transformers"),
-    *("CLIP", "AltCLIP", "SigLIP", "SigLIP, bilinear", "SigLIP 2"),
+    *("Sentence Transformers", "CLIP", "AltCLIP", "SigLIP", "SigLIP, bilinear", "SigLIP 2"),
 )
 ADDED: dict[str, str | type[ToyFamily]] = {
     "as the class itself": ToyFamily,

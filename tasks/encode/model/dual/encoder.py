@@ -7,9 +7,7 @@ own, or of code elsewhere, is not looked at.
 from __future__ import annotations
 
 import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,14 +20,14 @@ from transformers import (
     Siglip2Model,
     SiglipModel,
 )
-from transformers.utils import logging
 
 from tasks.encode.model.chinese_clip.kernels import prepare_tower
 from tasks.encode.model.contract import Format, Kernels, ModelFolder
 from tasks.encode.model.dual.squares import PATCH, shapes_of
+from tasks.encode.model.library import quiet, told
 from tasks.encode.model.precision import TYPES
 from tasks.encode.model.towers_encoder import TowersEncoder, count_numbers, unit
-from tasks.errors import DeviceError, ModelError, reason_of
+from tasks.errors import DeviceError, ModelError
 from tasks.records import ModelInfo
 
 if TYPE_CHECKING:
@@ -151,7 +149,7 @@ def read_dual_encoder(
     Raises `ModelError` if the library cannot, if a tensor is missing, left over or of another
     shape, or if the tokenizer has more tokens than the embedding table.
     """
-    with _quiet(), _told(folder):
+    with quiet(), told(folder.path, "transformers"):
         model, found = CLASSES[family.model_type].from_pretrained(
             folder.path,
             local_files_only=True,
@@ -191,30 +189,3 @@ def _longest(config: Any, tokenizer: Any) -> int:
     if config.model_type == "altclip":  # its first places are for what is no text
         places -= int(config.text_config.pad_token_id) + 1
     return min(places, int(tokenizer.model_max_length))
-
-
-@contextmanager
-def _told(folder: ModelFolder) -> Iterator[None]:
-    """What the library raises of a folder, in one line."""
-    try:
-        yield
-    except Exception as error:  # it raises of every kind
-        raise ModelError(
-            f"{folder.path} cannot be read by transformers: {reason_of(error)}"
-        ) from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library's bars and remarks off the screen: what matters is raised."""
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
