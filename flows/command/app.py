@@ -11,6 +11,7 @@ import typer
 
 from flows.command.alias import alias_app
 from flows.command.backup import export, import_collection
+from flows.command.compare import compare
 from flows.command.demo import demo
 from flows.command.evaluate import evaluate
 from flows.command.index import index
@@ -58,6 +59,7 @@ for command in (
     search,
     reindex,
     evaluate,
+    compare,
     status,
     inspect,
     verify,

@@ -82,10 +82,13 @@ def files_of(folder: Path) -> list[Path]:
     """The files of a model that its family reads, in the order people are shown them."""
     if folder.is_file():
         return [folder]
-    there = sorted(path.name for path in folder.iterdir() if path.is_file())
-    patterns = family_of(folder).files
-    names = [name for pattern in patterns for name in there if fnmatch(name, pattern)]
-    return [folder / name for name in dict.fromkeys(names)]
+    family = family_of(folder)
+    if not set(WEIGHT_FILES) & set(family.files):  # it says itself which of its files it reads
+        names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    else:
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    read = [name for pattern in family.files for name in names if fnmatch(name, pattern)]
+    return [folder / name for name in dict.fromkeys(read)]
 
 
 def architecture_of(folder: Path) -> str:
