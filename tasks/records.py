@@ -138,7 +138,8 @@ class ModelInfo:
 
     `weights` is the SHA-256 of the weights file, `dimension` the length of a vector, `resolution`
     the side of the square input picture in pixels, `preprocessing` the version of ours and a hash
-    of the model's configurations and vocabulary.
+    of the model's configurations and vocabulary, with the instruction and the dimension where they
+    were chosen. `family` is a name of `MODELS`, `instruction` what queries begin with.
     """
 
     name: str
@@ -147,6 +148,8 @@ class ModelInfo:
     dimension: int
     resolution: int
     preprocessing: str
+    family: str = "Chinese-CLIP"
+    instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from typing import Literal
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tasks.encode.model.names import Choices as ModelChoices
+from tasks.encode.model.names import with_choices
 from tasks.options import Choices, Group, OptionValue, flag, plain, read_options
 from tasks.ranges import Alpha, TopK
 from tasks.records import Tokens
@@ -54,7 +56,19 @@ class Content(Group):
     """What is indexed, and as what: equal options and equal data give equal documents."""
 
     partition: str = flag("default", "Partition of the collection.")
-    model: str = flag("sample", "sample, a ModelScope id, or a folder in that layout.")
+    model: str = flag(
+        "sample",
+        "sample, a ModelScope id, a folder, a checkpoint of cn_clip (.pt), or st:NAME.",
+    )
+    dimension: int = flag(
+        0, "Cut vectors of an st: model to so many numbers. 0: the model's own.", ge=0, le=65536
+    )
+    instruction: str | None = flag(
+        None, "What queries of an st: model begin with. Default: the model's own."
+    )
+    trust_remote_code: bool = flag(
+        False, "Run the code that an st: model brings; read it first. Collections note it."
+    )
     document: DocumentForm = flag(
         "image", "One document an image (all its queries), or one an (image, query)."
     )
@@ -100,6 +114,12 @@ class Content(Group):
     bm25_sha256: str | None = plain(
         None, pattern=r"^[0-9a-fA-F]{64}$", description="SHA-256 of the DashText statistics."
     )
+
+    @property
+    def model_name(self) -> str:
+        """The model with what is chosen of it, as records name it; raises `ModelError`."""
+        chosen = ModelChoices(self.dimension, self.instruction, self.trust_remote_code)
+        return with_choices(self.model, chosen)
 
 
 class Encoding(Group):

@@ -68,7 +68,23 @@ def reindex(
             from flows.command.watch import watch as go_on
 
             go_on(dataset, settings, as_json)
+        if choices.strategy == "blue-green":
+            _say_cost(dataset, settings)
     run_reindex(dataset, settings, choices, given.parameters(), how, as_json)
+
+
+def _say_cost(dataset: str, settings: Settings) -> None:
+    """If the live collection's model changes: one line to standard error of what that costs."""
+    from flows.orchestration.context import caller_context
+    from tasks.encode.model.locate import find_model
+    from tasks.reindex.cost import model_change
+
+    if find_model(settings.model_name) is None:  # the run downloads it, and says so
+        return
+    with caller_context(settings) as context:
+        found = model_change(context, dataset, settings)
+    if found is not None:
+        print(f"muge: {found.said}", file=sys.stderr, flush=True)
 
 
 def _check_known(settings: Settings) -> None:

@@ -15,8 +15,9 @@ from tasks.dataset.sources import ImageSource, Sources
 from tasks.dataset.table.fields import ENGLISH
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
-from tasks.encode.model.describe import describe_model, square_of
-from tasks.encode.model.locate import full_name
+from tasks.encode.model.describe import square_of
+from tasks.encode.model.families import describe_folder
+from tasks.encode.model.locate import find_model, full_name, names
 from tasks.encode.model.pixels import DecodedPicture, Square
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
 from tasks.index.agreement import (
@@ -407,11 +408,8 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
     work, store = Folder(settings.work_url), context.searched(settings.store_uri)
     meant = context.aliases(settings).meant()
     record = require_record(work, settings.store_uri, meant)
-    if model is not None and identity(describe_model(model)) != identity(record.model):
-        raise CollectionRecordError(
-            f"collection {record.collection!r} was made with model {record.model.name} "
-            f"({record.model.dimension} dimensions), not with {model}; leave --model out"
-        )
+    if model is not None:
+        _check_asked(record, model)
     info = stored(store, record)
     if info is None:
         raise CollectionRecordError(
@@ -425,3 +423,16 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
         )
     tell(settings, record)
     return Searcher(record, store, work.sub(record.run), settings)
+
+
+def _check_asked(record: CollectionRecord, model: str) -> None:
+    """Raise `CollectionRecordError` if a model that was asked for is not the record's; what would
+    have to be downloaded to know is not."""
+    if names(model, record.model):
+        return
+    here = find_model(model)
+    if here is None or identity(describe_folder(here)) != identity(record.model):
+        raise CollectionRecordError(
+            f"collection {record.collection!r} was made with model {record.model.name} "
+            f"({record.model.dimension} dimensions), not with {model}; leave --model out"
+        )

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from tasks.encode.model.contract import Encoder, Format, Kernels, Precision
-from tasks.encode.model.families import family_of
+from tasks.encode.model.families import describe_folder, family_of
 from tasks.encode.model.locate import locate_model
 from tasks.errors import ModelError
 from tasks.records import ModelInfo
@@ -22,7 +22,8 @@ def encoder_for(
     """The encoder of a model, working as the options say, on `device` (None: the options' own);
     `as_made` and errors as `load_encoder`."""
     place = settings.device if device is None else device
-    return load_encoder(model, place, settings.precision, settings.kernels, as_made)
+    trusted = settings.trust_remote_code
+    return load_encoder(model, place, settings.precision, settings.kernels, as_made, trusted)
 
 
 def load_encoder(
@@ -31,13 +32,15 @@ def load_encoder(
     precision: Precision = "auto",
     kernels: Kernels = "eager",
     as_made: str = "",
+    trusted: bool = False,
 ) -> Encoder:
     """The encoder of a model, loaded once a process for each model file, device and way of working.
 
     `model` is "sample", a folder, or a ModelScope id; `device` as in `choose_device`, `precision`
     as in its family's `choose_format`. `as_made` is the format that its vectors are to stand
-    beside, "" for none: that is what `auto` means where the device has units for it. Raises
-    `ModelError` or `DeviceError`.
+    beside, "" for none: that is what `auto` means where the device has units for it. Code that
+    comes with a model is run if both its name and `trusted` say so. Raises `ModelError` or
+    `DeviceError`.
     """
     # torch: slow, and often not needed
     from tasks.encode.model.device import choose_device
@@ -46,8 +49,13 @@ def load_encoder(
     place = choose_device(device)
     with _loading:
         folder = locate_model(model)
+        if folder.choices.trusted and not trusted:
+            raise ModelError(
+                f"{folder.name} runs code that comes with it; if you have read it and trust it, "
+                "give --trust-remote-code, or set MUGE_TRUST_REMOTE_CODE=1"
+            )
         family = family_of(folder.path)
-        info = family.describe(folder)
+        info = describe_folder(folder)
         same = next((format for format in TYPES if format == as_made), None)
         if precision == "auto" and same is not None and has_units(same, place):
             precision = same
