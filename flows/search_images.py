@@ -41,8 +41,8 @@ def search_images(
     """Search a collection for every text, picture, or pair of both."""
     settings, hits = given.settings, given.read(HitChoices)
     asked = pair_up(texts or [], images or [], settings.alpha, settings.topk, hits.filter)
-    left = {"products": hits.products, "alpha_is_open": is_open(settings)}
-    questions = [replace(question, **left) for question in asked]
+    left_open = is_open(settings)
+    questions = [replace(q, products=hits.products, alpha_is_open=left_open) for q in asked]
     with caller_context(settings) as context:
         answers = PrefectRunner(context).once(SEARCH, settings, questions)
     markdown = search_markdown(answers)

@@ -56,7 +56,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         flag for group in (*RUN, ReindexChoices, Replacing) for flag in flags_of(group)
     ),
     "evaluate": (
-        *flags_of(Searching, "alpha"),
+        *flags_of(Searching, "alpha", "fusion"),
         *flags_of(Content, "links"),
         *(flag for group in (EvaluateChoices, Place, Encoding) for flag in flags_of(group)),
     ),

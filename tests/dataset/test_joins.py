@@ -105,7 +105,7 @@ def test_sparse_vectors_say_what_they_were_made_with(
         b"bm25_k1": b"1.2",
         b"bm25_b": b"0.75",
         b"tokenizer": b"nfkc-casefold-dashtext-2",
-        b"tokens": b"words",
+        b"tokens": b"chars-1",
         b"simplified": b"opencc-0.1.7",
         b"dictionary": b"built-in",
         b"statistics_hash": record.bm25.encode(),

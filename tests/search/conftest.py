@@ -27,10 +27,12 @@ def settings_in(folder: Path, model: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, model: Path, pictures: Path) -> Settings:
-    """A collection of the pictures; tests must not write to it, see `own`."""
+    """A collection of the pictures that counts words, of which they share few; tests must not write
+    to it, see `own`."""
     settings = settings_in(tmp_path_factory.mktemp("built"), model)
     with Context() as context:
-        build(context, f"folder:{pictures}", settings)
+        words = settings.model_copy(update={"tokens": "words"})
+        build(context, f"folder:{pictures}", words)
     return settings
 
 

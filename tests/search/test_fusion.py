@@ -33,8 +33,8 @@ def parts(fusion: Fusion, alpha: float = 0.75) -> dict[str, tuple[float, float]]
 def test_normalised_worked_out() -> None:
     found = parts("normalised")
     assert list(found) == ["a", "b", "c", "d"]
-    assert found["a"] == (pytest.approx(0.75), 0.0)
-    assert found["b"] == (pytest.approx(0.375), 0.0)
+    assert found["a"] == pytest.approx((0.75, 0.0))
+    assert found["b"] == pytest.approx((0.375, 0.0))
     assert found["c"] == (0.0, 0.25)
     assert found["d"] == (0.0, 0.125)
 
