@@ -23,6 +23,7 @@ LOG = logging.getLogger("muge.web")
 COOKIE = "muge_web"
 OPEN_PATHS = ("/api/health", "/api/ready", "/token", "/static/")
 UNCOUNTED = ("/api/health", "/api/ready", "/metrics", "/static/")
+LANGUAGES = ("zh", "en")
 MOST_ASKED = 8000  # characters of an address
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WEIGHT = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
@@ -171,10 +172,8 @@ def language_of(request: Request) -> Language:
     """The language that the address asks for, else the first that the browser wants of those that
     there are, else Chinese."""
     asked = request.query_params.get("lang")
-    for language in (asked, *_wanted(request.headers.get("accept-language", ""))):
-        if language == "zh" or language == "en":
-            return language
-    return "zh"
+    wanted = (asked, *_wanted(request.headers.get("accept-language", "")))
+    return "en" if next((tag for tag in wanted if tag in LANGUAGES), "zh") == "en" else "zh"
 
 
 def _wanted(languages: str) -> list[str]:

@@ -62,7 +62,7 @@ def render_search(shown: Shown) -> str:
     lead = say("ask.lead_unready")
     if shown.count is not None:
         lead = say("ask.lead", count=f"{shown.count:,}")
-    keep = {"lang": shown.language} if shown.said_language else {}
+    keep: dict[str, str] = {"lang": shown.language} if shown.said_language else {}
     return _render(
         "studio.html.j2",
         shown.language,

@@ -252,8 +252,8 @@ WORDS: dict[str, tuple[str, str]] = {
 def spoken_language(environment: Mapping[str, str], wanted: str = "auto") -> Language:
     """The language of a terminal: the one that is wanted, else the system's, English where that is
     neither."""
-    if wanted == "zh" or wanted == "en":
-        return wanted
+    if wanted != "auto":
+        return "zh" if wanted == "zh" else "en"
     named = (environment.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     return "zh" if next(filter(None, named), "").startswith("zh") else "en"
 

@@ -52,8 +52,8 @@ def shop(stall: Path, pictures: PictureServer) -> Iterator[str]:
         yield address
 
 
-def picture(address: str, id: str, **asked: object) -> Image.Image:
-    answer = httpx.get(f"{address}/api/documents/{id}/original", params=asked)  # type: ignore[arg-type]
+def picture(address: str, id: str, **asked: int) -> Image.Image:
+    answer = httpx.get(f"{address}/api/documents/{id}/original", params=asked)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg"), answer.text
     return Image.open(io.BytesIO(answer.content))
 
@@ -92,8 +92,8 @@ def test_a_picture_of_an_address_is_fetched_as_the_options_allow(
 
 
 def test_more_results_follow_those_before(shop: str) -> None:
-    def ids(**asked: object) -> list[str]:
-        answer = httpx.get(f"{shop}/api/search", params={"text": "商品", **asked})  # type: ignore[dict-item]
+    def ids(**asked: int) -> list[str]:
+        answer = httpx.get(f"{shop}/api/search", params=httpx.QueryParams(text="商品", **asked))
         assert answer.status_code == 200, answer.text
         assert answer.json()["query"].get("skip", 0) == asked.get("skip", 0)
         return [hit["id"] for hit in answer.json()["hits"]]
@@ -105,7 +105,7 @@ def test_more_results_follow_those_before(shop: str) -> None:
 
 
 def test_results_are_taken_along(shop: str) -> None:
-    asked = {"text": "商品", "topk": 5, "skip": 2}
+    asked: dict[str, str | int] = {"text": "商品", "topk": 5, "skip": 2}
     hits = httpx.get(f"{shop}/api/search", params=asked).json()["hits"]
     table = httpx.get(f"{shop}/api/search.csv", params=asked)
     assert "results.csv" in table.headers["content-disposition"]
