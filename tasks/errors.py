@@ -53,7 +53,7 @@ class InputFileError(UsageError, OSError):
 
 
 class ModelError(UsageError):
-    """A model folder is missing, incomplete or not of the Chinese-CLIP family."""
+    """A model is missing, incomplete, damaged, or of no family that is known."""
 
 
 class HubError(MugeError):
