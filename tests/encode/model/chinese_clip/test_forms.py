@@ -9,7 +9,7 @@ import re
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,18 @@ from tests.encode.model.chinese_clip.test_parity import (
     spread,
 )
 from tests.encode.model.models import FAMILY, TinyModel, make_model, read_state, write_json
+
+SLOW = ("vit-l", "vit-l-336", "resnet")
+"""What differs in sizes alone from a family that the gate tries."""
+
+
+def tried(families: Iterable[str]) -> list[Any]:
+    """Families as parameters, some for the slow tests only."""
+    return [
+        pytest.param(family, marks=pytest.mark.slow) if family in SLOW else family
+        for family in families
+    ]
+
 
 VITS = [family for family in FAMILY if family.startswith("vit")]
 Checkpoint = Callable[[str], "CnClip"]
@@ -77,7 +89,7 @@ def checkpoint(tmp_path: Path, tiny_widths: None) -> Checkpoint:
     return make
 
 
-@pytest.mark.parametrize("family", FAMILY)
+@pytest.mark.parametrize("family", tried(FAMILY))
 def test_a_checkpoint_of_cn_clip_gives_the_originals_vectors(
     checkpoint: Checkpoint, family: str
 ) -> None:
@@ -105,7 +117,7 @@ def test_a_folder_with_one_checkpoint_is_that_checkpoint(checkpoint: Checkpoint)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cn_clip") is None, reason="needs cn-clip")
-@pytest.mark.parametrize("family", FAMILY)
+@pytest.mark.parametrize("family", tried(FAMILY))
 def test_cn_clips_own_class_gives_the_same(
     checkpoint: Checkpoint, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,7 +296,7 @@ def hugging_face(
     return HuggingFace(folder, model)
 
 
-@pytest.mark.parametrize("family", VITS)
+@pytest.mark.parametrize("family", tried(VITS))
 def test_a_folder_of_transformers_gives_its_class_vectors(tmp_path: Path, family: str) -> None:
     made = hugging_face(tmp_path / "model", family)
     encoder = load_encoder(str(made.folder), "cpu", "fp32")
