@@ -159,14 +159,13 @@ class _Reindex:
         return Filled(made, record, upserts, checks=checks)
 
     def _fill_changes(self, run: IndexRun, record: CollectionRecord) -> Filled:
-        context = self.runner.context
         record = self._after_losses(run, record)
+        run = find_encoded(run, [record], self.runner, self.times)
         check_room(run, to_send=0)
-        made = self._make(run, [record], kept=record)
-        run = made.run
+        made = self._make_found(run, kept=record)
         with self.times.stage(stages.FIND_CHANGES.name):
             changes = self.runner.once(stages.FIND_CHANGES, run, record)
-            drift = bm25_drift(context, run, load_bm25(run.folder, run.bm25_file))
+            drift = bm25_drift(run, load_bm25(run.folder, run.bm25_file))
         check_removals(run, record, changes)
         check_room(run, changes.upserts)
         warn_of_little_room(run, changes.upserts)
@@ -208,10 +207,12 @@ class _Reindex:
     def _make(
         self, run: IndexRun, known: list[CollectionRecord], kept: CollectionRecord | None = None
     ) -> Made:
+        run = find_encoded(run, known, self.runner, self.times)
+        return self._make_found(run, kept)
+
+    def _make_found(self, run: IndexRun, kept: CollectionRecord | None) -> Made:
         """All that the documents need; then this run holds what those encoded that were begun."""
-        made = make(
-            find_encoded(run, known, self.runner, self.times), self.runner, self.times, kept
-        )
+        made = make(run, self.runner, self.times, kept)
         _forget(run, forget_begun(run.work, run.notes, but=run.plan.folder))
         return made
 
