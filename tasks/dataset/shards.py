@@ -147,8 +147,8 @@ def _write_parts(catalog: Catalog, folder: Folder, shard_images: int) -> dict[st
         shards.append(asdict(shard))
     queries, parts = catalog.queries(), 0
     while part_of_queries := list(itertools.islice(queries, QUERIES_A_PART)):
-        columns = dict(zip(QUERY_SCHEMA.names, zip(*part_of_queries, strict=True), strict=True))
-        table = pa.table(columns, QUERY_SCHEMA)
+        ids, texts = zip(*part_of_queries, strict=True)
+        table = pa.table({"query_id": ids, "query": texts}, QUERY_SCHEMA)
         _write(folder, QueryPart(parts).file_in("queries"), table)
         parts += 1
     return {"shards": shards, "query_parts": parts}

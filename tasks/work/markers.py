@@ -57,19 +57,23 @@ def marked(folder: Folder, output: str) -> Marker | None:
 
 
 def take_over(folder: Folder, outputs: Mapping[str, str]) -> None:
-    """Give outputs that have a marker a second name each (new name: old name), with its marker."""
+    """Give outputs that have a marker a second name each (new name: old name), with its marker.
+
+    A copy whose entity tag is another one has that in its marker, where the output's was the marked
+    one; else the bytes decide, as they do for the output.
+    """
     if not outputs:
         return
     folder.take_over(outputs)
     same: dict[str, str] = {}
     for new, old in outputs.items():
-        found, (_, tag) = _marked(folder, old), folder.version(new)
-        if found is None:
+        found, (size, tag) = _marked(folder, old), folder.version(new)
+        if found is None or size != found[0].bytes:
             folder.remove(new)
-        elif tag == found[0].tag:
-            same[_name(new)] = _name(old)
-        else:
+        elif found[1] == found[0].tag != tag:
             _write(folder, new, replace(found[0], tag=tag))
+        else:
+            same[_name(new)] = _name(old)
     folder.take_over(same)
 
 
