@@ -53,7 +53,8 @@ def change(source: Path, target: Path) -> None:
 def add_ten(source: Path, target: Path) -> None:
     """Write the data set again with ten rows more, all over it."""
     target.mkdir(parents=True, exist_ok=True)
-    count, added = sum(1 for _ in (source / IMAGES).open()), []
+    count = sum(1 for _ in (source / IMAGES).open())
+    added: list[int] = []
     with (source / IMAGES).open() as lines, (target / IMAGES).open("w") as out:
         for number, line in enumerate(lines):
             out.write(line)
@@ -63,8 +64,8 @@ def add_ten(source: Path, target: Path) -> None:
                 out.write(f"{added[-1]}\t{_another(content)}\n")
     with (target / QUERIES).open("w") as out:
         out.write((source / QUERIES).read_text("utf-8"))
-        for image_id in added:
-            said = {"query_id": image_id, "query_text": f"新品 {image_id}", "item_ids": [image_id]}
+        for new in added:
+            said = {"query_id": new, "query_text": f"新品 {new}", "item_ids": [new]}
             out.write(json.dumps(said, ensure_ascii=False) + "\n")
 
 
