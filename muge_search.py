@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import MugeError, UsageError
 from tasks.options import read_options
-from tasks.settings import EvaluateChoices, ReindexChoices, Settings
+from tasks.settings import EvaluateChoices, Fusion, ReindexChoices, Settings
 
 if TYPE_CHECKING:
     from tasks.context import Context
@@ -161,12 +161,14 @@ class Collection:
         filter: str | None = None,
         group_by: str | None = None,
         products: bool = True,
+        fusion: Fusion | None = None,
     ) -> Answer:
         """The best hits for a text, a picture (file, http(s) address or bytes), both (picture =
         meaning, text = keywords), or more like a document's id.
 
         `alpha` 1 is meaning only, 0 keywords only; it and `topk` default to the settings'. If the
         data has products, each hit is the best picture of its own, unless `products` is False.
+        `fusion` is weighted, normalised or rrf (None: as the settings say).
 
         Raises `QueryError` for what cannot be asked.
         """
@@ -189,6 +191,8 @@ class Collection:
             like=like,
             group_by=group_by,
             products=products,
+            fusion=fusion,
+            alpha_is_open=alpha is None and "alpha" not in self._settings.model_fields_set,
         )
         return self.ask(question, image if isinstance(image, bytes) else None)
 

@@ -20,7 +20,7 @@ from tasks.settings import Content, Encoding, EvaluateChoices, Place, Searching
 
 @flow(name="evaluate_search", flow_run_name="evaluate {dataset}", persist_result=False)
 @parameters(
-    flags_of(Searching, "alpha"),
+    flags_of(Searching, "alpha", "fusion"),
     flags_of(EvaluateChoices),
     flags_of(Content, "links"),
     flags_of(Place),

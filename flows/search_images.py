@@ -14,6 +14,7 @@ from flows.orchestration.parameters import Described, parameters
 from flows.orchestration.runners import PrefectRunner
 from flows.orchestration.states import with_rejects
 from flows.signatures import Given
+from tasks.index.alpha import is_open
 from tasks.options import flags_of
 from tasks.search.batches import BatchReport
 from tasks.search.operation import search_file as operation
@@ -40,7 +41,8 @@ def search_images(
     """Search a collection for every text, picture, or pair of both."""
     settings, hits = given.settings, given.read(HitChoices)
     asked = pair_up(texts or [], images or [], settings.alpha, settings.topk, hits.filter)
-    questions = [replace(question, products=hits.products) for question in asked]
+    left = {"products": hits.products, "alpha_is_open": is_open(settings)}
+    questions = [replace(question, **left) for question in asked]
     with caller_context(settings) as context:
         answers = PrefectRunner(context).once(SEARCH, settings, questions)
     markdown = search_markdown(answers)

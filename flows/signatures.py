@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from inspect import Parameter
 from typing import Any, TypeVar
 
-from tasks.options import Flag, Model, read_options
-from tasks.settings import Seeing, Settings
+from tasks.options import Flag, Model, flags_of, read_options
+from tasks.settings import Place, Seeing, Settings
 
 Result = TypeVar("Result")
 
@@ -31,6 +32,11 @@ class Given:
         """The options of one group; raises `UsageError` as `read_options` does."""
         own = [flag for flag in self.flags if issubclass(group, flag.group)]
         return read_options(group, {flag.field: self.values[flag.name] for flag in own})
+
+    def typed(self) -> str:
+        """The place that was given, as somebody types it behind another command about it: a blank
+        first, "" where none was given."""
+        return place_typed(self.parameters())
 
     def parameters(self) -> dict[str, Any]:
         """The options that were given, to call a flow with: flows take no `Seeing`, which is of
@@ -78,3 +84,10 @@ def _parameters(
                 default=flag.default,
                 annotation=annotate(flag),
             )
+
+
+def place_typed(parameters: Mapping[str, object]) -> str:
+    """As `Given.typed`, of the parameters of a flow."""
+    names = (flag.name for flag in flags_of(Place) if parameters.get(flag.name) is not None)
+    words = (f" --{name.replace('_', '-')} {shlex.quote(str(parameters[name]))}" for name in names)
+    return "".join(words)

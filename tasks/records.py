@@ -39,6 +39,8 @@ ImageId = int | str
 """The id that a data set gives a picture: a number, as in MUGE, or a text, as in a catalogue."""
 SparseVector = Mapping[int, float]
 """BM25 weights by term: keys 0 to 2**32 - 1, values finite and above 0."""
+Tokens = Literal["words", "chars", "both"]
+"""What BM25 counts of Chinese: words, characters and pairs of neighbours, or both."""
 
 DEFAULT_PARTITION = "default"
 DOCUMENT_ID = re.compile(r"[a-zA-Z0-9_\-!@#$%+=.]{1,64}")
@@ -140,7 +142,8 @@ class ModelInfo:
 
     `weights` is the SHA-256 of the weights file, `dimension` the length of a vector, `resolution`
     the side of the square input picture in pixels, `preprocessing` the version of ours and a hash
-    of the model's configurations and vocabulary.
+    of the model's configurations and vocabulary, with the instruction and the dimension where they
+    were chosen. `family` is a name of `MODELS`, `instruction` what queries begin with.
     """
 
     name: str
@@ -149,6 +152,8 @@ class ModelInfo:
     dimension: int
     resolution: int
     preprocessing: str
+    family: str = "Chinese-CLIP"
+    instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,11 @@ from typing import Literal
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tasks.encode.model.names import Choices as ModelChoices
+from tasks.encode.model.names import with_choices
 from tasks.options import Choices, Group, OptionValue, flag, plain, read_options
 from tasks.ranges import Alpha, TopK
+from tasks.records import Tokens
 
 DocumentForm = Literal["image", "pair"]
 PictureForm = Literal["jpeg", "png", "uri", "none"]
@@ -22,6 +25,11 @@ Precision = Literal["auto", "fp32", "bf16", "fp16", "fp8"]
 Kernels = Literal["eager", "compile", "graphs"]
 RunnerName = Literal["threads", "ray"]
 Strategy = Literal["in-place", "blue-green"]
+TokensOption = Literal["auto", "words", "chars", "both"]
+Fusion = Literal["weighted", "normalised", "rrf"]
+AUTO = "auto"
+NEW_TOKENS: Tokens = "chars"
+"""What BM25 counts in a new collection."""
 ProtocolName = Literal["auto", "official", "held-out", "leave-query-out"]
 
 
@@ -48,7 +56,19 @@ class Content(Group):
     """What is indexed, and as what: equal options and equal data give equal documents."""
 
     partition: str = flag("default", "Partition of the collection.")
-    model: str = flag("sample", "sample, a ModelScope id, or a folder in that layout.")
+    model: str = flag(
+        "sample",
+        "sample, a ModelScope id, a folder, a checkpoint of cn_clip (.pt), or st:NAME.",
+    )
+    dimension: int = flag(
+        0, "Cut vectors of an st: model to so many numbers. 0: the model's own.", ge=0, le=65536
+    )
+    instruction: str | None = flag(
+        None, "What queries of an st: model begin with. Default: the model's own."
+    )
+    trust_remote_code: bool = flag(
+        False, "Run the code that an st: model brings; read it first. Collections note it."
+    )
     document: DocumentForm = flag(
         "image", "One document an image (all its queries), or one an (image, query)."
     )
@@ -78,12 +98,28 @@ class Content(Group):
     stop_words: str | None = plain(
         None, description="File of words that BM25 never counts, one a line, instead of its own."
     )
+    tokens: TokensOption = flag(
+        "auto",
+        "What BM25 counts of Chinese: words, chars (characters and pairs), or both. "
+        "auto: as the collection has it; a new one: chars.",
+    )
+    simplified: Literal["auto", "yes", "no"] = plain(
+        "auto",
+        description="BM25 takes traditional characters as simplified ones; auto: as the collection "
+        "has it, a new one: yes.",
+    )
     bm25: str = plain(
         "corpus", description="corpus, or DashText statistics: a file or an https address."
     )
     bm25_sha256: str | None = plain(
         None, pattern=r"^[0-9a-fA-F]{64}$", description="SHA-256 of the DashText statistics."
     )
+
+    @property
+    def model_name(self) -> str:
+        """The model with what is chosen of it, as records name it; raises `ModelError`."""
+        chosen = ModelChoices(self.dimension, self.instruction, self.trust_remote_code)
+        return with_choices(self.model, chosen)
 
 
 class Encoding(Group):
@@ -178,6 +214,11 @@ class Searching(Group):
     """How a search weighs and how much it answers."""
 
     alpha: Alpha = flag(0.8, "1 = meaning (dense) only, 0 = keywords (sparse) only.")
+    fusion: Fusion = flag(
+        "weighted",
+        "How meaning and keywords become one ranking: the store's weighted sum, that of scores "
+        "stretched to 0..1, or reciprocal ranks.",
+    )
     topk: TopK = flag(10, "Number of results.")
 
 
@@ -370,6 +411,14 @@ class WebSettings(BaseSettings):
         15, gt=0, description="After this the store is let go, so that others may write."
     )
     examples: str = plain("", description="Example queries, by |. Default: texts of the data.")
+
+
+class Speaking(Group):
+    """What the command speaks at a terminal."""
+
+    language: Literal["auto", "zh", "en"] = plain(
+        "auto", description="Language of the tables at a terminal. Default: the system's."
+    )
 
 
 class Seeing(Group):

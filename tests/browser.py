@@ -74,13 +74,19 @@ def browser() -> Iterator[Browser]:
 
 
 def new_page(
-    browser: Browser, size: ViewportSize, dark: bool, scripts: bool, **more: Any
+    browser: Browser,
+    size: ViewportSize,
+    dark: bool,
+    scripts: bool,
+    locale: str = "zh-CN",
+    **more: Any,
 ) -> Watched:
     """An empty page in a context of its own."""
     context = browser.new_context(
         viewport=size,
         color_scheme="dark" if dark else "light",
         java_script_enabled=scripts,
+        locale=locale,
         **more,
     )
     watched = Watched(context.new_page())

@@ -10,7 +10,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import compileall
 import importlib.util
+import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +52,17 @@ SHARED_BY = {
     },
 }
 
+# some hundred processes would each compile again what they import
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+MEMORY = Path("/dev/shm")
+GIBIBYTES = 8
+
+# some 100,000 files are written through to the disk: a disk's latency was half of all the time
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= GIBIBYTES << 30:
+    os.environ.setdefault("TMPDIR", str(MEMORY))
+
 settings.register_profile("untimed", deadline=None)  # speed belongs in benchmarks
 settings.load_profile("untimed")
 
@@ -74,6 +87,15 @@ def _compile_what_warns() -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 compileall.compile_dir(place, quiet=2)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the cases of a test with the marker `gate` those that it does not name are thorough."""
+    for item in items:
+        kept = item.get_closest_marker("gate")
+        if kept is not None and item.name.partition("[")[2][:-1] not in kept.args:
+            item.add_marker("thorough")
 
 
 class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc]

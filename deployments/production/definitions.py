@@ -123,12 +123,12 @@ def variables(settings: Settings, deploy: DeploySettings) -> dict[str, str]:
     """The variables of prefect.yaml by name."""
     dataset = absolute(deploy.dataset)
     queries = absolute(deploy.queries or HELD_OUT.get(dataset, ""))
-    model = settings.model
+    model = settings.model_name
     return {
         "MUGE_STORE": absolute(settings.store_uri),
         "MUGE_COLLECTION": settings.collection,
         "MUGE_WORK_DIR": _absolute_path(settings.work_url),
-        "MUGE_MODEL": str(Path(model).absolute()) if Path(model).is_dir() else model,
+        "MUGE_MODEL": str(Path(model).absolute()) if Path(model).exists() else model,
         "MUGE_DEPLOY_DATASET": dataset,
         "MUGE_DEPLOY_QUERIES": queries or dataset,
         "MUGE_DEPLOY_GATE_QUERIES": queries,

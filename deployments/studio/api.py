@@ -17,7 +17,10 @@ from deployments.studio.problems import ProblemError
 from deployments.studio.service import Service, picture_kind, picture_of
 from tasks.errors import QueryError
 from tasks.records import FieldValue
+from tasks.search.exported import as_csv, as_zip
 from tasks.search.searcher import as_json
+
+LARGE, MOST_SIDE = 1600, 2048
 
 
 class ErrorText(BaseModel):
@@ -42,6 +45,8 @@ class AskedAnswer(BaseModel):
     topk: int
     filter: str | None
     like: str | None = None
+    skip: int = 0
+    fusion: str | None = None
 
 
 class HitAnswer(BaseModel):
@@ -130,6 +135,46 @@ def api_routes(service: Service) -> APIRouter:
             raise ProblemError(problems.NOT_FOUND) from None
         return Response(content, media_type=picture_kind(content))
 
+    @api.get(
+        "/api/documents/{id}/original",
+        responses={**errors(404, 422), 200: {"content": {"image/jpeg": {}}}},
+        response_class=Response,
+    )
+    async def original(
+        request: Request,
+        id: Annotated[str, Path(max_length=64)],
+        side: Annotated[
+            int, Query(ge=16, le=MOST_SIDE, description="Longest side, pixels.")
+        ] = 1600,
+    ) -> Response:
+        """The picture of a hit, drawn anew from where it came from, else the stored one."""
+        try:
+            content = await service.original(id, side, client_of(request))
+        except QueryError:
+            raise ProblemError(problems.NOT_FOUND) from None
+        return Response(content, media_type=picture_kind(content))
+
+    @api.get(
+        "/api/search.csv",
+        responses={**errors(410, 422), 200: {"content": {"text/csv": {}}}},
+        response_class=Response,
+    )
+    async def table(request: Request, asking: Annotated[Asking, Query()]) -> Response:
+        """The hits as a table, a row each."""
+        answer = await service.search(asking, client_of(request))
+        return attached(await service.quietly(lambda: as_csv(answer)), "text/csv", "results.csv")
+
+    @api.get(
+        "/api/search.zip",
+        responses={**errors(410, 422), 200: {"content": {"application/zip": {}}}},
+        response_class=Response,
+    )
+    async def packed(request: Request, asking: Annotated[Asking, Query()]) -> Response:
+        """The hits as a table, with the pictures that they carry."""
+        answer = await service.search(asking, client_of(request))
+        packed = await service.quietly(lambda: as_zip(answer))
+        return attached(packed, "application/zip", "results.zip")
+
     @api.get("/api/health", tags=["state"])
     async def health() -> StateAnswer:
         """The process runs."""
@@ -148,6 +193,12 @@ def api_routes(service: Service) -> APIRouter:
         return Response(service.metrics.page(), media_type="text/plain; version=0.0.4")
 
     return api
+
+
+def attached(content: bytes, kind: str, name: str) -> Response:
+    """A file that a browser keeps."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=kind, headers=headers)
 
 
 def require_picture(request: Request) -> None:

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.ranges import Alpha, TopK
+from tasks.ranges import MAX_TOPK, Alpha, TopK
 from tasks.search.questions import Question
+from tasks.settings import Fusion
 
 MOST_FILTER = 1000  # characters
 UPLOADED, FETCHED = "(uploaded picture)", "(picture at the address)"
@@ -32,7 +33,13 @@ class Asking(BaseModel):
         default=None, max_length=64, description="Id of a document: find more like it."
     )
     alpha: Alpha | None = Field(default=None, description="1 = meaning only, 0 = keywords only.")
+    fusion: Fusion | None = Field(
+        default=None, description="How meaning and keywords become one ranking."
+    )
     topk: TopK | None = Field(default=None, description="Number of results.")
+    skip: int | None = Field(
+        default=None, ge=0, lt=MAX_TOPK, description="Number of better results left out."
+    )
     filter: str | None = Field(
         default=None, max_length=MOST_FILTER, description="For example: image_id < 1000"
     )
@@ -59,22 +66,30 @@ class Asking(BaseModel):
         """Whether nothing was asked yet."""
         return self.text is None and not self.pictures
 
-    def question(self, alpha: float, topk: int, most: int) -> Question:
-        """The question, with the server's defaults and never more than `most` results."""
+    def question(self, alpha: float, topk: int, most: int, alpha_is_open: bool = False) -> Question:
+        """The question, with the server's defaults and never more than `most` results, those that
+        are left out not counted."""
         shown = {"image": FETCHED, "picture": UPLOADED}
         image = next((shown[name] for name in self.pictures if name in shown), None)
         return Question(
             text=self.text,
             image=image,
             alpha=alpha if self.alpha is None else self.alpha,
-            topk=min(topk if self.topk is None else self.topk, most),
+            topk=min((self.skip or 0) + self.shown(topk, most), MAX_TOPK),
             filter=self.filter,
             like=self.like,
+            fusion=self.fusion,
+            alpha_is_open=alpha_is_open and self.alpha is None,
         )
+
+    def shown(self, topk: int, most: int) -> int:
+        """How many results are shown at most, with the server's default."""
+        return min(topk if self.topk is None else self.topk, most)
 
     def link(self, *without: str, **changed: object) -> str:
         """The address, relative to the page, that asks this again."""
-        values = {**self.model_dump(exclude_none=True, exclude=set(without)), **changed}
+        left_out = {*without, *(() if "skip" in changed else ("skip",))}  # another question's own
+        values = {**self.model_dump(exclude_none=True, exclude=left_out), **changed}
         return "?" + urlencode({name: value for name, value in values.items() if value != ""})
 
 

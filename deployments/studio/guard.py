@@ -23,7 +23,9 @@ LOG = logging.getLogger("muge.web")
 COOKIE = "muge_web"
 OPEN_PATHS = ("/api/health", "/api/ready", "/token", "/static/")
 UNCOUNTED = ("/api/health", "/api/ready", "/metrics", "/static/")
+MOST_ASKED = 8000  # characters of an address
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_WEIGHT = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 _HOST = re.compile(r"(\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^\s:\[\]@/?#]+))(:[0-9]{1,5})?")
 
 Next = Callable[[Request], Awaitable[Response]]
@@ -155,10 +157,31 @@ def problem_response(request: Request, problem: Problem) -> Response:
         return JSONResponse(problem.as_json(), problem.status, headers)
     language = language_of(request)
     if problem.status == 401:
-        return HTMLResponse(render_token(language, wrong=False), 401, headers)
+        page = render_token(language, wrong=False, back=asked_for(request))
+        return HTMLResponse(page, 401, headers)
     return HTMLResponse(render_problem(problem, language), problem.status, headers)
 
 
+def asked_for(request: Request) -> str:
+    """The search that somebody came for who must first give the token: what follows the "?"."""
+    return request.url.query[:MOST_ASKED] if request.url.path == "/" else ""
+
+
 def language_of(request: Request) -> Language:
-    """Chinese unless English is asked for."""
-    return "en" if request.query_params.get("lang") == "en" else "zh"
+    """The language that the address asks for, else the first that the browser wants of those that
+    there are, else Chinese."""
+    asked = request.query_params.get("lang")
+    for language in (asked, *_wanted(request.headers.get("accept-language", ""))):
+        if language == "zh" or language == "en":
+            return language
+    return "zh"
+
+
+def _wanted(languages: str) -> list[str]:
+    """The languages of an Accept-Language header without their regions, the dearest first."""
+    weighed = []
+    for number, part in enumerate(languages[:200].split(",")):
+        tag, _, weight = part.strip().partition(";")
+        match = _WEIGHT.fullmatch(weight.strip())
+        weighed.append((-float(match[1]) if match else -1.0, number, tag.lower().split("-")[0]))
+    return [tag for weight, _, tag in sorted(weighed) if weight]

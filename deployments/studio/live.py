@@ -61,6 +61,12 @@ class LiveCollection:
         searcher = self._searcher
         return searcher.record.counts.get("documents") if searcher else None
 
+    @property
+    def usual_alpha(self) -> float:
+        """The alpha of searches that name none."""
+        searcher = self._searcher
+        return searcher.usual_alpha if searcher else self._settings.alpha
+
     def is_ready(self) -> bool:
         """Whether searches can be answered; asks the record only, never the store."""
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Literal
+from urllib.parse import quote
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -19,8 +20,9 @@ from markupsafe import Markup
 from deployments.studio.asking import MOST_FILTER, Asking
 from deployments.studio.problems import Problem
 from deployments.studio.wording import say
+from tasks.ranges import MAX_TOPK
 from tasks.report import page as report_page
-from tasks.report.components import section_of
+from tasks.report.components import Card, section_of
 from tasks.report.facets import facets_of, narrowed
 from tasks.report.run_views import search_view
 from tasks.report.texts import printable
@@ -28,6 +30,8 @@ from tasks.report.views import Words
 from tasks.search.searcher import Answer
 
 Language = Literal["zh", "en"]
+SMALL = 320
+"""Longest side of a picture that a hit does not carry, pixels."""
 TOPK_CHOICES = (10, 20, 50, 100)
 STYLES = (("tasks.report", "report.css"), ("deployments.studio", "static/studio.css"))
 SCRIPTS = (("deployments.studio", "static/studio.js"),)
@@ -36,10 +40,12 @@ SCRIPTS = (("deployments.studio", "static/studio.js"),)
 @dataclass(frozen=True, slots=True)
 class Shown:
     """All that a page is made from; `count` is the number of documents, None if unknown, `usual`
-    are alpha and topk of a question that says neither."""
+    are alpha and topk of a question that says neither; `said_language` is whether the address says
+    the language."""
 
     asking: Asking = field(default_factory=Asking)
     language: Language = "zh"
+    said_language: bool = False
     alpha: float = 0.8
     topk: int = 10
     usual: tuple[float, int] = (0.8, 10)
@@ -56,7 +62,7 @@ def render_search(shown: Shown) -> str:
     lead = say("ask.lead_unready")
     if shown.count is not None:
         lead = say("ask.lead", count=f"{shown.count:,}")
-    keep = {"lang": "en"} if shown.language == "en" else {}
+    keep = {"lang": shown.language} if shown.said_language else {}
     return _render(
         "studio.html.j2",
         shown.language,
@@ -75,7 +81,11 @@ def render_search(shown: Shown) -> str:
         facets=_facets(asking, answer, keep) if answer else (),
         unfiltered=asking.link("filter", **keep) if asking.filter else "",
         examples=[(text, Asking(text=text).link(**keep)) for text in shown.examples],
-        other_language=asking.link(lang="zh" if keep else "en"),
+        other_language=asking.link(lang="zh" if shown.language == "en" else "en"),
+        said_language=shown.said_language,
+        more=_more(shown, answer, keep) if answer else "",
+        files=asking.link(skip=asking.skip or ""),
+        original_of=_original_of,
     )
 
 
@@ -84,9 +94,9 @@ def render_problem(problem: Problem, language: Language) -> str:
     return _render("problem.html.j2", language, problem=problem)
 
 
-def render_token(language: Language, wrong: bool) -> str:
-    """A page that asks for the token."""
-    return _render("token.html.j2", language, wrong=wrong)
+def render_token(language: Language, wrong: bool, back: str = "") -> str:
+    """A page that asks for the token, and then goes to the search `back` ("text=...")."""
+    return _render("token.html.j2", language, wrong=wrong, back=back)
 
 
 def problem_words(problem: Problem) -> Words:
@@ -100,6 +110,21 @@ def asset(kind: str) -> tuple[str, bytes]:
     parts = STYLES if kind == "css" else SCRIPTS
     content = b"\n".join(files(package).joinpath(name).read_bytes() for package, name in parts)
     return f"studio-{hashlib.sha256(content).hexdigest()[:12]}.{kind}", content
+
+
+def _more(shown: Shown, answer: Answer, keep: dict[str, str]) -> str:
+    """The link to the hits behind these; "" where there are none."""
+    seen = answer.before + shown.topk
+    full = len(answer.hits) == shown.topk and seen < MAX_TOPK
+    return shown.asking.link(**keep, skip=seen) if full else ""
+
+
+def _original_of(card: Card) -> dict[str, object]:
+    """Where the large picture of a hit is, and a small one for a hit that carries none; whether it
+    is `known` that there is one."""
+    place = f"api/documents/{quote(card.figure.id, safe='')}/original"
+    known = bool(card.details.source)
+    return {"link": place, "small": f"{place}?side={SMALL}", "known": known}
 
 
 def _facets(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl, urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -18,7 +18,7 @@ from deployments.studio.service import Service
 from tasks.search.searcher import Answer
 
 KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
-MAX_FORM = 4096
+MAX_FORM = 32768
 
 
 def page_routes(service: Service, guard: Guard) -> APIRouter:
@@ -54,10 +54,14 @@ def page_routes(service: Service, guard: Guard) -> APIRouter:
     @pages.post("/token")
     async def token(request: Request) -> Response:
         content = await receive(request, MAX_FORM, service.web.body_seconds)
-        given = parse_qs(content.decode("utf-8", "replace")).get("token", [""])[0]
+        said = parse_qs(content.decode("utf-8", "replace"))
+        given, back = (said.get(name, [""])[0] for name in ("token", "back"))
         if not guard.is_token(given.encode()):
-            return HTMLResponse(render_token(language_of(request), wrong=True), 401)
-        response = RedirectResponse(".", 303)
+            page = render_token(language_of(request), wrong=True, back=back)
+            return HTMLResponse(page, 401)
+        # written anew, so that it can lead to no other place
+        search = urlencode(parse_qsl(back))
+        response = RedirectResponse(f".?{search}" if search else ".", 303)
         secure = request.url.scheme == "https"
         response.set_cookie(COOKIE, guard.cookie(), httponly=True, samesite="strict", secure=secure)
         return response
@@ -72,14 +76,16 @@ async def _shown(
     answer: Answer | None,
     problem: Problem | None,
 ) -> Shown:
-    alpha = service.settings.alpha if asking.alpha is None else asking.alpha
+    usual = service.live.usual_alpha
+    alpha = usual if asking.alpha is None else asking.alpha
     topk = service.settings.topk if asking.topk is None else asking.topk
     return Shown(
         asking=asking,
         language=language_of(request),
+        said_language=request.query_params.get("lang") in ("zh", "en"),
         alpha=alpha,
         topk=min(topk, service.web.topk),
-        usual=(service.settings.alpha, min(service.settings.topk, service.web.topk)),
+        usual=(usual, min(service.settings.topk, service.web.topk)),
         most=service.web.topk,
         count=service.live.count,
         examples=service.examples,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from deployments.studio import problems
@@ -15,9 +17,13 @@ from deployments.studio.live import LiveCollection
 from deployments.studio.metrics import Metrics
 from deployments.studio.problems import ProblemError
 from tasks.context import Context
+from tasks.dataset.originals import find_original
+from tasks.dataset.readers import bounds_of
+from tasks.dataset.table.pictures import Picture
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding
 from tasks.encode.model.pixels import DecodedPicture
 from tasks.errors import ImageError, QueryError
+from tasks.index.alpha import is_open
 from tasks.records import Document
 from tasks.report.pictures import QUERY_PIXELS
 from tasks.search.questions import Question
@@ -58,7 +64,8 @@ class Service:
         if asking.filter and nesting(asking.filter) > MAX_NESTING:
             raise ProblemError(problems.DEEP_FILTER)
         picture = await self._picture(asking, client)
-        question = asking.question(self.settings.alpha, self.settings.topk, self.web.topk)
+        alpha, topk = self.settings.alpha, self.settings.topk
+        question = asking.question(alpha, topk, self.web.topk, is_open(self.settings))
         decoded: DecodedPicture | None = None
         if picture is not None:
             asked = await self._gate.run(self.live.searcher, client)
@@ -70,7 +77,35 @@ class Service:
 
         answered = await self._gate.run(answer, client)
         self.metrics.searched(answered.took_ms)
-        return answered
+        skip = asking.skip or 0
+        shown = asking.shown(self.settings.topk, self.web.topk)
+        question = replace(answered.question, topk=shown)
+        return replace(answered, question=question, hits=answered.hits[skip:], before=skip)
+
+    async def original(self, id: str, side: int, client: str) -> bytes:
+        """The picture of a document as a JPEG of at most `side` pixels: drawn anew from where it
+        came from, else the stored one. Raises `QueryError` or `ProblemError` if there is none."""
+
+        def found() -> tuple[Document, bool, Picture | None]:
+            searcher = self.live.searcher()
+            document, record = searcher.document(id), searcher.record
+            source = searcher.source_of(document)
+            root = record.reading.get("image_root", "")
+            bounds = replace(bounds_of(self.settings), image_root=root)
+            place = None if source is None else find_original(record.dataset, source, bounds)
+            return document, record.upright, place
+
+        document, upright, place = await self._gate.run(found, client)
+        picture = None if place is None else place.content
+        with suppress(ProblemError):
+            if place is not None and place.address:
+                url = place.address
+                picture = await self._fetching.run(lambda: fetch_picture(url, self.web), client)
+        if picture is not None:
+            decoding = Decoding(1, self.web.picture_pixels, side, upright=upright)
+            with suppress(QueryError):
+                return (await self._decode(picture, decoding, client)).thumbnail or b""
+        return picture_of(document)
 
     async def keep(self, picture: bytes, client: str) -> str:
         """Check an uploaded picture and keep it; its name."""

@@ -11,12 +11,14 @@ import typer
 
 from flows.command.alias import alias_app
 from flows.command.backup import export, import_collection
+from flows.command.compare import compare
 from flows.command.demo import demo
 from flows.command.evaluate import evaluate
 from flows.command.index import index
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
 from flows.command.log_format import VARIABLE, end_lines, write_as
-from flows.command.look import inspect, model_command, status
+from flows.command.look import inspect, status
+from flows.command.model import model_app
 from flows.command.reindex import reindex
 from flows.command.rejects import rejects_app
 from flows.command.retention import drop, prune
@@ -57,6 +59,7 @@ for command in (
     search,
     reindex,
     evaluate,
+    compare,
     status,
     inspect,
     verify,
@@ -67,7 +70,7 @@ for command in (
 ):
     app.command()(command)
 app.command("import")(import_collection)
-app.command("model")(model_command)
+app.add_typer(model_app, name="model")
 app.add_typer(alias_app, name="alias")
 app.add_typer(rejects_app, name="rejects")
 

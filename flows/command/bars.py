@@ -10,14 +10,11 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -36,6 +33,22 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
 
 
+class _Count(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """How many of how many; nothing where it is not known how many there are."""
+        said = "" if task.total is None else f"{task.completed:,.0f}/{task.total:,.0f}"
+        return Text(said, style="progress.download")
+
+
+class _Clock(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """The time since the stage began, and while it goes on the time that is left."""
+        spent = task.finished_time if task.finished else task.elapsed
+        said = _clock(spent or 0)
+        left = None if task.finished else task.time_remaining
+        return Text(f"{said}, {_clock(left)} left" if left else said, style="progress.elapsed")
+
+
 class Bars:
     """Shows stages on standard error while it is entered; nothing where that takes JSON lines, in
     which the stages of runs are said otherwise."""
@@ -49,10 +62,9 @@ class Bars:
         self._live = Progress(
             TextColumn("{task.description}", justify="left"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            _Count(),
             _Rate(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            _Clock(),
             console=self._console,
         )
 
@@ -114,3 +126,8 @@ class Bars:
             speed = IDLE if idle else f"{items / seconds:,.0f}/s" if seconds else ""
             rate = f", {items:,} items, {speed}" if items and speed else ""
             print(f"{going_on(stage)}: {seconds:.1f} s{rate}", file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flows.command.options import AsJson, Orchestrator, Verbose, options
-from flows.command.output import explained, print_json, show
+from flows.command.output import explained, print_json, show, spoken
 from flows.command.running import how_to_run, run
 from flows.signatures import Given
 from tasks.options import flags_of
@@ -51,10 +51,11 @@ def demo(
     from tasks.report.run_views import index_view
     from tasks.report.terminal import index_summary, metrics_table
 
-    show(index_summary(index_view(report.index)))
+    show(index_summary(index_view(report.index), language=spoken()))
     measured = report.evaluation
     title = f"{measured.queries} held-out queries, {measured.gallery} images, exact search"
-    show(metrics_table(measured.metrics, alpha=measured.alpha, title=title))
+    table = metrics_table(measured.metrics, alpha=measured.alpha, title=title, language=spoken())
+    show(table)
     print(f"Report: {report.report}\nTry next:")
     for command in report.commands:
         print(f"  {command}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @options(
-    flags_of(Searching, "alpha"),
+    flags_of(Searching, "alpha", "fusion"),
     flags_of(EvaluateChoices),
     flags_of(Content, "links"),
     flags_of(Place),
@@ -43,6 +43,7 @@ def evaluate(
         from flows.orchestration.context import caller_context
         from tasks.dataset.readers import bounds_of, open_reader
         from tasks.evaluate.gate import check_comparable, read_baseline
+        from tasks.index.alpha import is_open
         from tasks.work.collections import require_record
         from tasks.work.folder import Folder
 
@@ -53,7 +54,9 @@ def evaluate(
         require_record(Folder(settings.work_url), settings.store_uri, live)
         then = None if choices.baseline is None else read_baseline(choices.baseline)
         if then is not None:
-            known = {"alpha": settings.alpha, "filter": choices.filter}
+            known: dict[str, object] = {"fusion": settings.fusion, "filter": choices.filter}
+            if not is_open(settings):  # else it is the collection's
+                known["alpha"] = settings.alpha
             if choices.protocol != "auto":
                 known["protocol"] = choices.protocol
             check_comparable(then, known)

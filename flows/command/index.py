@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, options
-from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show
+from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show, spoken
 from flows.command.running import how_to_run, run
 from flows.signatures import Given
 from tasks.options import flags_of
@@ -66,7 +66,7 @@ def index(
         from tasks.report.run_views import index_view
         from tasks.report.terminal import index_summary
 
-        show(index_summary(index_view(report)))
+        show(index_summary(index_view(report), language=spoken()))
         if not (report.encoded_images or report.upserted or report.unfinished):
             print("Nothing to do: every shard was encoded and upserted before.")
     if report.links_outside:
@@ -81,5 +81,9 @@ def index(
         print(f"muge: {report.unfinished.said}", file=sys.stderr)
         raise typer.Exit(EXIT_UNFINISHED)
     if report.rejects:
-        print(f"{report.rejects} rejects: {report.run_dir}/rejects", file=sys.stderr)
+        print(
+            f"{report.rejects} rejects: {report.run_dir}/rejects; by reason: muge rejects list"
+            f"{given.typed()}",
+            file=sys.stderr,
+        )
         raise typer.Exit(EXIT_REJECTS)

@@ -1,4 +1,4 @@
-"""The commands that look and change nothing: `muge status`, `muge inspect`, `muge model`."""
+"""The commands that look and change nothing: `muge status`, `muge inspect`."""
 
 from __future__ import annotations
 
@@ -90,26 +90,3 @@ def _show_table(table: TableProfile) -> None:
     from tasks.report.inspection import table_tables
 
     show(table_tables(table))
-
-
-@options(flags_of(Encoding))
-def model_command(
-    model: Annotated[
-        str, typer.Argument(help=Content.model_fields["model"].description)
-    ] = "sample",
-    given: Given = Given(),
-    as_json: AsJson = False,
-) -> None:
-    """Show a model's dimension, size, revision and files, and whether it works here."""
-    with explained():
-        from tasks.encode.model.card import model_card
-
-        card = model_card(model, given.settings)
-        if as_json:
-            from dataclasses import asdict
-
-            print_json(asdict(card))
-        else:
-            from tasks.report.inspection import card_tables
-
-            show(card_tables(card))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.command.output import print_json, show, write_page
+from flows.command.output import print_json, show, spoken, write_page
 from tasks.evaluate.gate import check_held, check_quality
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.report.evaluation_page import render_evaluation_page
@@ -36,9 +36,17 @@ def show_evaluation(measured: Evaluation, in_json: bool) -> None:
             alpha=measured.alpha,
             title=title,
             intervals=ends_of(measured.intervals),
+            language=spoken(),
         )
     )
-    show(metrics_table(measured.through_store, alpha=measured.alpha, title="through the store"))
+    show(
+        metrics_table(
+            measured.through_store,
+            alpha=measured.alpha,
+            title="through the store",
+            language=spoken(),
+        )
+    )
     print(f"ann recall@10: {measured.ann_recall:.4f}")
     _show_directions(measured)
     _show_sweep(measured)
@@ -64,7 +72,7 @@ def _show_directions(measured: Evaluation) -> None:
     for name, found in measured.directions.items():
         values = {"dense": {metric: i.value for metric, i in found.metrics.items()}}
         title = f"{name.replace('_', ' ')}: {found.asked} pictures, {found.candidates} candidates"
-        show(metrics_table(values, alpha=1.0, title=title))
+        show(metrics_table(values, alpha=1.0, title=title, language=spoken()))
 
 
 def _show_sweep(measured: Evaluation) -> None:
@@ -78,6 +86,6 @@ def _show_sweep(measured: Evaluation) -> None:
         for name, found in sweep.reported.items()
     }
     title = f"alpha chosen on {sweep.chosen_on} queries, reported on the other {sweep.reported_on}"
-    show(metrics_table(table, alpha=measured.alpha, title=title))
+    show(metrics_table(table, alpha=measured.alpha, title=title, language=spoken()))
     verdict = "wins" if sweep.normalisation_wins else "does not win"
     print(f"normalising the scores {verdict} on the queries that nothing was chosen on")

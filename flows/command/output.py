@@ -20,10 +20,14 @@ from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
 from flows.command.log_format import is_json
 from flows.command.surroundings import refused_by_system, speaks_unicode
 from tasks.errors import TRACEBACK, MugeError, WorkFolderError, reason_of
+from tasks.options import read_options
+from tasks.settings import Speaking
 from tasks.telemetry.lines import JsonHandler, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from tasks.report.wording import Language
 
 WIDTH_WITHOUT_TERMINAL = 120
 EXIT_REJECTS, EXIT_UNFINISHED = 3, 4
@@ -33,6 +37,7 @@ EXIT_REJECTS, EXIT_UNFINISHED = 3, 4
 def explained() -> Iterator[None]:
     """End the command with one line and the right exit code for every error."""
     try:
+        read_options(Speaking, {})  # a wrong one is said before the work, not after it
         yield
     except MugeError as error:
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
@@ -135,6 +140,13 @@ def seconds_since_start() -> float:
         return time.process_time()
     started = int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def spoken() -> Language:
+    """The language of the tables."""
+    from tasks.report.wording import spoken_language
+
+    return spoken_language(os.environ, read_options(Speaking, {}).language)
 
 
 def show(what: RenderableType) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, Watch, options
-from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show
+from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show, spoken
 from flows.command.running import How, how_to_run, run
-from flows.signatures import Given
+from flows.signatures import Given, place_typed
 from tasks.errors import UsageError
 from tasks.options import flags_of
 from tasks.settings import (
@@ -68,7 +68,23 @@ def reindex(
             from flows.command.watch import watch as go_on
 
             go_on(dataset, settings, as_json)
+        if choices.strategy == "blue-green":
+            _say_cost(dataset, settings)
     run_reindex(dataset, settings, choices, given.parameters(), how, as_json)
+
+
+def _say_cost(dataset: str, settings: Settings) -> None:
+    """If the live collection's model changes: one line to standard error of what that costs."""
+    from flows.orchestration.context import caller_context
+    from tasks.encode.model.locate import find_model
+    from tasks.reindex.cost import model_change
+
+    if find_model(settings.model_name) is None:  # the run downloads it, and says so
+        return
+    with caller_context(settings) as context:
+        found = model_change(context, dataset, settings)
+    if found is not None:
+        print(f"muge: {found.said}", file=sys.stderr, flush=True)
 
 
 def _check_known(settings: Settings) -> None:
@@ -122,7 +138,7 @@ def run_reindex(
         from tasks.report.run_views import reindex_view
         from tasks.report.terminal import index_summary
 
-        show(index_summary(reindex_view(report)))
+        show(index_summary(reindex_view(report), language=spoken()))
         print(
             f"{report.upserted} documents sent, {report.deleted} deleted, "
             f"{report.encoded_images} images encoded"
@@ -143,5 +159,6 @@ def run_reindex(
         print(f"muge: {report.unfinished.said}", file=sys.stderr)
         raise typer.Exit(EXIT_UNFINISHED)
     if report.rejects:
-        print(f"{report.rejects} rejects: muge rejects list", file=sys.stderr)
+        advice = f"muge rejects list{place_typed(parameters)}"
+        print(f"{report.rejects} rejects: {advice}", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

@@ -44,7 +44,8 @@ def list_rejects(given: Given, as_json: AsJson = False) -> None:
             for reject in reason.samples:
                 print(f"  {reject.position}  id {reject.id or '-'}  {reject.reason}")
         if summary.rejects:
-            print(f"All: {summary.run_dir}/rejects. After a fix: muge rejects replay")
+            advice = f"muge rejects replay{given.typed()}"
+            print(f"All: {summary.run_dir}/rejects. After a fix: {advice}")
 
 
 @rejects_app.command("replay")

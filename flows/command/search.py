@@ -17,6 +17,7 @@ from flows.command.output import (
     print_json,
     seconds_since_start,
     show,
+    spoken,
     write_page,
 )
 from flows.command.running import How, run
@@ -66,6 +67,7 @@ def search(
         _search_file(given, asked, How(orchestrator, verbose), as_json)
         return
     with explained():
+        from tasks.index.alpha import is_open
         from tasks.search.questions import Question, checked
 
         settings, hits = given.settings, given.read(HitChoices)
@@ -79,6 +81,7 @@ def search(
             group_by=hits.group_by,
             per_group=hits.per_group,
             products=hits.products,
+            alpha_is_open=is_open(settings),
         )
         _show(_answer(given, checked(question)), html, as_json)
 
@@ -150,7 +153,7 @@ def _show(answer: Answer, html: Path | None, as_json: bool) -> None:
         return
     from tasks.report.terminal import search_table
 
-    show(search_table(view))
+    show(search_table(view, language=spoken()))
     took, waited = answer.took_ms, seconds_since_start()
     print(
         f"{waited:.1f} s: starting {max(0.0, waited - took['total'] / 1000):.1f} s, "

@@ -109,7 +109,8 @@ def open_export(
     for kept, file in export.kept():
         if kept.schema is not None:
             with folder.explained(file.path), folder.reading(file.path) as handle:
-                table, at_once = check_parquet(folder, file, handle, kept.schema, kept.later)
+                schemas = [kept.schema] if kept.former is None else [kept.schema, kept.former]
+                table, at_once = check_parquet(folder, file, handle, schemas, kept.later)
                 for batch in table.iter_batches(at_once):
                     check_batch(folder, file, batch)
     _check_statistics(export)

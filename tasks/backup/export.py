@@ -35,7 +35,7 @@ from tasks.backup.parts import ExportedDocument, document_schema, part_path, wri
 from tasks.context import Context
 from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.shards import Plan, find_plan, read_entries
-from tasks.encode.stage.embeddings import read_oddities
+from tasks.encode.stage.embeddings import formats_in, read_oddities
 from tasks.errors import (
     CollectionRecordError,
     FileMissingError,
@@ -322,14 +322,10 @@ class _Export:
         return self._write_note(ExportedFile(path, size, digest)), 1
 
     def _computed_in(self) -> str:
-        """The number format that the model worked in; "" if no embeddings are left to say so."""
+        """The number formats that the model worked in; "" if no embeddings are left to say so."""
         folder, images = self.source.folder, self.source.parts.images
-        for shard in self.source.plan.shards:
-            if completed(folder, shard.file_in(images)) is not None:
-                with folder.reading(shard.file_in(images)) as handle:
-                    said: Mapping[bytes, bytes] = pq.read_schema(handle).metadata or {}
-                return said.get(b"computed_in", b"").decode()
-        return ""
+        names = (shard.file_in(images) for shard in self.source.plan.shards)
+        return formats_in(folder, (name for name in names if completed(folder, name) is not None))
 
     def _note(self, path: str, file: Hashed, counts: Mapping[str, int]) -> ExportedFile:
         return self._write_note(ExportedFile(path, file.bytes, file.sha256, counts))

@@ -98,28 +98,31 @@ def check_parquet(
     export: ExportFolder,
     file: ExportedFile,
     handle: BinaryIO,
-    schema: pa.Schema,
+    schemas: Sequence[pa.Schema],
     later: frozenset[str] = frozenset(),
 ) -> tuple[pq.ParquetFile, int]:
     """A Parquet file of an export, looked at before anything is unpacked, and how many rows to
     unpack at once.
 
-    Columns that came `later` may be missing. Raises `ExportError` if it has other columns or
-    another number of rows than it should, or pages that unpack to too much. Whatever reading it
-    meets must be `explained`.
+    It is of one of the `schemas`; columns that came `later` may be missing. Raises `ExportError` if
+    it has other columns or another number of rows than it should, or pages that unpack to too much.
+    Whatever reading it meets must be `explained`.
     """
     table = pq.ParquetFile(handle)
     found, rows = table.schema_arrow, table.metadata.num_rows
-    wanted = [field for field in schema if field.name not in later - set(found.names)]
-    if list(map(_plain, found)) != list(map(_plain, wanted)):
-        raise damaged(export, file.path, f"its columns are {_said(found)}, not {_said(schema)}")
+    missing = later - set(found.names)
+    there = list(map(_plain, found))
+    fitting = [s for s in schemas if there == [_plain(f) for f in s if f.name not in missing]]
+    if not fitting:
+        known = _said(schemas[0])
+        raise damaged(export, file.path, f"its columns are {_said(found)}, not {known}")
     if rows != file.counts.get("rows"):
         raise damaged(
             export, file.path, f"it has {rows} rows, the manifest says {file.counts.get('rows')}"
         )
     try:
         at_once = rows_at_once(
-            table.metadata, range(table.num_row_groups), schema.names, handle, ROWS_AT_ONCE
+            table.metadata, range(table.num_row_groups), fitting[0].names, handle, ROWS_AT_ONCE
         )
     except DatasetError as error:
         raise damaged(export, file.path, str(error)) from None
@@ -166,7 +169,7 @@ def read_documents(
     """
     schema = document_schema(dimension, fields)
     with export.explained(file.path), export.reading(file.path) as handle:
-        table, at_once = check_parquet(export, file, handle, schema)
+        table, at_once = check_parquet(export, file, handle, [schema])
         for batch in table.iter_batches(at_once):
             yield from _documents(export, file, batch, dimension, partition)
 

@@ -30,7 +30,7 @@ from tasks.encode.stage.stages import PICTURE_SCHEMA
 from tasks.errors import WorkFolderError
 from tasks.records import Shard, SparseVector
 from tasks.sparse.bm25 import Bm25, load_bm25
-from tasks.sparse.columns import SCHEMA as SPARSE_SCHEMA
+from tasks.sparse.columns import sparse_schema
 from tasks.sparse.stages import document_texts, read_sparse
 from tasks.work.folder import Folder
 from tasks.work.freed import give_back
@@ -147,7 +147,8 @@ def _put_sparse(export: Export, folder: Folder, shard: Shard, bm25: Bm25) -> Non
         for entry in read_entries(folder, shard)
         for document in document_texts(entry, export.record.document)
     )
-    with writing_parquet(folder, output, SPARSE_SCHEMA) as writer:
+    schema = sparse_schema(bm25)
+    with writing_parquet(folder, output, schema) as writer:
         for some in _pieces(texts):
             vectors = [
                 known[id] if id in known else bm25.encode_document(text) for id, text in some
@@ -157,7 +158,7 @@ def _put_sparse(export: Export, folder: Folder, shard: Shard, bm25: Bm25) -> Non
                 pa.array([list(vector) for vector in vectors], pa.list_(pa.uint32())),
                 pa.array([list(v.values()) for v in vectors], pa.list_(pa.float32())),
             ]
-            writer.write_table(pa.table(columns, schema=SPARSE_SCHEMA))
+            writer.write_table(pa.table(columns, schema=schema))
             rows += len(some)
     mark_complete(folder, output, rows=rows)
 

@@ -28,6 +28,7 @@ class ReaderKind:
 
     `reader` is a class that opens a `DatasetName` and raises `DatasetError` if it is not there, or
     where that class is, "module:Class": imported when the first data set of its kind is opened.
+    `original` is where a function is that finds the picture of a row again; "": none can.
     """
 
     reader: str | Opens
@@ -35,6 +36,7 @@ class ReaderKind:
     options: tuple[str, ...] = ()
     needs_path: bool = True
     is_path: bool = False
+    original: str = ""
 
     def open(self, name: DatasetName) -> Reader:
         """The reader of a data set; errors as its class raises them."""
@@ -50,6 +52,7 @@ def _table(*options: str) -> ReaderKind:
         "PATH?" + "&".join(f"{option}={option[0].upper()}" for option in known),
         known,
         is_path=True,
+        original="tasks.dataset.originals:beside_table",
     )
 
 
@@ -67,7 +70,12 @@ READERS: dict[str, ReaderKind] = {
     "webdataset": _table(),
     "datasets": _table(),
     "lmdb": ReaderKind("tasks.dataset.lmdb:LmdbReader", "DIR", is_path=True),
-    "folder": ReaderKind("tasks.dataset.folder:FolderReader", "PATH", is_path=True),
+    "folder": ReaderKind(
+        "tasks.dataset.folder:FolderReader",
+        "PATH",
+        is_path=True,
+        original="tasks.dataset.originals:in_folder",
+    ),
 }
 """Every kind of data set, by what stands before the colon of its name."""
 

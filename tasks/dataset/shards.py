@@ -34,7 +34,11 @@ FIELD_TYPES: Mapping[FieldType, pa.DataType] = {
     "float": pa.float64(),
     "bool": pa.bool_(),
 }
-QUERY_SCHEMA = pa.schema([("query_id", pa.int64()), ("query", pa.string())])
+QUERY_SCHEMA = pa.schema([("query_id", pa.string()), ("query", pa.string())])
+FORMER_QUERY_SCHEMA = pa.schema([("query_id", pa.int64()), ("query", pa.string())])
+"""Of earlier versions, whose files are read all the same."""
+NUMBERS = b"numbers"
+"""What a catalog says of the data set's own ids, in its metadata; else they are texts."""
 QUERIES_A_PART = 50_000
 CHECKED_AT_ONCE = 16
 
@@ -142,13 +146,14 @@ def _write_parts(catalog: Catalog, folder: Folder, shard_images: int) -> dict[st
     for index, size in enumerate(sizes):
         part = list(itertools.islice(entries, size))
         shard = _shard(index, len(sizes), part)
-        columns = {name: [getattr(e, name) for e in part] for name in schema.names}
+        stored = [_stored(entry) for entry in part]
+        columns = {name: [row[name] for row in stored] for name in schema.names}
         _write(folder, shard.file_in("catalog"), pa.table(columns, schema))
         shards.append(asdict(shard))
     queries, parts = catalog.queries(), 0
     while part_of_queries := list(itertools.islice(queries, QUERIES_A_PART)):
         ids, texts = zip(*part_of_queries, strict=True)
-        table = pa.table({"query_id": ids, "query": texts}, QUERY_SCHEMA)
+        table = pa.table({"query_id": [str(i) for i in ids], "query": texts}, QUERY_SCHEMA)
         _write(folder, QueryPart(parts).file_in("queries"), table)
         parts += 1
     return {"shards": shards, "query_parts": parts}
@@ -188,19 +193,40 @@ _COLUMNS = tuple(each.name for each in dataclass_fields(CatalogEntry))
 
 
 def catalog_schema(counts: CatalogCounts, fields: Mapping[str, FieldType]) -> pa.Schema:
-    """What a part of the catalog looks like in Parquet."""
+    """What a part of the catalog looks like in Parquet. `image_id` is the image's id in every other
+    file and in the store, `own_id` the data set's, which no store may take; all ids are texts."""
+    ids = [("image_id", pa.string()), ("own_id", pa.string())]
+    schema = _catalog_schema(ids, pa.string(), fields)
+    return schema.with_metadata({b"own_ids": b"texts" if counts.text_ids else NUMBERS})
+
+
+def former_catalog_schema(counts: CatalogCounts, fields: Mapping[str, FieldType]) -> pa.Schema:
+    """What one looked like that an earlier version wrote: ids are as the data set has them."""
+    ids = [("image_id", pa.string() if counts.text_ids else pa.int64())]
+    return _catalog_schema(ids, pa.int64(), fields)
+
+
+def _catalog_schema(
+    ids: list[tuple[str, pa.DataType]], query_id: pa.DataType, fields: Mapping[str, FieldType]
+) -> pa.Schema:
     columns = [
-        ("image_id", pa.string() if counts.text_ids else pa.int64()),
+        *ids,
         ("span", pa.int32()),
         ("number", pa.int32()),
         ("position", pa.string()),
         ("hash", pa.string()),
-        ("query_ids", pa.list_(pa.int64())),
+        ("query_ids", pa.list_(query_id)),
         ("queries", pa.list_(pa.string())),
         ("source", pa.string()),
     ]
     kept = [("fields", pa.struct([(name, FIELD_TYPES[kind]) for name, kind in fields.items()]))]
     return pa.schema(columns + (kept if fields else []))
+
+
+def _stored(entry: CatalogEntry) -> dict[str, Any]:
+    ids = {"image_id": entry.document_id, "own_id": str(entry.image_id)}
+    kept = {name: getattr(entry, name) for name in _COLUMNS}
+    return {**kept, **ids, "query_ids": [str(i) for i in entry.query_ids]}
 
 
 def _line(entry: CatalogEntry) -> list[Any]:
@@ -262,11 +288,23 @@ def find_shards(folder: Folder) -> tuple[Shard, ...]:
 def read_entries(folder: Folder, shard: Shard) -> Iterator[CatalogEntry]:
     """The images of a shard, in order."""
     with folder.reading(shard.file_in("catalog")) as handle:
-        for batch in pq.ParquetFile(handle).iter_batches(1024):
-            names = [name for name in _COLUMNS if name in batch.schema.names]
+        file = pq.ParquetFile(handle)
+        numbers = (file.schema_arrow.metadata or {}).get(b"own_ids") == NUMBERS
+        for batch in file.iter_batches(1024):
+            names = [name for name in (*_COLUMNS, "own_id") if name in batch.schema.names]
             columns = (_values(batch.column(name)) for name in names)
             for values in zip(*columns, strict=True):
-                yield CatalogEntry(**dict(zip(names, values, strict=True)))
+                line = dict(zip(names, values, strict=True))
+                there, own = line["image_id"], line.pop("own_id", None)
+                if own is not None:
+                    line["image_id"] = int(own) if numbers else own
+                entry = CatalogEntry(**{**line, "query_ids": tuple(map(int, line["query_ids"]))})
+                if own is not None and there != entry.document_id:
+                    raise WorkFolderError(
+                        f"{folder.url}/{shard.file_in('catalog')} has image {there!r} "
+                        f"with id {own!r}, which do not belong together; run `muge index` again"
+                    )
+                yield entry
 
 
 def _values(column: pa.Array) -> list[Any]:
@@ -302,7 +340,7 @@ def read_queries(folder: Folder, part: QueryPart) -> Iterator[tuple[int, str]]:
     with folder.reading(part.file_in("queries")) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(4096):
             for line in batch.to_pylist():
-                yield line["query_id"], line["query"]
+                yield int(line["query_id"]), line["query"]
 
 
 def read_images(

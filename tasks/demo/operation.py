@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from tasks.errors import WorkFolderError
 from tasks.evaluate.operation import evaluate
 from tasks.evaluate.result import Evaluation
+from tasks.index.alpha import is_open
 from tasks.index.operation import index
 from tasks.index.report import IndexReport
 from tasks.index.runner import Runner
@@ -76,7 +77,9 @@ def _search(
     images: list[str],
     alpha: float | None = None,
 ) -> list[Answer]:
-    questions = pair_up(texts, images, settings.alpha if alpha is None else alpha, SHOWN_HITS, None)
+    asked = pair_up(texts, images, settings.alpha if alpha is None else alpha, SHOWN_HITS, None)
+    left_open = alpha is None and is_open(settings)
+    questions = [replace(question, alpha_is_open=left_open) for question in asked]
     return runner.once(SEARCH, settings, questions)
 
 

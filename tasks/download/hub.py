@@ -14,6 +14,7 @@ from tasks.download.trust import trust_in_requests
 from tasks.errors import HubError, reason_of
 
 Kind = Literal["model", "dataset"]
+REACH_SECONDS = 5.0
 
 
 def find_snapshot(kind: Kind, name: str, revision: str) -> Path | None:
@@ -46,6 +47,22 @@ def download_snapshot(kind: Kind, name: str, revision: str, patterns: Sequence[s
         )
     except Exception as error:  # the client raises its own, requests' and the system's
         raise HubError(_first_reason(error)) from None
+
+
+def check_hub() -> None:
+    """Raise `HubError` in seconds if the hub cannot be reached: its client tries for half a minute.
+
+    Whatever it answers is an answer.
+    """
+    import requests
+    from modelscope_hub.config import HubConfig
+
+    trust_in_requests()
+    endpoint = str(HubConfig().endpoint)
+    try:
+        requests.head(endpoint, timeout=REACH_SECONDS, allow_redirects=False)
+    except requests.RequestException as error:
+        raise HubError(f"{endpoint} cannot be reached ({type(error).__name__})") from None
 
 
 def list_snapshot(kind: Kind, name: str, revision: str) -> list[str]:

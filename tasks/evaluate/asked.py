@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.encode.model.load import encoder_for
-from tasks.encode.model.locate import full_name
 from tasks.evaluate.exact import QueryVectors
 from tasks.evaluate.gallery import Gallery, images_of
 from tasks.evaluate.judgements import Judgement
 from tasks.evaluate.metrics import Float64, score_queries
+from tasks.index.agreement import encoder_beside
 from tasks.search.searcher import load_statistics
 from tasks.settings import DocumentForm, Settings
 from tasks.sparse.bm25 import Bm25
@@ -21,13 +20,15 @@ Rankings = list[list[str]]
 
 @dataclass(frozen=True)
 class JudgedQueries:
-    """The queries; `judged` are the places of those for which the data names an image."""
+    """The queries; `judged` are the places of those for which the data names an image, `format` is
+    the number format that the model worked in."""
 
     judgements: list[Judgement]
     judged: list[int]
     vectors: QueryVectors
     bm25: Bm25
     form: DocumentForm
+    format: str
 
     @property
     def answered(self) -> list[Judgement]:
@@ -71,13 +72,14 @@ def encode_queries(
     record = gallery.record
     bm25 = load_statistics(record, gallery.run)
     texts = [judgement.text for judgement in judgements]
+    encoder = encoder_beside(record, gallery.run, settings)
     vectors = QueryVectors(
         ids=tuple(judgement.query_id for judgement in judgements),
-        dense=encoder_for(full_name(record.model), settings).encode_texts(texts),
+        dense=encoder.encode_texts(texts),
         sparse=tuple(bm25.encode_query(text) for text in texts),
     )
     judged = [place for place, judgement in enumerate(judgements) if judgement.relevant]
-    return JudgedQueries(judgements, judged, vectors, bm25, gallery.parts.form)
+    return JudgedQueries(judgements, judged, vectors, bm25, gallery.parts.form, encoder.format)
 
 
 def modes_of(honest_hybrid: bool, alpha: float) -> dict[str, float]:

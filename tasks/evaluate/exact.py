@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
@@ -75,8 +75,16 @@ class ExactSearch:
         """Document ids by score, best first; equal scores by id."""
         self._settle()
         names = [self._ids[number] for number in self._kept.documents]
-        ends = np.searchsorted(self._kept.rows, np.arange(self._queries + 1))
-        return [names[a:b] for a, b in itertools.pairwise(ends)]
+        return [names[a:b] for a, b in itertools.pairwise(self._ends())]
+
+    def scores(self) -> list[list[float]]:
+        """The scores of the rankings."""
+        self._settle()
+        found = self._kept.scores.tolist()
+        return [found[a:b] for a, b in itertools.pairwise(self._ends())]
+
+    def _ends(self) -> npt.NDArray[np.intp]:
+        return np.searchsorted(self._kept.rows, np.arange(self._queries + 1))
 
     def _raise_floor(self, scores: Float32) -> None:
         """A row that has not `depth` documents yet needs only the best `depth` of these."""
@@ -166,11 +174,25 @@ def rank_exactly(
     fusions: Mapping[Key, Fusion],
     depth: int,
 ) -> dict[Key, list[list[str]]]:
-    """Rankings of all queries by each way of fusing, `QUERIES_AT_ONCE` queries at a time.
+    """Rankings of all queries by each way of fusing, as `score_exactly`."""
+    return score_exactly(chunks, queries, keywords, fusions, depth)[0]
+
+
+def score_exactly(
+    chunks: Callable[[], Iterator[Chunk]],
+    queries: QueryVectors,
+    keywords: Callable[[QueryVectors], KeywordScores],
+    fusions: Mapping[Key, Fusion],
+    depth: int,
+    scored: Collection[Key] = (),
+) -> tuple[dict[Key, list[list[str]]], dict[Key, list[list[float]]]]:
+    """Rankings of all queries by each way of fusing, `QUERIES_AT_ONCE` queries at a time, and the
+    scores of those that are to be `scored`.
 
     `chunks` is read once for each such part of the queries.
     """
     ranked: dict[Key, list[list[str]]] = {key: [] for key in fusions}
+    scores: dict[Key, list[list[float]]] = {key: [] for key in scored}
     for start in range(0, len(queries.ids), QUERIES_AT_ONCE):
         part = queries.part(start, start + QUERIES_AT_ONCE)
         found = {key: ExactSearch(len(part.ids), depth) for key in fusions}
@@ -179,7 +201,9 @@ def rank_exactly(
                 search.add(ids, fusions[key](dense, words))
         for key, search in found.items():
             ranked[key] += search.rankings()
-    return ranked
+            if key in scores:
+                scores[key] += search.scores()
+    return ranked, scores
 
 
 def score_chunks(

@@ -6,32 +6,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from tasks.evaluate.exact import (
-    NO_ANSWER,
     QUERIES_AT_ONCE,
     Chunk,
-    Fusion,
     KeywordScores,
     QueryVectors,
-    rank_exactly,
     score_chunks,
+    score_exactly,
     weighted,
 )
 from tasks.evaluate.intervals import Interval, intervals_of
 from tasks.evaluate.metrics import METRICS, Float64
 from tasks.records import Float32
+from tasks.search.fusion import Scored, fuse, is_fused
+from tasks.settings import Fusion as FusionName
 
 ALPHAS = tuple(step / 10 for step in range(11))
-RRF_K = 60
-"""The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
-
 Key = tuple[str, float]
 """("weighted" or "normalised", alpha)."""
+RRF: Key = ("rrf", 0.5)
+
 Rankings = list[list[str]]
 Chunks = Callable[[], Iterator[Chunk]]
 Keywords = Callable[[QueryVectors], KeywordScores]
@@ -67,55 +65,43 @@ class Sweep:
         return self.gains["normalised"]["MR"].low > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ranges:
-    """Of each query: lowest and highest dense score and highest keyword score, all (Q, 1)."""
-
-    dense_low: Float32
-    dense_high: Float32
-    words_high: Float32
-
-    def normalised(self, alpha: float) -> Fusion:
-        """Both sides stretched to 0..1 for each query before they are weighted: a convex
-        combination of min-max scores (Bruch, Gai and Ingber, TOIS 2023)."""
-        return partial(_normalised, ranges=self, alpha=np.float32(alpha))
-
-
-def _normalised(dense: Float32, words: Float32, ranges: Ranges, alpha: np.float32) -> Float32:
-    width = np.maximum(ranges.dense_high - ranges.dense_low, np.float32(1e-9))
-    near = (dense - ranges.dense_low) / width
-    said = words / np.maximum(ranges.words_high, np.float32(1e-9))
-    if alpha == 0:
-        return np.where(words > 0, said, NO_ANSWER)
-    fused: Float32 = alpha * near + (np.float32(1) - alpha) * said
-    return fused
-
-
 def rank_sweep(
     chunks: Chunks, queries: QueryVectors, keywords: Keywords, alphas: Sequence[float], depth: int
 ) -> tuple[dict[Key, Rankings], dict[str, Scale]]:
-    """Rankings by weighted and by normalised scores for every alpha, and the scores' scales.
+    """Rankings by weighted and by normalised scores for every alpha and by rank fusion, and the
+    scores' scales.
 
     The gallery is read twice for each part of the queries.
     """
-    ranked: dict[Key, Rankings] = {}
-    measured: list[tuple[Float64, Float64]] = []
+    sides = {("weighted", alpha): weighted(alpha) for alpha in (*alphas, 0.0, 1.0)}
+    both = (("weighted", 1.0), ("weighted", 0.0))
+    ranked, scores = score_exactly(chunks, queries, keywords, sides, depth, both)
+    near, said = ([*map(with_scores, ranked[key], scores[key])] for key in both)
+    for alpha in alphas:
+        ranked["normalised", alpha] = fused(near, said, "normalised", alpha, depth)
+    ranked[RRF] = fused(near, said, "rrf", 0.5, depth)
+    measured = []
     for start in range(0, len(queries.ids), QUERIES_AT_ONCE):
         part = queries.part(start, start + QUERIES_AT_ONCE)
-        near, said = _statistics(chunks, part, keywords)
-        measured.append((near, said))
-        ranges = Ranges(_column(near[0]), _column(near[3]), _column(said[3]))
-        fusions: dict[Key, Fusion] = {("weighted", a): weighted(a) for a in alphas}
-        fusions |= {("normalised", a): ranges.normalised(a) for a in alphas}
-        for key, rankings in rank_exactly(chunks, part, keywords, fusions, depth).items():
-            ranked.setdefault(key, []).extend(rankings)
-    sides = [np.concatenate(side, axis=1).mean(axis=1) for side in zip(*measured, strict=True)]
-    scales = {n: Scale(*map(float, s)) for n, s in zip(("dense", "sparse"), sides, strict=True)}
+        measured.append(_statistics(chunks, part, keywords))
+    means = [np.concatenate(side, axis=1).mean(axis=1) for side in zip(*measured, strict=True)]
+    scales = {n: Scale(*map(float, s)) for n, s in zip(("dense", "sparse"), means, strict=True)}
     return ranked, scales
 
 
-def _column(values: Float64) -> Float32:
-    return values.astype(np.float32)[:, None]
+def with_scores(ranking: Sequence[str], scores: Sequence[float]) -> Scored:
+    """A ranking as searches fuse it."""
+    return list(zip(ranking, scores, strict=True))
+
+
+def fused(
+    near: Sequence[Scored], said: Sequence[Scored], fusion: FusionName, alpha: float, depth: int
+) -> Rankings:
+    """Rankings of all queries as searches fuse both sides; at alpha 0 or 1 that is one of them."""
+    if not is_fused(fusion, alpha):
+        return [[id for id, _ in side] for side in (near if alpha else said)]
+    pairs = zip(near, said, strict=True)
+    return [[each.id for each in fuse(a, b, fusion, alpha, depth)] for a, b in pairs]
 
 
 def _statistics(
@@ -151,11 +137,8 @@ class _Moments:
 
 def reciprocal_rank_fusion(dense: Sequence[str], sparse: Sequence[str], depth: int) -> list[str]:
     """Documents by the sum of 1 / (60 + rank) over both rankings; equal sums by id."""
-    scores: dict[str, float] = {}
-    for ranking in (dense, sparse):
-        for rank, document in enumerate(ranking, 1):
-            scores[document] = scores.get(document, 0.0) + 1 / (RRF_K + rank)
-    return sorted(scores, key=lambda document: (-scores[document], document))[:depth]
+    near, said = ([(document, 0.0) for document in side] for side in (dense, sparse))
+    return [each.id for each in fuse(near, said, "rrf", 0.5, depth)]
 
 
 def in_choosing_half(query_id: str) -> bool:

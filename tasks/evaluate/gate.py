@@ -11,9 +11,11 @@ from tasks.errors import QualityDropError, UsageError, reason_of
 from tasks.evaluate.metrics import METRICS
 from tasks.opening import read_regular
 
-SAME = ("protocol", "queries", "queries_fingerprint", "alpha", "filter")
+SAME = ("protocol", "queries", "queries_fingerprint", "alpha", "fusion", "filter")
 """What must be equal for two evaluations to be comparable (where both say it)."""
 
+BEFORE = {"filter": None, "fusion": "weighted"}
+"""What is meant by evaluations that say nothing of it: they were made before there was any."""
 WHERE = ("metrics", "through_store")
 MAX_DROP = 0.005
 MOST_BASELINE_BYTES = 64 << 20
@@ -113,8 +115,7 @@ def check_comparable(baseline: Mapping[str, Any], known: Mapping[str, Any]) -> N
     """Raise `UsageError` where a baseline was measured in another way than what is `known` of this
     evaluation: all of it afterwards, its options before."""
     for name in SAME:
-        # evaluations before there were filters say nothing of one
-        then = baseline.get(name, None if name == "filter" else known.get(name))
+        then = baseline.get(name, BEFORE[name] if name in BEFORE else known.get(name))
         if name in known and then != known[name]:
             raise UsageError(
                 f"the baseline cannot be compared: its {name} is {then}, here it is "

@@ -10,7 +10,7 @@ from tasks.dataset.text import clean_query
 from tasks.errors import DatasetError, QueryTextError, UsageError
 from tasks.records import ImageId
 from tasks.settings import ProtocolName
-from tasks.sparse.tokens import normalise
+from tasks.sparse.lexicon import normalise, simplify
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +142,6 @@ def textless_share(
 
 
 def compared(text: str) -> str:
-    """A text as keyword search sees it, and without white space, which changes no meaning."""
-    return "".join(normalise(text).split())
+    """A text as keyword search sees it, whichever characters it counts as one, and without white
+    space, which changes no meaning."""
+    return "".join(simplify(normalise(text)).split())

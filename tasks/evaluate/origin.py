@@ -22,7 +22,8 @@ SECONDS_FOR_GIT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Everything that numbers depend on; fingerprints are 16 hex digits."""
+    """Everything that numbers depend on; fingerprints are 16 hex digits. `computed_in` are the
+    number formats of the collection's vectors, `asked_in` that of the queries'."""
 
     commands: tuple[str, ...]
     version: str
@@ -33,6 +34,8 @@ class Origin:
     bm25: str
     document: str
     machine: str
+    computed_in: str = ""
+    asked_in: str = ""
 
 
 def origin_of(
@@ -41,8 +44,10 @@ def origin_of(
     options: Sequence[str],
     record: CollectionRecord,
     judgements: Sequence[Judgement],
+    formats: tuple[str, str],
 ) -> Origin:
-    """The origin of an evaluation; `options` are those of the command beyond the settings."""
+    """The origin of an evaluation; `options` are those of the command beyond the settings,
+    `formats` the number formats of the collection's vectors and of the queries'."""
     queries = [[j.query_id, j.text, sorted(j.relevant)] for j in judgements]
     return Origin(
         commands=(_index_command(record), _evaluate_command(dataset, settings, options)),
@@ -54,6 +59,8 @@ def origin_of(
         bm25=record.bm25,
         document=record.document,
         machine=f"Python {platform.python_version()}, {platform.machine()}",
+        computed_in=formats[0],
+        asked_in=formats[1],
     )
 
 
@@ -67,6 +74,8 @@ def _index_command(record: CollectionRecord) -> str:
 
 def _evaluate_command(dataset: str, settings: Settings, options: Sequence[str]) -> str:
     given = ["--collection", settings.collection, "--alpha", f"{settings.alpha:g}"]
+    if settings.fusion != "weighted":
+        given += ["--fusion", settings.fusion]
     return shlex.join(["muge", "evaluate", dataset, *given, *options])
 
 

@@ -71,6 +71,7 @@ class Evaluation:
     sweep: Sweep | None = None
     filter: str | None = None
     held: Held | None = None
+    fusion: str = "weighted"
 
 
 def as_json(measured: Evaluation) -> dict[str, Any]:
@@ -94,6 +95,7 @@ def as_json(measured: Evaluation) -> dict[str, Any]:
         "through_store": measured.through_store,
         "store_difference": _differences(measured),
         "alpha": measured.alpha,
+        "fusion": measured.fusion,
         "ann_recall@10": measured.ann_recall,
         "recall_curves": measured.curves,
         **{name: _direction(direction) for name, direction in measured.directions.items()},

@@ -14,14 +14,16 @@ from tasks.errors import DatasetError, NothingInCommonError, UsageError
 from tasks.evaluate.asked import JudgedQueries, Ranked, by_mode, encode_queries, filled, modes_of
 from tasks.evaluate.breakdown import Group, by_frequency, by_length
 from tasks.evaluate.directions import Direction, picture_to_picture, picture_to_text
-from tasks.evaluate.exact import rank_exactly, weighted
+from tasks.evaluate.exact import score_exactly, weighted
 from tasks.evaluate.fusion import (
     ALPHAS,
+    RRF,
     Keywords,
     Sweep,
+    fused,
     judge_sweep,
     rank_sweep,
-    reciprocal_rank_fusion,
+    with_scores,
 )
 from tasks.evaluate.gallery import Gallery, image_of, images_of, open_gallery
 from tasks.evaluate.intervals import intervals_of
@@ -39,8 +41,11 @@ from tasks.evaluate.origin import origin_of
 from tasks.evaluate.predictions import write_predictions
 from tasks.evaluate.result import Evaluation, Table, Worst
 from tasks.evaluate.worst import worst_queries
+from tasks.index.agreement import computed_in
+from tasks.index.alpha import usual_alpha
 from tasks.index.runner import Stage
-from tasks.settings import EvaluateChoices, Settings
+from tasks.search.fusion import is_fused
+from tasks.settings import EvaluateChoices, Fusion, Settings
 
 
 def evaluate(
@@ -55,6 +60,7 @@ def evaluate(
     """
     clock = _Clock()
     gallery = open_gallery(context, settings, options.filter)
+    settings = settings.model_copy(update={"alpha": usual_alpha(settings, gallery.record)})
     form = gallery.parts.form
     reader = open_reader(dataset, bounds_of(settings))
     judgements = read_judgements(reader, dataset, unanswered=True)
@@ -69,16 +75,19 @@ def evaluate(
         asked = encode_queries(gallery, judgements, settings)
         keywords = keyword_scores(gallery, asked.bm25, judgements, protocol)
         clock.lap("encode")
-        exact = _exactly(gallery, asked, keywords, modes_of(protocol.honest_hybrid, settings.alpha))
+        modes = modes_of(protocol.honest_hybrid, settings.alpha)
+        exact = _exactly(gallery, asked, keywords, modes, settings.fusion)
     clock.lap("exact")
     if options.predictions is not None:
         images = [images_of(ranking, form) for ranking in filled(exact)]
         write_predictions(options.predictions, judgements, images)
-    live = _live(context, gallery, asked, modes_of(protocol.honest_store, settings.alpha))
+    modes = modes_of(protocol.honest_store, settings.alpha)
+    live = _live(context, gallery, asked, modes, settings.fusion)
     clock.lap("store")
     sweep = _sweep(gallery, asked, keywords, settings.alpha) if options.alpha_sweep else None
     clock.lap("sweep")
-    origin = origin_of(dataset, settings, _as_arguments(options), gallery.record, judgements)
+    record, formats = gallery.record, (computed_in(gallery.record, gallery.run), asked.format)
+    origin = origin_of(dataset, settings, _as_arguments(options), record, judgements, formats)
     scores = exact.scores(asked)
     ranked = _differences(scores) if protocol.ranks_hybrid else {}
     intervals = intervals_of({**scores, **ranked}, METRICS)
@@ -93,6 +102,7 @@ def evaluate(
         without_positive=sum(known.isdisjoint(ids) for ids in asked.relevant),
         unanswered=len(judgements) - len(asked.judged),
         alpha=settings.alpha,
+        fusion=settings.fusion,
         metrics=_means(scores),
         intervals={mode: intervals[mode] for mode in scores if mode in intervals},
         gains={name: gain for name, gain in intervals.items() if name not in scores},
@@ -166,18 +176,35 @@ def _check_related(
 
 
 def _exactly(
-    gallery: Gallery, asked: JudgedQueries, keywords: Keywords, modes: Mapping[str, float]
+    gallery: Gallery,
+    asked: JudgedQueries,
+    keywords: Keywords,
+    modes: Mapping[str, float],
+    fusion: Fusion,
 ) -> Ranked:
-    fusions = {alpha: weighted(alpha) for alpha in sorted(set(modes.values()))}
-    rankings = rank_exactly(gallery.chunks, asked.vectors, keywords, fusions, DEPTH)
-    return by_mode(modes, rankings)
+    sums = {alpha: weighted(alpha) for alpha in sorted(set(modes.values()))}
+    fusing = [alpha for alpha in sums if is_fused(fusion, alpha)]
+    scored = (1.0, 0.0) if fusing else ()
+    ranked, scores = score_exactly(
+        gallery.chunks, asked.vectors, keywords, sums, DEPTH, scored=scored
+    )
+    if fusing:
+        near, said = ([*map(with_scores, ranked[side], scores[side])] for side in scored)
+        ranked |= {alpha: fused(near, said, fusion, alpha, DEPTH) for alpha in fusing}
+    return by_mode(modes, ranked)
 
 
 def _live(
-    context: Context, gallery: Gallery, asked: JudgedQueries, modes: Mapping[str, float]
+    context: Context,
+    gallery: Gallery,
+    asked: JudgedQueries,
+    modes: Mapping[str, float],
+    fusion: Fusion,
 ) -> Ranked:
-    alphas = sorted(set(modes.values()))
-    rankings = {alpha: ask_store(context, gallery, asked.vectors, alpha, DEPTH) for alpha in alphas}
+    rankings = {
+        alpha: ask_store(context, gallery, asked.vectors, alpha, DEPTH, fusion)
+        for alpha in sorted(set(modes.values()))
+    }
     return by_mode(modes, rankings)
 
 
@@ -229,11 +256,10 @@ def _breakdown(asked: JudgedQueries, scores: Mapping[str, Float64]) -> dict[str,
 def _sweep(gallery: Gallery, asked: JudgedQueries, keywords: Keywords, alpha: float) -> Sweep:
     alphas = sorted({*ALPHAS, alpha})
     ranked, scales = rank_sweep(gallery.chunks, asked.vectors, keywords, alphas, DEPTH)
-    pairs = zip(ranked["weighted", 1.0], ranked["weighted", 0.0], strict=True)
-    fused = [reciprocal_rank_fusion(dense, sparse, DEPTH) for dense, sparse in pairs]
+    by_rank = asked.score(ranked.pop(RRF))
     scores = {key: asked.score(rankings) for key, rankings in ranked.items()}
     ids = [judgement.query_id for judgement in asked.answered]
-    return judge_sweep(ids, scores, asked.score(fused), scales)
+    return judge_sweep(ids, scores, by_rank, scales)
 
 
 def _worst(

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from tasks.context import Context
+from tasks.dataset.shards import find_plan
+from tasks.encode.model.contract import Encoder
 from tasks.encode.model.describe import describe_model
+from tasks.encode.model.load import encoder_for
 from tasks.encode.model.locate import full_name
+from tasks.encode.stage.embeddings import formats_in
 from tasks.errors import BUILD_ANEW, CollectionRecordError, StoreDamagedError
 from tasks.records import CollectionInfo, ModelInfo
 from tasks.settings import Settings
@@ -13,6 +19,8 @@ from tasks.store.contract import VectorStore
 from tasks.store.stores import parse_address
 from tasks.work.collections import CollectionRecord, known_record
 from tasks.work.folder import Folder
+
+_log = logging.getLogger(__name__)
 
 
 def identity(model: ModelInfo) -> tuple[str, str]:
@@ -45,6 +53,36 @@ def stored(store: VectorStore, record: CollectionRecord) -> CollectionInfo | Non
             f"from the work folder"
         )
     return found
+
+
+def computed_in(record: CollectionRecord, run: Folder) -> str:
+    """The number formats that the vectors of a collection were computed in, by commas, by its
+    record or else by what is there of its embeddings; "" if nothing says it."""
+    if record.computed_in or (plan := find_plan(run)) is None:
+        return record.computed_in
+    return formats_in(run, (shard.file_in(record.stages.images) for shard in plan.shards))
+
+
+def other_arithmetic(collection: str, then: str, now: str) -> str:
+    """One line for people if a model works here in another number format than the vectors of a
+    collection were computed in, "" if it does not, or nothing says how they were."""
+    if then in ("", now):
+        return ""
+    said = f"the vectors of collection {collection!r} were computed in {then.replace(',', ' and ')}"
+    cure = f"MUGE_PRECISION={then} works in the same, slowly where the machine has no units for it"
+    if "," in then:
+        cure = "build it anew with MUGE_PRECISION set to have all of them in one"
+    return f"{said}, here the model works in {now}: scores differ in the third decimal; {cure}"
+
+
+def encoder_beside(record: CollectionRecord, run: Folder, settings: Settings) -> Encoder:
+    """The encoder of a collection's model, working as its vectors were computed if the options
+    leave that open and the machine has units for it; where it does not, a line says so."""
+    made = computed_in(record, run)
+    encoder = encoder_for(full_name(record.model), settings, as_made=made)
+    if line := other_arithmetic(record.collection, made, encoder.format):
+        _log.warning("%s", line)
+    return encoder
 
 
 def check_live(context: Context, settings: Settings) -> None:

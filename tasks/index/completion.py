@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
+from tasks.encode.stage.embeddings import formats_in
+from tasks.index.agreement import other_arithmetic
 from tasks.index.run import Filling
-from tasks.work.collections import CollectionRecord, save_record
+from tasks.work.collections import AlphaProposal, CollectionRecord, save_record
+
+_log = logging.getLogger(__name__)
 
 
-def complete_record(filling: Filling, bm25_hash: str, counts: dict[str, int]) -> CollectionRecord:
+def complete_record(
+    filling: Filling,
+    bm25_hash: str,
+    counts: dict[str, int],
+    proposal: AlphaProposal | None = None,
+) -> CollectionRecord:
     """Write that the collection is ready and holds what the run made."""
     run = filling.run
     before = {filling.record.run, *(update.run for update in filling.record.updates)}
+    images = run.image_stage.images
+    now = formats_in(run.folder, (shard.file_in(images) for shard in run.plan.shards))
     ready = replace(
         filling.record,
         status="ready",
@@ -30,7 +42,11 @@ def complete_record(filling: Filling, bm25_hash: str, counts: dict[str, int]) ->
         kept=run.kept,
         held=filling.held,
         updates=(),
+        computed_in=now,
+        proposal=proposal,
         superseded=tuple(sorted(before - {run.plan.folder})),
     )
     save_record(run.work, ready)
+    if "," in now:
+        _log.warning("%s", other_arithmetic(ready.collection, now, now.rpartition(",")[2]))
     return ready

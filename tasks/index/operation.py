@@ -11,10 +11,11 @@ from tasks.encode.stage.plan import Encoded
 from tasks.errors import LimitReachedError, UsageError
 from tasks.index import stages
 from tasks.index.agreement import check_live
+from tasks.index.alpha import tell
 from tasks.index.completion import complete_record
 from tasks.index.done import Upserted
 from tasks.index.limit import UNLIMITED, Limit, Unfinished, allotted, limit_of, limited_by
-from tasks.index.record import as_recorded
+from tasks.index.record import as_kept, as_recorded
 from tasks.index.report import IndexReport, Stopped, report_of, unfinished_report
 from tasks.index.request import check_request
 from tasks.index.room import check_room, missing, warn_of_little_room
@@ -23,7 +24,8 @@ from tasks.index.runner import Encoders, Runner
 from tasks.index.times import StageTimes
 from tasks.records import ModelInfo, QueryPart, Shard
 from tasks.settings import Settings
-from tasks.work.collections import CollectionRecord
+from tasks.work.collections import AlphaProposal, CollectionRecord, readable_record
+from tasks.work.folder import Folder
 
 AT_LEAST = 16
 """Shards of a wave in which nothing new may be encoded."""
@@ -59,6 +61,7 @@ def _index(dataset: str, settings: Settings, runner: Runner, replace: bool) -> I
     if alias is not None:
         settings = settings.model_copy(update={"collection": alias.live})
     request = check_request(dataset, settings)
+    settings = as_kept(settings, _record_of(settings))
     limit = limit_of(settings, runner.context.began)
     with runner.context.holding(limit.waiting(settings), f"muge index {dataset}"):
         if not replace:
@@ -76,9 +79,13 @@ def _index(dataset: str, settings: Settings, runner: Runner, replace: bool) -> I
             return unfinished_report(settings, dataset, request.model, stopped(error), times)
         verify(filling, upserts, runner, times)
         report = report_of(run, made.images, upserts, times)
-        complete(filling, made, upserts)
+        complete(filling, made, upserts, runner)
         run.folder.write_json("run.json", asdict(report))
     return report
+
+
+def _record_of(settings: Settings) -> CollectionRecord | None:
+    return readable_record(Folder(settings.work_url), settings.store_uri, settings.collection)
 
 
 def plan(
@@ -283,11 +290,28 @@ def verify(filling: Filling, upserts: list[Upserted], runner: Runner, times: Sta
         runner.once(stages.VERIFY, filling, documents)
 
 
-def complete(filling: Filling, made: Made, upserts: list[Upserted]) -> CollectionRecord:
-    """Write that the collection is ready, and what is in it."""
+def complete(
+    filling: Filling, made: Made, upserts: list[Upserted], runner: Runner
+) -> CollectionRecord:
+    """Write that the collection is ready, what is in it, and which alpha suits it."""
     counts = {
         "images": sum(encoded.rows for encoded in made.images),
         "documents": sum(shard.documents for shard in upserts),
         "queries": made.run.plan.counts.queries,
     }
-    return complete_record(filling, made.bm25_hash, counts)
+    proposal = filling.record.proposal
+    if proposal is None or proposal.made_of != filling.run.made_of:
+        proposal = _propose(filling, runner, counts["documents"])
+    record = complete_record(filling, made.bm25_hash, counts, proposal)
+    tell(filling.run.settings, record)
+    return record
+
+
+def _propose(filling: Filling, runner: Runner, documents: int) -> AlphaProposal:
+    from tasks.evaluate.gallery import Gallery
+    from tasks.evaluate.proposal import propose_alpha  # searches are no part of most runs
+
+    run = filling.run
+    store = runner.context.store(run.settings.store_uri)
+    gallery = Gallery(filling.record, store, run.folder, run.plan.shards, run.parts)
+    return propose_alpha(run, gallery, documents)

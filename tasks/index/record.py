@@ -6,9 +6,16 @@ import uuid
 from dataclasses import replace
 
 from tasks.errors import CollectionRecordError, StoreDamagedError, StoreSetBackError
-from tasks.index.agreement import stored
-from tasks.index.run import NOTED_LATER, VERSION_OF, IndexRun
+from tasks.index.agreement import computed_in, stored
+from tasks.index.run import (
+    NOTED_LATER,
+    SIMPLIFIED_OPTION,
+    TOKENS_OPTION,
+    VERSION_OF,
+    IndexRun,
+)
 from tasks.records import CollectionInfo
+from tasks.settings import AUTO, Settings
 from tasks.store.contract import VectorStore
 from tasks.work.collections import (
     CollectionRecord,
@@ -26,7 +33,17 @@ def as_recorded(run: IndexRun) -> IndexRun:
     record = readable_record(run.work, options.store_uri, options.collection)
     if record is None or record.data_fingerprint != run.plan.fingerprint:
         return run
-    return replace(run, kept=record.kept)
+    return replace(run, kept=record.kept, as_made=computed_in(record, run.work.sub(record.run)))
+
+
+def as_kept(settings: Settings, record: CollectionRecord | None) -> Settings:
+    """The options of a run for a collection with this record: what they leave to the collection is
+    as it has it."""
+    if record is None:
+        return settings
+    made = {**NOTED_LATER, **record.recipe}
+    left = {n: made[n] for n in (TOKENS_OPTION, SIMPLIFIED_OPTION) if getattr(settings, n) == AUTO}
+    return settings.model_copy(update=left)
 
 
 def agree(

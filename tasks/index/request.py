@@ -45,7 +45,7 @@ def check_request(dataset: str, settings: Settings) -> Request:
         from tasks.encode.model.device import choose_devices
 
         choose_devices(settings.device)
-    return Request(describe_model(settings.model), reader.fields.addresses)
+    return Request(describe_model(settings.model_name), reader.fields.addresses)
 
 
 def check_runner(runner: str) -> None:

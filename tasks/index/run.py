@@ -32,8 +32,17 @@ VERSION_OF = "version of"
 """How the names of a recipe begin that only an upgrade of this program changes."""
 
 UPRIGHT_OPTION = "upright"
-NOTED_LATER = {"ids": "numbers", "fields": "none", UPRIGHT_OPTION: str(False)}
-"""What a recipe says that was made before there was anything else: pictures were not turned."""
+TOKENS_OPTION = "tokens"
+SIMPLIFIED_OPTION = "simplified"
+NOTED_LATER = {
+    "ids": "numbers",
+    "fields": "none",
+    UPRIGHT_OPTION: str(False),
+    TOKENS_OPTION: "words",
+    SIMPLIFIED_OPTION: "no",
+}
+"""What a recipe says that was made before there was anything else: pictures were not turned, and
+Chinese was counted by words, as it was written."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class IndexRun:
     became of the addresses of pictures (None: there are none). `fence`: by what the run holds the
     work folder. `limit`: how far it may go; `allotted`: how many new pictures some parts may encode
     at most, by their names (None: any number). `name`: the collection or alias it is for.
+    `as_made`: the number format of the vectors that its own will stand beside ("" if there are
+    none).
     """
 
     settings: Settings
@@ -59,6 +70,7 @@ class IndexRun:
     limit: Limit = field(default=UNLIMITED, compare=False)
     allotted: Mapping[str, int] | None = field(default=None, compare=False, repr=False)
     name: str = field(default="", compare=False)
+    as_made: str = field(default="", compare=False)
 
     @property
     def notes(self) -> str:
@@ -242,7 +254,11 @@ class IndexRun:
             UPRIGHT_OPTION: options.upright,
             "precision": options.precision,
             "jpeg_draft": options.jpeg_draft,
-            "words and statistics of BM25": fingerprint(**self.sparse_options.fingerprint()),
+            "words and statistics of BM25": fingerprint(
+                **self.sparse_options.of_files.fingerprint()
+            ),
+            TOKENS_OPTION: self.sparse_options.lexicon.tokens,
+            SIMPLIFIED_OPTION: "yes" if self.sparse_options.lexicon.simplified else "no",
             "ids": "texts" if self.plan.counts.text_ids else NOTED_LATER["ids"],
             "fields": ",".join(sorted(f"{name}:{kind}" for name, kind in self.plan.fields.items()))
             or NOTED_LATER["fields"],

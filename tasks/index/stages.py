@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -203,12 +204,13 @@ def _open(dataset: str, bounds: Bounds, work: Folder) -> Reader:
 
 def _reader_of(run: IndexRun) -> Reader:
     settings, parts = run.settings, run.downloads.parts if run.downloads else 0
-    planned = (run.plan.dataset, run.plan.folder)
+    # relative names mean something else where the process has gone to another folder
+    planned = (run.plan.dataset, run.plan.folder, os.getcwd())
     return _reader(planned, bounds_of(settings), settings.work_url, parts)
 
 
 @lru_cache(maxsize=1)
-def _reader(planned: tuple[str, str], bounds: Bounds, work: str, parts: int) -> Reader:
+def _reader(planned: tuple[str, str, str], bounds: Bounds, work: str, parts: int) -> Reader:
     """The reader of a data set as it was planned and downloaded: files are listed once a process,
     not a shard."""
     return _open(planned[0], bounds, Folder(work))
@@ -219,7 +221,8 @@ def _encoder(run: IndexRun, part: int) -> Encoder:
     from tasks.encode.model.device import choose_devices  # torch: nothing to do needs none
 
     devices = choose_devices(run.settings.device)
-    return encoder_for(full_name(run.model), run.settings, str(devices[part % len(devices)]))
+    device = str(devices[part % len(devices)])
+    return encoder_for(full_name(run.model), run.settings, device, run.as_made)
 
 
 def train_sparse(context: Context, run: IndexRun) -> Trained:
@@ -277,7 +280,7 @@ def encode_sparse(context: Context, run: IndexRun, shard: Shard) -> int:
         run.folder,
         shard,
         run.settings.document,
-        _bm25(run.folder, run.bm25_file),
+        _bm25(run.folder, run.bm25_file, os.getcwd()),
         run.sparse,
         context.texts,
         context.advancing("encode_sparse"),
@@ -286,7 +289,8 @@ def encode_sparse(context: Context, run: IndexRun, shard: Shard) -> int:
 
 
 @lru_cache(maxsize=1)
-def _bm25(folder: Folder, name: str) -> Bm25:
+def _bm25(folder: Folder, name: str, _: str) -> Bm25:
+    """The statistics in a run's folder, seen from the working directory that is given."""
     return load_bm25(folder, name)
 
 

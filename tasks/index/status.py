@@ -23,7 +23,8 @@ from tasks.work.folder import Folder
 class CollectionStatus:
     """One collection: `status` is "ready", "building", "no record", "damaged record", "damaged"
     (its store), "missing" (from its store) or "busy" (another process writes it); `damage` says
-    what is wrong and what to do, `expected` its record's number of documents."""
+    what is wrong and what to do, `expected` its record's number of documents, `computed_in` the
+    number formats of its vectors, `alpha` what was measured to suit it."""
 
     collection: str
     status: str
@@ -34,6 +35,8 @@ class CollectionStatus:
     dataset: str | None
     run_dir: str | None
     damage: str | None = None
+    computed_in: str | None = None
+    alpha: float | None = None
 
 
 def collection_statuses(context: Context, settings: Place) -> list[CollectionStatus]:
@@ -68,6 +71,8 @@ def _status(store: VectorStore, work: Folder, uri: str, name: str, held: bool) -
         dataset=record.dataset if record else None,
         run_dir=work.sub(record.run).url if record else None,
         damage=damage,
+        computed_in=(record.computed_in or None) if record else None,
+        alpha=record.proposal.alpha or None if record and record.proposal else None,
     )
 
 

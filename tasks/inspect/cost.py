@@ -64,10 +64,10 @@ def estimate_cost(
     """
     if not checked.pixels:
         return None
-    encoder = encoder_for(settings.model, settings)
+    encoder = encoder_for(settings.model_name, settings)
     pixels = np.stack(checked.pixels)
-    encoded = _rate(lambda n: encoder.encode_images(pixels[:n]), len(pixels))
-    read = _rate(lambda n: encoder.encode_texts(texts[:n]), len(texts))
+    encoded = rate_of(lambda n: encoder.encode_images(pixels[:n]), len(pixels))
+    read = rate_of(lambda n: encoder.encode_texts(texts[:n]), len(texts))
     decoders = decoders_at_once(settings.decoders)
     parts = (work.images * checked.seconds / checked.count / decoders, work.images / encoded)
     seconds = sum(parts) if encoder.device == "cpu" else max(parts)
@@ -99,7 +99,7 @@ def _document_bytes(
     return 4 * model.dimension + picture + work.characters * _BYTES_A_CHARACTER + _FIELD_BYTES
 
 
-def _rate(work: Callable[[int], object], items: int) -> float:
+def rate_of(work: Callable[[int], object], items: int) -> float:
     """Items a second of `work(n)`, which does n items, after one item to warm up."""
     if not items:
         return 0.0

@@ -75,7 +75,7 @@ def inspect_dataset(
 
     Raises `DatasetError` if it is not there, `ModelError` if the model is not.
     """
-    opened, model = open_reader(dataset, bounds_of(settings)), describe_model(settings.model)
+    opened, model = open_reader(dataset, bounds_of(settings)), describe_model(settings.model_name)
     table = profile_table(opened)
     if table is not None:
         seen(table)

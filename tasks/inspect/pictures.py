@@ -110,7 +110,7 @@ def check_pictures(
         context.stage("check_pictures", min(images, sample) if sample else images) as advance,
         Decoders(DecodeLimits(settings.decode_seconds)) as heavy,
     ):
-        for entries in _sampled(catalog, images, sample):
+        for entries in sampled(catalog, images, sample):
             for entry, data in _downloaded(read_images(reader, entries), settings, checked):
                 _check(checked, entry, data, decoding, heavy)
             advance(len(entries))
@@ -162,7 +162,7 @@ def _check(
         found.pixels.append(picture.pixels)
 
 
-def _sampled(catalog: Catalog, images: int, sample: int) -> Iterator[list[CatalogEntry]]:
+def sampled(catalog: Catalog, images: int, sample: int) -> Iterator[list[CatalogEntry]]:
     """Runs of up to `RUN` consecutive images that begin evenly over the data set; all images if
     there are no more than `sample`, or it is 0."""
     entries, taken = catalog.entries(), 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +10,15 @@ import pyarrow.parquet as pq
 
 from tasks.context import Context
 from tasks.dataset.readers import bounds_of, open_reader
-from tasks.dataset.shards import read_entries, read_queries, read_shards
+from tasks.dataset.shards import read_entries, read_shards
 from tasks.errors import SwitchRefusedError, VerificationError
+from tasks.evaluate.drawn import drawn_queries
 from tasks.evaluate.gallery import images_of
 from tasks.evaluate.judgements import Judgement, protocol_of, read_judgements
 from tasks.evaluate.metrics import METRICS, score_queries
-from tasks.index.run import Filling, IndexRun
+from tasks.index.run import Filling
 from tasks.index.verification import sampled_documents, verify_filled
-from tasks.records import Document, Query, QueryPart
+from tasks.records import Document, Query
 from tasks.search.batches import BATCH
 from tasks.search.questions import Question
 from tasks.search.searcher import Searcher
@@ -26,7 +26,7 @@ from tasks.settings import Settings
 from tasks.telemetry.metrics import CHECK_FOUND, CHECK_PASSED, CHECK_WANTED
 from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
-from tasks.work.rejects import payload_hash, read_rejects
+from tasks.work.rejects import read_rejects
 
 QUERIES = 500
 """Queries of the data itself that are asked where no held-out set is given."""
@@ -156,7 +156,11 @@ def _check_recall(
     max_drop = settings.max_drop
     new = _Collection(filling.record, work.sub(filling.record.run))
     old = _Collection(live, work.sub(live.run))
-    judgements = _given(gate_queries, settings) if gate_queries else _drawn(filling.run)
+    judgements = (
+        _given(gate_queries, settings)
+        if gate_queries
+        else drawn_queries(filling.run.folder, filling.run.plan, QUERIES)
+    )
     asked = _answerable(judgements, (new, old))
     if not asked:
         sentence = "R@10: no query has all its images in both collections, so nothing was compared"
@@ -191,19 +195,6 @@ class _Collection:
 
 def _given(gate_queries: str, settings: Settings) -> list[Judgement]:
     return read_judgements(open_reader(gate_queries, bounds_of(settings)), gate_queries)
-
-
-def _drawn(run: IndexRun) -> list[Judgement]:
-    """The same queries of the same data every time, evenly over all of it."""
-    parts = map(QueryPart, range(run.plan.query_parts))
-    queries = (query for part in parts for query in read_queries(run.folder, part))
-    chosen = dict(heapq.nsmallest(QUERIES, queries, key=lambda q: payload_hash(q[1].encode())))
-    relevant: dict[int, set[str]] = {query_id: set() for query_id in chosen}
-    for shard in run.plan.shards:
-        for entry in read_entries(run.folder, shard):
-            for query_id in relevant.keys() & set(entry.query_ids):
-                relevant[query_id].add(entry.document_id)
-    return [Judgement(str(i), chosen[i], frozenset(relevant[i])) for i in sorted(chosen)]
 
 
 def _answerable(

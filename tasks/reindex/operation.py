@@ -8,7 +8,7 @@ from tasks.context import Context
 from tasks.downloaded.stage import Ask
 from tasks.errors import LimitReachedError
 from tasks.index import stages as index_stages
-from tasks.index.agreement import check_live
+from tasks.index.agreement import check_live, computed_in
 from tasks.index.limit import limit_of
 from tasks.index.operation import (
     Made,
@@ -20,7 +20,7 @@ from tasks.index.operation import (
     upsert,
     verify,
 )
-from tasks.index.record import after_losses
+from tasks.index.record import after_losses, as_kept
 from tasks.index.report import unfinished_report
 from tasks.index.request import check_gate, check_request
 from tasks.index.room import check_room, warn_of_little_room
@@ -41,6 +41,7 @@ from tasks.work.collections import (
     forget_runs,
     readable_record,
 )
+from tasks.work.folder import Folder
 
 
 def reindex(
@@ -65,6 +66,9 @@ def _reindex(
 ) -> ReindexReport:
     check_gate(choices)
     request = check_request(dataset, settings)
+    live = runner.context.aliases(settings).meant()
+    record = readable_record(Folder(settings.work_url), settings.store_uri, live)
+    settings = as_kept(settings, record)
     limit = limit_of(settings, runner.context.began)
     with runner.context.holding(limit.waiting(settings), f"muge reindex {dataset}"):
         if choices.strategy == "in-place":
@@ -154,13 +158,13 @@ class _Reindex:
         documents = sum(shard.documents for shard in upserts)
         with self.times.stage(stages.CHECK_SWITCH.name):
             checks = self.runner.once(stages.CHECK_SWITCH, filling, documents, live, gate_queries)
-        record = complete(filling, made, upserts)
+        record = complete(filling, made, upserts, self.runner)
         context.aliases(settings).promote(record.collection, number)
         return Filled(made, record, upserts, checks=checks)
 
     def _fill_changes(self, run: IndexRun, record: CollectionRecord) -> Filled:
         record = self._after_losses(run, record)
-        run = find_encoded(run, [record], self.runner, self.times)
+        run = self._found(run, [record])
         check_room(run, to_send=0)
         made = self._make_found(run, kept=record)
         with self.times.stage(stages.FIND_CHANGES.name):
@@ -176,7 +180,9 @@ class _Reindex:
                 self.runner.once(stages.DELETE_REMOVED, filling)
             count(changes.deletes)
         verify(filling, upserts, self.runner, self.times)
-        return Filled(made, complete(filling, made, upserts), upserts, changes.deletes, drift)
+        return Filled(
+            made, complete(filling, made, upserts, self.runner), upserts, changes.deletes, drift
+        )
 
     def _build(self, run: IndexRun) -> Filled:
         """A collection from nothing, or gone on with where an earlier run of the same stopped."""
@@ -198,7 +204,7 @@ class _Reindex:
         filling = Filling(made.run, self._after_losses(made.run, filling.record), filling.changes)
         upserts = upsert(filling, self.runner, self.times, made.images)
         verify(filling, upserts, self.runner, self.times)
-        return Filled(made, complete(filling, made, upserts), upserts)
+        return Filled(made, complete(filling, made, upserts, self.runner), upserts)
 
     def _after_losses(self, run: IndexRun, record: CollectionRecord) -> CollectionRecord:
         store = self.runner.context.store(run.settings.store_uri)
@@ -207,8 +213,12 @@ class _Reindex:
     def _make(
         self, run: IndexRun, known: list[CollectionRecord], kept: CollectionRecord | None = None
     ) -> Made:
-        run = find_encoded(run, known, self.runner, self.times)
-        return self._make_found(run, kept)
+        return self._make_found(self._found(run, known), kept)
+
+    def _found(self, run: IndexRun, known: list[CollectionRecord]) -> IndexRun:
+        made_before = (computed_in(one, run.work.sub(one.run)) for one in known)
+        as_made = next(filter(None, made_before), "")
+        return find_encoded(replace(run, as_made=as_made), known, self.runner, self.times)
 
     def _make_found(self, run: IndexRun, kept: CollectionRecord | None) -> Made:
         """All that the documents need; then this run holds what those encoded that were begun."""

@@ -126,7 +126,7 @@ def section_of(view: SearchView, number: int) -> Section:
     listed: list[tuple[Words | None, Sequence[Hit]]] = [(None, view.hits)] if view.hits else []
     if view.groups:
         listed = [(say("search.group", value=group.value), group.hits) for group in view.groups]
-    hits = [hit for _, group in listed for hit in group]
+    hits, first = [hit for _, group in listed for hit in group], view.before + 1
     full = max((max(hit.dense, 0) + max(hit.sparse, 0) for hit in hits), default=0)
     return Section(
         anchor=f"search-{number}",
@@ -136,7 +136,12 @@ def section_of(view: SearchView, number: int) -> Section:
         facts=_facts(view, len(hits)),
         filter=view.filter,
         groups=tuple(
-            (label, tuple(_card(hit, r, wanted, full, view) for r, hit in enumerate(group, 1)))
+            (
+                label,
+                tuple(
+                    _card(hit, rank, wanted, full, view) for rank, hit in enumerate(group, first)
+                ),
+            )
             for label, group in listed
         ),
         advice=() if hits else advice(view),

@@ -19,6 +19,7 @@ from tasks.report.texts import one_line
 
 if TYPE_CHECKING:
     from tasks.encode.model.card import ModelCard
+    from tasks.encode.model.chinese_clip.convert import Conversion
     from tasks.index.report import IndexReport
     from tasks.reindex.report import ReindexReport
 
@@ -112,19 +113,33 @@ def card_tables(card: ModelCard) -> RenderableType:
     facts = {
         "model": f"{card.name} {card.revision}".rstrip(),
         "folder": card.folder,
+        "family": f"{card.family}: {card.architecture}" if card.architecture else card.family,
         "dimension": f"{card.dimension}",
         "pictures": f"{card.resolution} x {card.resolution} pixels",
         "parameters": f"{sum(card.parameters.values()):,} ({parameters})",
         "preprocessing": card.preprocessing,
         "device": f"{card.device}, loaded in {card.load_seconds:.1f} s",
         **{
-            f"file {file.name}": f"{_size(file.bytes)}, sha256 {file.sha256[:16]}"
+            f"file {file.name}": f"{size_said(file.bytes)}, sha256 {file.sha256[:16]}"
             for file in card.files
         },
         f"vector of {test.text}": _vector(test.text_vector, test.norms[0]),
         "vector of black": _vector(test.picture_vector, test.norms[1]),
     }
     return _grid(facts)
+
+
+def conversion_tables(done: Conversion) -> RenderableType:
+    """What a conversion made, and that it is the same model."""
+    return _grid(
+        {
+            "source": f"{done.source}, {done.family}",
+            "towers": f"{done.architecture}; dimension {done.dimension}",
+            "made": f"{done.out}, {size_said(done.bytes)} of weights in {_time(done.seconds)}",
+            "self-check": f"{done.checked} vectors before and after, largest difference "
+            f"{done.largest_difference:.1e}",
+        }
+    )
 
 
 def _picture_facts(pictures: PictureProfile, images: int) -> dict[str, str]:
@@ -136,8 +151,8 @@ def _picture_facts(pictures: PictureProfile, images: int) -> dict[str, str]:
         **({"odd": _counted(pictures.odd)} if pictures.odd else {}),
         "formats": _counted(pictures.formats),
         "sizes": _counted(pictures.sizes),
-        "file size": f"{_size(pictures.mean_bytes)} on average, largest "
-        f"{_size(pictures.largest_bytes)}",
+        "file size": f"{size_said(pictures.mean_bytes)} on average, largest "
+        f"{size_said(pictures.largest_bytes)}",
     }
 
 
@@ -147,7 +162,8 @@ def _cost_facts(cost: Estimate) -> dict[str, str]:
         "model": f"{cost.model}, {cost.dimension} dimensions, on {cost.device}: "
         f"{cost.images_per_second:,.1f} images/s, {cost.texts_per_second:,.1f} texts/s",
         "time to index here": f"about {_time(cost.seconds)}",
-        "store": f"{cost.documents:,} documents, about {_size(cost.store_bytes)} before indexes",
+        "store": f"{cost.documents:,} documents, "
+        f"about {size_said(cost.store_bytes)} before indexes",
         "free DashVector": f"{'fits' if cost.fits_free_cluster else 'does not fit'} ({limits})",
     }
 
@@ -173,7 +189,8 @@ def _vector(values: Sequence[float], norm: float) -> str:
     return f"{' '.join(f'{value:+.5f}' for value in values)} ... (norm {norm:.4f})"
 
 
-def _size(count: float) -> str:
+def size_said(count: float) -> str:
+    """So many bytes, for people."""
     for unit in ("bytes", "KB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"

@@ -5,7 +5,10 @@
   const button = document.getElementById("language");
   const parts = () => location.hash.slice(1).split("&");
   const target = () => parts().find((part) => part && !part.startsWith("lang="));
-  const asked = () => (parts().includes("lang=en") ? "en" : "zh");
+  // of those that there are, the one that the address says, else the first that the browser wants
+  const wanted = [...navigator.languages].map((tag) => tag.slice(0, 2).toLowerCase());
+  const usual = wanted.find((tag) => tag === "zh" || tag === "en") || "zh";
+  const asked = () => ["zh", "en"].find((tag) => parts().includes("lang=" + tag)) || usual;
 
   function speak(language) {
     page.dataset.language = language;

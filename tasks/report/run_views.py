@@ -31,6 +31,7 @@ def search_view(answer: Answer) -> SearchView:
         groups=answer.groups,
         product=answer.product,
         sources=answer.sources,
+        before=answer.before,
     )
 
 

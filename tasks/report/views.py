@@ -36,7 +36,7 @@ class SearchView:
     sparse side cut them, to be marked in the hits; empty: they are guessed from `text`.
     `groups`, where given, is shown instead of `hits`. `took_ms` has "model", "store", "total".
     `product` is the field of which each hit is the best of its value; `sources` say where pictures
-    came from, by the hits' ids.
+    came from, by the hits' ids; `before` better hits are not shown.
     """
 
     hits: Sequence[Hit]
@@ -50,6 +50,7 @@ class SearchView:
     groups: Sequence[HitGroup] = ()
     product: str = ""
     sources: Mapping[str, ImageSource] = field(default_factory=dict)
+    before: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from tasks.report.stage_names import STAGES
@@ -51,6 +52,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "hit.score": ("得分", "Score"),
     "hit.dense": ("语义", "Meaning"),
     "hit.sparse": ("关键词", "Keywords"),
+    "hit.zoom": ("放大：图片 {id}", "Larger: image {id}"),
     "hit.like": ("找相似图片", "More like this"),
     "hit.like_this": ("找相似图片：图片 {id}", "More like this: image {id}"),
     # nothing found
@@ -245,6 +247,15 @@ WORDS: dict[str, tuple[str, str]] = {
     "table.sparse": ("关键词", "sparse"),
     "table.metrics_mode": ("方式", "mode"),
 }
+
+
+def spoken_language(environment: Mapping[str, str], wanted: str = "auto") -> Language:
+    """The language of a terminal: the one that is wanted, else the system's, English where that is
+    neither."""
+    if wanted == "zh" or wanted == "en":
+        return wanted
+    named = (environment.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return "zh" if next(filter(None, named), "").startswith("zh") else "en"
 
 
 def say(key: str, **values: object) -> tuple[str, str]:

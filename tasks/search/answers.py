@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tasks.dataset.sources import ImageSource
-from tasks.records import Document, Hit, HitGroup
+from tasks.records import Document, FieldValue, Hit, HitGroup
 from tasks.search.products import more_pictures
 from tasks.search.questions import Question
 
@@ -18,7 +18,7 @@ class Answer:
     """Hits, best first, the bytes of the picture that was asked with, and the milliseconds spent
     in the model (with BM25) and in the store; `hits` are those of `groups` if it was grouped, and
     each stands for a product if `product` names the field that says which. `sources` say where the
-    hits' pictures came from, by the hits' ids."""
+    hits' pictures came from, by the hits' ids. `before` hits were better and are left out."""
 
     question: Question
     picture: bytes | None
@@ -27,6 +27,7 @@ class Answer:
     groups: list[HitGroup] = field(default_factory=list)
     product: str = ""
     sources: Mapping[str, ImageSource] = field(default_factory=dict)
+    before: int = 0
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
@@ -36,6 +37,10 @@ def as_json(answer: Answer) -> dict[str, Any]:
     for name in ("like", "group_by"):
         if (value := getattr(question, name)) is not None:
             asked[name] = value
+    if question.fusion not in (None, "weighted"):
+        asked["fusion"] = question.fusion
+    if answer.before:
+        asked["skip"] = answer.before
     answered = {
         "query": asked,
         "hits": [_hit(hit, answer) for hit in answer.hits],
@@ -74,7 +79,12 @@ def took(model: float, store: float) -> dict[str, float]:
 
 def stored_picture(document: Document) -> bytes | None:
     """The picture that a document carries, decoded from base64; None if it is an address."""
-    value = document.fields.get("picture")
+    return picture_in(document.fields)
+
+
+def picture_in(fields: Mapping[str, FieldValue]) -> bytes | None:
+    """As `stored_picture`, of a document's fields."""
+    value = fields.get("picture")
     try:
         return base64.b64decode(value, validate=True) if isinstance(value, str) and value else None
     except ValueError:

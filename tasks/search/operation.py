@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasks.index.alpha import is_open
 from tasks.index.runner import Runner
 from tasks.search.batches import BatchReport
 from tasks.search.questions import Question
@@ -30,6 +31,7 @@ def search_file(
         group_by=hits.group_by,
         per_group=hits.per_group,
         products=hits.products,
+        alpha_is_open=is_open(settings),
     )
     watched = runner.context.watch.run("search", settings.collection, queries)
     with watched as run, runner.context.stage("search"):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from tasks.dataset.text import clean_query
 from tasks.errors import QueryError, QueryTextError
 from tasks.ranges import check_alpha, check_topk
+from tasks.settings import Fusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,9 @@ class Question:
     vector is searched with (itself is no hit). alpha 1 is meaning only, 0 keywords only; a picture
     alone has no keywords, so that its alpha is 1. With `group_by` (a field) the answer is the best
     `per_group` hits of each of the `topk` best values of that field. With `products` each hit is
-    the best picture of its product, if the data has products.
+    the best picture of its product, if the data has products. `fusion` is how meaning and keywords
+    become one ranking (None: as the settings say). With `alpha_is_open` nobody chose alpha: one
+    that was measured to suit the collection better goes before it.
     """
 
     text: str | None = None
@@ -30,6 +34,8 @@ class Question:
     group_by: str | None = None
     per_group: int = 3
     products: bool = True
+    fusion: Fusion | None = None
+    alpha_is_open: bool = False
 
     @property
     def needs_dense(self) -> bool:
@@ -51,6 +57,10 @@ def checked(question: Question) -> Question:
     """The question with its text cleaned; raises `QueryError` for what cannot be asked."""
     check_alpha(question.alpha)
     check_topk(question.topk)
+    if question.fusion not in (None, *get_args(Fusion)):
+        raise QueryError(
+            f"fusion is {str(question.fusion)[:40]!r}, expected {', '.join(get_args(Fusion))}"
+        )
     if question.image is not None and question.like is not None:
         raise QueryError("a picture and a document to be like: give one of them")
     if question.text is None:

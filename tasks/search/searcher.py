@@ -15,20 +15,28 @@ from tasks.dataset.sources import ImageSource, Sources
 from tasks.dataset.table.fields import ENGLISH
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
-from tasks.encode.model.describe import describe_model, square_of
-from tasks.encode.model.load import encoder_for
-from tasks.encode.model.locate import full_name
+from tasks.encode.model.describe import square_of
+from tasks.encode.model.families import describe_folder
+from tasks.encode.model.locate import find_model, full_name, names
 from tasks.encode.model.pixels import DecodedPicture, Square
 from tasks.errors import BUILD_ANEW, CollectionRecordError, ImageError, QueryError
-from tasks.index.agreement import check_model, identity, load_statistics, stored
+from tasks.index.agreement import (
+    check_model,
+    encoder_beside,
+    identity,
+    load_statistics,
+    stored,
+)
+from tasks.index.alpha import tell, usual_alpha
 from tasks.index.documents import NO_QUERY
 from tasks.ranges import MAX_TOPK
 from tasks.records import Document, FieldType, Float32, Hit, HitGroup, Query, SparseVector, Uint8
 from tasks.search.answers import Answer, answers, as_json, stored_picture, took
+from tasks.search.fusion import ask_fused, is_fused
 from tasks.search.pictures import read_picture
 from tasks.search.products import best_of_products
 from tasks.search.questions import Question, checked
-from tasks.settings import Settings
+from tasks.settings import Fusion, Settings
 from tasks.sparse.bm25 import Bm25
 from tasks.store.contract import VectorStore
 from tasks.store.filters import check_filter_fields
@@ -48,6 +56,7 @@ __all__ = [
 ]
 
 PICTURES_AT_ONCE = 64
+PICTURE = "picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,15 @@ class Searcher:
         Raises `QueryError` for what cannot be asked.
         """
         question = checked(question)
+        if question.fusion is None:
+            question = replace(question, fusion=self._settings.fusion)
+        if question.alpha_is_open and question.text is not None and question.fusion == "weighted":
+            question = replace(question, alpha=self.usual_alpha)
+        if question.group_by is not None and is_fused(_fusion(question), question.alpha):
+            raise QueryError(
+                f"groups are made by the store, which knows no fusion {question.fusion}: leave "
+                f"--fusion or --group-by out"
+            )
         if question.filter:
             check_filter_fields(question.filter, self.fields, ENGLISH)
         if decoded is not None:
@@ -115,6 +133,11 @@ class Searcher:
             pixels = self._decoded(question.image, picture or b"")
         words = None if bm25 is None else _words(question, bm25)
         return PreparedQuestion(question, words, picture, pixels, time.perf_counter() - start)
+
+    @cached_property
+    def usual_alpha(self) -> float:
+        """The alpha of questions that name none."""
+        return usual_alpha(self._settings, self.record)
 
     def decoding(self, thumbnail: int | None = None) -> Decoding:
         """How a picture is decoded for this collection's model, with a thumbnail of at most so many
@@ -225,20 +248,31 @@ class Searcher:
         """The hits of each question that is not to be grouped, by its number."""
         hits: dict[int, list[Hit]] = {}
         plain = [n for n, question in enumerate(questions) if question.group_by is None]
-        by_product = [n for n in plain if self._product_of(questions[n])]
-        each = [n for n in plain if n not in set(by_product)]
-        for n, ranked in zip(each, self._ask([queries[n] for n in each]), strict=True):
-            wanted = [hit for hit in ranked if _wanted(hit, questions[n])]
-            hits[n] = wanted[: questions[n].topk]
-        products = best_of_products(
-            self._ask,
-            [replace(queries[n], topk=questions[n].topk) for n in by_product],
-            self.record.product,
-            [partial(_wanted, question=questions[n]) for n in by_product],
-        )
-        return hits | dict(zip(by_product, products, strict=True))
+        for fusion in dict.fromkeys(_fusion(questions[n]) for n in plain):
+            alike = [n for n in plain if _fusion(questions[n]) == fusion]
+            ask = partial(self._ask, fusion=fusion)
+            by_product = [n for n in alike if self._product_of(questions[n])]
+            each = [n for n in alike if n not in set(by_product)]
+            for n, ranked in zip(each, ask([queries[n] for n in each]), strict=True):
+                wanted = [hit for hit in ranked if _wanted(hit, questions[n])]
+                hits[n] = wanted[: questions[n].topk]
+            products = best_of_products(
+                ask,
+                [replace(queries[n], topk=questions[n].topk) for n in by_product],
+                self.record.product,
+                [partial(_wanted, question=questions[n]) for n in by_product],
+            )
+            hits |= dict(zip(by_product, products, strict=True))
+            for n in alike:
+                if is_fused(fusion, questions[n].alpha) and _asks_for_pictures(queries[n]):
+                    hits[n] = self._with_pictures(hits[n])
+        return hits
 
-    def _sources(self, hits: Sequence[Hit]) -> dict[str, ImageSource]:
+    def source_of(self, document: Document) -> ImageSource | None:
+        """Where the picture of a document came from, None if that is not known."""
+        return self._sources([document]).get(document.id)
+
+    def _sources(self, hits: Sequence[Hit | Document]) -> dict[str, ImageSource]:
         """Where the pictures of hits came from, by the hits' ids, as far as it is known."""
         images = {hit.id: str(hit.fields["image_id"]) for hit in hits if "image_id" in hit.fields}
         if self.record.document == "pair":
@@ -259,8 +293,29 @@ class Searcher:
         apart = question.group_by is None and question.products
         return self.record.product if apart else ""
 
-    def _ask(self, queries: Sequence[Query]) -> list[list[Hit]]:
-        return self._store.query_batch(self.record.collection, queries)
+    def _ask(self, queries: Sequence[Query], fusion: Fusion) -> list[list[Hit]]:
+        ask = partial(self._store.query_batch, self.record.collection)
+        if not any(is_fused(fusion, query.alpha) for query in queries):
+            return ask(queries)
+        # of both sides far more documents come than are wanted: pictures are asked for at the end
+        light = [replace(query, output_fields=self._light(query)) for query in queries]
+        return ask_fused(ask, light, fusion)
+
+    def _light(self, query: Query) -> tuple[str, ...]:
+        """The fields that are wanted, but the picture."""
+        wanted = self.fields if query.output_fields is None else query.output_fields
+        return tuple(name for name in wanted if name != PICTURE)
+
+    def _with_pictures(self, hits: list[Hit]) -> list[Hit]:
+        name = self.record.collection
+        ids = [hit.id for hit in hits]
+        found = self._store.fetch(name, ids, self.record.partition) if ids else {}
+        return [
+            replace(hit, fields={**hit.fields, PICTURE: found[hit.id].fields.get(PICTURE, "")})
+            if hit.id in found
+            else hit
+            for hit in hits
+        ]
 
     def _groups(self, question: Question, query: Query) -> tuple[list[Hit], list[HitGroup]]:
         groups = self._store.query_groups(
@@ -301,7 +356,7 @@ class Searcher:
     @cached_property
     def _encoder(self) -> Encoder:
         check_model(self.record)
-        return encoder_for(full_name(self.record.model), self._settings)
+        return encoder_beside(self.record, self._run, self._settings)
 
     @cached_property
     def _square(self) -> Square:
@@ -332,6 +387,14 @@ def _words(question: Question, bm25: Bm25) -> SparseVector:
     return words
 
 
+def _fusion(question: Question) -> Fusion:
+    return question.fusion or "weighted"
+
+
+def _asks_for_pictures(query: Query) -> bool:
+    return query.output_fields is None or PICTURE in query.output_fields
+
+
 def _wanted(hit: Hit, question: Question) -> bool:
     return hit.id != question.like and answers(hit, question.alpha)
 
@@ -345,11 +408,8 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
     work, store = Folder(settings.work_url), context.searched(settings.store_uri)
     meant = context.aliases(settings).meant()
     record = require_record(work, settings.store_uri, meant)
-    if model is not None and identity(describe_model(model)) != identity(record.model):
-        raise CollectionRecordError(
-            f"collection {record.collection!r} was made with model {record.model.name} "
-            f"({record.model.dimension} dimensions), not with {model}; leave --model out"
-        )
+    if model is not None:
+        _check_asked(record, model)
     info = stored(store, record)
     if info is None:
         raise CollectionRecordError(
@@ -361,4 +421,18 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
             f"collection {record.collection!r} has {info.spec.dimension} dimensions in the store "
             f"and {record.model.dimension} in its record; {BUILD_ANEW}"
         )
+    tell(settings, record)
     return Searcher(record, store, work.sub(record.run), settings)
+
+
+def _check_asked(record: CollectionRecord, model: str) -> None:
+    """Raise `CollectionRecordError` if a model that was asked for is not the record's; what would
+    have to be downloaded to know is not."""
+    if names(model, record.model):
+        return
+    here = find_model(model)
+    if here is None or identity(describe_folder(here)) != identity(record.model):
+        raise CollectionRecordError(
+            f"collection {record.collection!r} was made with model {record.model.name} "
+            f"({record.model.dimension} dimensions), not with {model}; leave --model out"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tasks.records import Float32
-from tasks.sparse.bm25 import Bm25
+from tasks.sparse.bm25 import K1, B, Bm25
+from tasks.sparse.tokens import VERSION
+from tasks.work.markers import fingerprint
 
 SCHEMA = pa.schema(
     [
@@ -20,6 +22,26 @@ SCHEMA = pa.schema(
         ("values", pa.list_(pa.float32())),
     ]
 )
+
+
+def sparse_schema(bm25: Bm25) -> pa.Schema:
+    """`SCHEMA` with what the weights were made with, in its metadata: BM25's k1 and b, the tokens,
+    the user's words and stop words by their fingerprint (or "built-in"), and the statistics."""
+    lexicon = bm25.lexicon
+    words = replace(lexicon, tokens="words", simplified=False).said()
+    told = lexicon.said()
+    said = {
+        "bm25_k1": f"{K1:g}",
+        "bm25_b": f"{B:g}",
+        "tokenizer": VERSION,
+        "tokens": told.get("tokens", "words"),
+        "simplified": told.get("simplified", "no"),
+        "dictionary": fingerprint(**words) if words else "built-in",
+        "statistics_hash": bm25.hash,
+        "statistics_documents": str(bm25.documents),
+        "statistics_mean_length": repr(bm25.mean_length),
+    }
+    return SCHEMA.with_metadata(said)
 
 
 @dataclass(frozen=True, slots=True)

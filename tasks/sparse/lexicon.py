@@ -1,16 +1,31 @@
-"""The user's own words and stop words, and the one spelling in which all texts are compared."""
+"""What is a token: the user's own words and stop words, words or characters, and the one spelling
+in which all texts are compared."""
 
 from __future__ import annotations
 
+import lzma
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any
 
 from tasks.errors import UsageError
 from tasks.opening import read_regular
+from tasks.records import Tokens
 
 MOST_BYTES = 64 << 20
+CHARACTERS_VERSION = "1"
+"""Of what is a character and a pair of them."""
+SIMPLIFIED_VERSION = "opencc-0.1.7"
+"""Of the table: OpenCC's characters, as opencc-python-reimplemented has them."""
+_TOKENS: dict[str, Tokens] = {
+    "words": "words",
+    f"chars-{CHARACTERS_VERSION}": "chars",
+    f"both-{CHARACTERS_VERSION}": "both",
+}
+_SIMPLIFIED = {"": False, SIMPLIFIED_VERSION: True}
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -22,23 +37,59 @@ def normalise(text: str) -> str:
     return "".join(" " if unicodedata.category(c) in _INVISIBLE else c for c in folded)
 
 
+def simplify(text: str) -> str:
+    """A text with each traditional character as its simplified one (the first, where OpenCC knows
+    several): meant for comparing, not for reading."""
+    return text if text.isascii() else text.translate(_simplified())
+
+
+@cache
+def _simplified() -> dict[int, int]:
+    packed = (files("tasks.sparse") / "simplified.txt.xz").read_bytes()
+    traditional, simplified = lzma.decompress(packed).decode().split()
+    return str.maketrans(traditional, simplified)
+
+
 @dataclass(frozen=True)
 class Lexicon:
-    """`words` are never cut apart; `stop_words` are never counted (None: the list that ships)."""
+    """`words` are never cut apart; `stop_words` are never counted (None: the list that ships).
+
+    `tokens`: Chinese is counted as words, as characters and pairs of them, or as both. With
+    `simplified` a traditional character is its simplified one.
+    """
 
     words: frozenset[str] = frozenset()
     stop_words: frozenset[str] | None = None
+    tokens: Tokens = "words"
+    simplified: bool = False
 
-    def said(self) -> dict[str, list[str]]:
-        """What differs from the default, as JSON; {} if nothing does."""
-        said = {"words": sorted(self.words)} if self.words else {}
-        return said if self.stop_words is None else said | {"stop_words": sorted(self.stop_words)}
+    def spell(self, text: str) -> str:
+        """A text in the one spelling in which texts are compared."""
+        spelled = normalise(text)
+        return simplify(spelled) if self.simplified else spelled
+
+    def said(self) -> dict[str, Any]:
+        """What differs from what every version made at first, as JSON; {} if nothing does."""
+        said: dict[str, Any] = {"words": sorted(self.words)} if self.words else {}
+        if self.stop_words is not None:
+            said["stop_words"] = sorted(self.stop_words)
+        if self.tokens != "words":
+            said["tokens"] = f"{self.tokens}-{CHARACTERS_VERSION}"
+        if self.simplified:
+            said["simplified"] = SIMPLIFIED_VERSION
+        return said
 
     @classmethod
-    def of(cls, said: dict[str, list[str]]) -> Lexicon:
-        """The lexicon that `said` describes; other keys are ignored."""
+    def of(cls, said: dict[str, Any]) -> Lexicon:
+        """The lexicon that `said` describes; other keys are ignored. Raises `KeyError` for tokens
+        of another version."""
         stop = said.get("stop_words")
-        return cls(frozenset(said.get("words", ())), None if stop is None else frozenset(stop))
+        return cls(
+            frozenset(said.get("words", ())),
+            None if stop is None else frozenset(stop),
+            _TOKENS[said.get("tokens", "words")],
+            _SIMPLIFIED[said.get("simplified", "")],
+        )
 
     def split(self, text: str) -> Iterator[tuple[str, bool]]:
         """A normalised text cut into (piece, whether it is one of `words`), longest words first.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.download.fetch import FetchLimits, fetch
 from tasks.errors import FetchError, UsageError, reason_of
 from tasks.opening import read_regular
-from tasks.settings import Settings
+from tasks.records import Tokens
+from tasks.settings import NEW_TOKENS, Settings
 from tasks.sparse.bm25 import Bm25
-from tasks.sparse.lexicon import DEFAULT, Lexicon, read_lexicon
+from tasks.sparse.lexicon import DEFAULT, Lexicon, read_lexicon, simplify
 from tasks.work.markers import fingerprint
 
 CORPUS = "corpus"
@@ -36,10 +37,16 @@ class SparseOptions:
     sha256: str = ""
 
     def fingerprint(self) -> dict[str, str]:
-        """What differs from the default, for the names of outputs; {} if nothing does."""
+        """What differs from what every version made at first, for the names of outputs; {} if
+        nothing does."""
         changed = self.lexicon.said()
         words = {"lexicon": fingerprint(**changed)} if changed else {}
         return {**words, "statistics": self.sha256} if self.place else words
+
+    @property
+    def of_files(self) -> SparseOptions:
+        """What of it files say: words, stop words and statistics."""
+        return replace(self, lexicon=replace(self.lexicon, tokens="words", simplified=False))
 
     def statistics(self) -> Bm25:
         """The statistics at `place`; raises `UsageError` if they cannot be had or used."""
@@ -60,7 +67,7 @@ def sparse_options(settings: Settings) -> SparseOptions:
 
     An address needs https and a hash to hold it to; it is fetched only when it is needed.
     """
-    lexicon = read_lexicon(settings.user_dictionary, settings.stop_words)
+    lexicon = _lexicon(settings)
     place, pinned = settings.bm25, (settings.bm25_sha256 or "").lower()
     if place == CORPUS:
         return SparseOptions(lexicon)
@@ -74,6 +81,30 @@ def sparse_options(settings: Settings) -> SparseOptions:
             f"have; fetch it once, look at it, and run sha256sum on it"
         )
     return SparseOptions(lexicon, place, pinned)
+
+
+def _lexicon(settings: Settings) -> Lexicon:
+    counted = settings.bm25 == CORPUS
+    if settings.tokens in ("chars", "both") and not counted:
+        raise UsageError(
+            f"tokens {settings.tokens} cannot be weighed by the BM25 statistics {settings.bm25}, "
+            f"which count words: use --tokens words, or MUGE_BM25={CORPUS}"
+        )
+    tokens: Tokens = NEW_TOKENS if counted else "words"
+    simplified = counted if settings.simplified == "auto" else settings.simplified == "yes"
+    lexicon = replace(
+        read_lexicon(settings.user_dictionary, settings.stop_words),
+        tokens=tokens if settings.tokens == "auto" else settings.tokens,
+        simplified=simplified,
+    )
+    if not simplified:
+        return lexicon
+    stop = lexicon.stop_words
+    return replace(
+        lexicon,
+        words=frozenset(map(simplify, lexicon.words)),
+        stop_words=None if stop is None else frozenset(map(simplify, stop)),
+    )
 
 
 def parse_statistics(content: bytes, lexicon: Lexicon, place: str, sha256: str) -> Bm25:

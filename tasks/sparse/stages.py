@@ -17,7 +17,7 @@ from tasks.dataset.shards import Plan, read_entries
 from tasks.records import Shard, SparseVector
 from tasks.settings import DocumentForm
 from tasks.sparse.bm25 import Bm25, load_bm25
-from tasks.sparse.columns import SCHEMA
+from tasks.sparse.columns import SCHEMA, sparse_schema
 from tasks.sparse.options import COUNT_THE_DOCUMENTS, SparseOptions
 from tasks.sparse.pool import HERE, TextWorkers
 from tasks.work.folder import Folder
@@ -98,7 +98,7 @@ def encode_sparse_shard(
         for document in document_texts(entry, form)
     )
     before, rows, made = known(), 0, 0
-    with writing_parquet(folder, output, SCHEMA) as writer:
+    with writing_parquet(folder, output, sparse_schema(bm25)) as writer:
         while piece := list(itertools.islice(documents, DOCUMENTS_AT_ONCE)):
             new = [text for _, text in piece if text not in before.rows]
             table = before.table if not new else _encoded(bm25, new, workers, before.table)

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
+from tasks.records import Tokens
 from tasks.sparse import segmenter
 from tasks.sparse.lexicon import DEFAULT, Lexicon, normalise
 
@@ -22,6 +23,15 @@ MOST_REMEMBERED = 1 << 17
 
 _LATIN = re.compile(r"[a-z0-9]+(?:[.+#'&/_-]+[a-z0-9]+)*[+#]*")
 _NO_LATIN = re.compile(r"[^a-z0-9]*").fullmatch
+_UNSPACED_SCRIPTS = (
+    "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_UNSPACED = re.compile(f"[{_UNSPACED_SCRIPTS}]+")
+_RUN = re.compile(
+    rf"(?P<latin>{_LATIN.pattern})|(?P<unspaced>{_UNSPACED.pattern})"
+    rf"|(?P<other>[^\W_a-z0-9{_UNSPACED_SCRIPTS}]+|[^\w\s])"
+)
+"""Ideographs and kana, which are written without blanks; words of other scripts; single signs."""
 _MODEL = re.compile(r"([a-z]{2,})([0-9][a-z0-9]*)")
 
 
@@ -30,29 +40,55 @@ def tokenize(text: str, lexicon: Lexicon = DEFAULT) -> list[str]:
 
     Latin words, numbers and codes stay whole (5g, 65w, 3.5mm, usb-c, c++). A compound also gives
     its parts, a name with a number also both of them (iphone15: iphone, 15), a word of the user's
-    dictionary also what it would be cut to without it. Chinese is cut as DashText cuts it.
-    DashText's own tokenizer would drop 15, 5G and 65W as stop words and cut USB-C to USB.
+    dictionary also what it would be cut to without it. DashText's own tokenizer would drop 15, 5G
+    and 65W as stop words and cut USB-C to USB. Chinese is cut as the lexicon's `tokens` say: as
+    DashText cuts it; into characters and pairs of neighbours, which need no dictionary; or as both,
+    where a word of one or two characters is the same token.
     """
     dropped = stop_words() if lexicon.stop_words is None else lexicon.stop_words
-    spelled = normalise(text)
+    spelled, pieces = lexicon.spell(text), _PIECES[lexicon.tokens]
     words: Iterable[str]
     if lexicon.words:
-        words = _with_known_words(spelled, lexicon)
-    elif _NO_LATIN(spelled):
+        words = _with_known_words(spelled, lexicon, pieces)
+    elif lexicon.tokens == "words" and _NO_LATIN(spelled):
         words = map(_WORDS.__getitem__, cut_for_search()(spelled)) if spelled else ()
     else:
-        words = _pieces(spelled)
+        words = pieces(spelled)
     return [word for word in words if word and word not in dropped]
 
 
-def _with_known_words(text: str, lexicon: Lexicon) -> list[str]:
+def _with_known_words(text: str, lexicon: Lexicon, pieces: Callable[[str], list[str]]) -> list[str]:
     words: list[str] = []
     for part, known in lexicon.split(text):
-        pieces = _pieces(part)
-        if known and pieces != [part]:
+        cut = pieces(part)
+        if known and part not in cut:
             words.append(part)
-        words += pieces
+        words += cut
     return words
+
+
+def _characters(text: str) -> list[str]:
+    """Characters of scripts without blanks and pairs of neighbours; words of other scripts."""
+    if _UNSPACED.fullmatch(text):
+        return [*text, *map(str.__add__, text, text[1:])]
+    found: list[str] = []
+    for match in _RUN.finditer(text):
+        run = match.group()
+        if match.lastgroup == "latin":
+            found.append(run)
+            found += _parts(run)
+        elif match.lastgroup == "unspaced":
+            found += run
+            found += map(str.__add__, run, run[1:])
+        else:
+            found.append(_WORDS[run])
+    return found
+
+
+def _words_and_characters(text: str) -> list[str]:
+    """`_characters`, and the longer words of a dictionary."""
+    runs = "\n".join(match.group() for match in _UNSPACED.finditer(text))
+    return _characters(text) + [word for word in _segment(runs) if len(word) > 2]
 
 
 def _pieces(text: str) -> list[str]:
@@ -68,6 +104,13 @@ def _pieces(text: str) -> list[str]:
         start = match.end()
     words += _segment(text[start:])
     return words
+
+
+_PIECES: dict[Tokens, Callable[[str], list[str]]] = {
+    "words": _pieces,
+    "chars": _characters,
+    "both": _words_and_characters,
+}
 
 
 @lru_cache(maxsize=1 << 14)

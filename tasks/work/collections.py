@@ -54,6 +54,20 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
+class AlphaProposal:
+    """What alpha was measured to suit a collection that is `made_of` this: `alpha`, or `why` there
+    is none. `gains` say by alpha how much more mean recall the proposed one has on queries that it
+    was not chosen on: value, and the ends of its 95 % interval."""
+
+    made_of: str
+    why: str = ""
+    alpha: float = 0.0
+    chosen_on: int = 0
+    reported_on: int = 0
+    gains: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionRecord:
     """How a collection was made.
 
@@ -72,6 +86,9 @@ class CollectionRecord:
     `upright`: pictures were turned as their EXIF says, and so are those that people search with
     (False also in records from before that was done).
     `imported`: the export that it was first filled from, by its id ("" if from none).
+    `computed_in`: the number formats that its vectors were computed in, by commas ("" in records
+    from before that was noted; the embeddings say it). `proposal`: what alpha was measured to suit
+    it (None: it was not).
     """
 
     collection: str
@@ -101,6 +118,8 @@ class CollectionRecord:
     reading: dict[str, str] = field(default_factory=dict)
     upright: bool = False
     imported: str = ""
+    computed_in: str = ""
+    proposal: AlphaProposal | None = None
 
 
 _FORM = TypeAdapter(CollectionRecord)

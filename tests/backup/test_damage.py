@@ -298,7 +298,10 @@ CATALOGS: dict[str, Callable[[pa.Table], pa.Table]] = {
     "an image without id": column("image_id", first(lambda _: None)),
     "an image without hash": column("hash", first(lambda _: None)),
     "queries that are none": column("queries", first(lambda _: None)),
-    "more ids than queries": column("query_ids", first(lambda ids: [*ids, 5])),
+    "more ids than queries": column("query_ids", first(lambda ids: [*ids, "5"])),
+    "a query id that is no number": column("query_ids", first(lambda ids: ["x"] * len(ids))),
+    "an own id that is no number": column("own_id", first(lambda _: "x")),
+    "an own id of another image": column("own_id", first(lambda _: "77")),
     "other columns": lambda table: table.drop_columns(["span"]),
     "no rows": lambda table: table.slice(0, 0),
 }
@@ -319,6 +322,7 @@ def test_what_unpacks_to_too_much_is_not_unpacked(altered: Altered, tmp_path: Pa
     assert "unpacks from" in said
 
 
+@pytest.mark.thorough
 @settings(
     max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )

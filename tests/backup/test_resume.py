@@ -82,6 +82,7 @@ def shown(folder: Path) -> dict[str, bytes]:
     return {**kept, "manifest": json.dumps(said, sort_keys=True).encode()}
 
 
+@pytest.mark.thorough
 def test_an_export_that_ends_anywhere_is_gone_on_with(
     original: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +143,7 @@ def test_nothing_of_somebody_else_is_written_over(original: Settings, tmp_path: 
     assert files(target) == {"letter.txt": b"mine"}
 
 
+@pytest.mark.thorough
 def test_an_import_that_ends_anywhere_is_gone_on_with(
     original: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: str
 ) -> None:
@@ -166,6 +168,7 @@ def test_an_import_that_ends_anywhere_is_gone_on_with(
         assert imported(again, tmp_path / "out").upserted == 0
 
 
+@pytest.mark.thorough
 def test_another_import_does_not_go_on_with_it(
     original: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

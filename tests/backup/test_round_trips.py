@@ -68,6 +68,7 @@ def made_here(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.thorough
 def test_an_empty_place_is_as_the_first_one_afterwards(
     shop: tuple[str, dict[str, Any], Settings], tmp_path: Path, context: Context
 ) -> None:
@@ -98,6 +99,7 @@ def test_an_empty_place_is_as_the_first_one_afterwards(
     assert found(second) == found(first)
 
 
+@pytest.mark.thorough
 def test_it_goes_on_from_there_as_if_nothing_had_been(
     shop: tuple[str, dict[str, Any], Settings], pictures: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +144,7 @@ KINDS: dict[str, tuple[Made, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.gate("a catalogue")
 @pytest.mark.parametrize("kind", KINDS)
 def test_to_dashvector_and_back_nothing_is_another(
     kind: str,
@@ -178,6 +181,7 @@ def test_to_dashvector_and_back_nothing_is_another(
     assert upkeep.verify(context, last, full=True).compared == len(before)
 
 
+@pytest.mark.thorough
 def test_what_was_encoded_may_be_gone(
     shop: tuple[str, dict[str, Any], Settings], tmp_path: Path
 ) -> None:
@@ -270,6 +274,7 @@ def test_an_alias_is_followed_and_must_be_adopted(
     assert imported(second, tmp_path / "out").upserted == 0  # it is there, and as it was
 
 
+@pytest.mark.thorough
 def test_another_store_of_the_same_work_folder_is_filled_from_what_is_there(
     shop: tuple[str, dict[str, Any], Settings],
     tmp_path: Path,
@@ -290,6 +295,7 @@ def test_another_store_of_the_same_work_folder_is_filled_from_what_is_there(
     assert bits(documents(there)) == bits(documents(first))
 
 
+@pytest.mark.thorough
 def test_the_model_may_lie_elsewhere_but_must_be_the_same(
     shop: tuple[str, dict[str, Any], Settings], model: str, tmp_path: Path
 ) -> None:
@@ -316,6 +322,7 @@ def test_a_record_says_nothing_of_where_the_store_was(
     assert said["store"] == "zvec:"
 
 
+@pytest.mark.thorough
 def test_what_an_earlier_version_made_is_exported_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         mark(f"csv:{tmp_path / 'nowhere.csv'}")
 
 
+@pytest.mark.thorough
 def test_a_bucket_is_watched_too(s3: S3Server) -> None:  # noqa: F811
     bucket = s3.bucket()
     storage = fsspec.filesystem("s3")

@@ -13,6 +13,8 @@ __all__ = ["browser", "needs_browser"]
 
 Open = Callable[..., Watched]
 
+expect.set_options(timeout=20_000)  # the first search loads the model, beside other tests
+
 
 @pytest.fixture
 def open_at(browser: Browser, server: str) -> Iterator[Open]:
@@ -26,9 +28,15 @@ def open_at(browser: Browser, server: str) -> Iterator[Open]:
         dark: bool = False,
         scripts: bool = True,
         address: str = server,
+        locale: str = "zh-CN",
     ) -> Watched:
         watched = new_page(
-            browser, size, dark, scripts, permissions=["clipboard-read", "clipboard-write"]
+            browser,
+            size,
+            dark,
+            scripts,
+            permissions=["clipboard-read", "clipboard-write"],
+            locale=locale,
         )
         watched.page.set_default_timeout(20_000)
         opened.append(watched)

@@ -47,6 +47,17 @@ def test_words_find_their_picture(server: str) -> None:
     assert set(said["took_ms"]) == {"model", "store", "total"}
 
 
+@pytest.mark.parametrize("fusion", ["normalised", "rrf"])
+def test_both_sides_are_fused_as_asked(server: str, fusion: str) -> None:
+    said = get(server, "/api/search", text="熊猫", topk=3, alpha=0.5, fusion=fusion).json()
+    assert said["query"]["fusion"] == fusion
+    assert "熊猫" in said["hits"][0]["fields"]["query"]
+    assert said["hits"][0]["fields"]["picture"]
+    for hit in said["hits"]:
+        assert hit["dense"] + hit["sparse"] == pytest.approx(hit["score"])
+    assert get(server, "/api/search", text="熊猫", fusion="sum").status_code == 422
+
+
 def test_an_uploaded_picture_finds_itself_and_words_join_it(server: str, place: Path) -> None:
     id, content = panda(place)
     kept = upload(server, content, "image/webp")

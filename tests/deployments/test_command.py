@@ -98,6 +98,7 @@ def test_a_port_in_use_is_said(run: Run) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.gate("15")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_where_it_listens_and_ends_when_interrupted(
     number: signal.Signals, tmp_path: Path

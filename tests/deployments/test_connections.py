@@ -61,6 +61,7 @@ def head(method: str, path: str, length: int = 0) -> bytes:
     ).encode()
 
 
+@pytest.mark.thorough
 def test_idle_connections_of_one_client_keep_nobody_out(serve_here: Serve) -> None:
     address = serve_here(connections=20, client_connections=10, head_seconds=30)
     with connected(address, 60):
@@ -107,6 +108,7 @@ def test_a_head_that_dribbles_is_cut_off(serve_here: Serve) -> None:
         assert dribbled(one, b"x: y\r\n") < PATIENCE / 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", ["/token", "/api/pictures"])
 def test_a_body_that_dribbles_is_told_so(serve_here: Serve, path: str) -> None:
     address = serve_here(body_seconds=0.6)

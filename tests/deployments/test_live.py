@@ -41,6 +41,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.thorough
 def test_a_replaced_collection_is_followed_and_writers_get_in(tmp_path: Path) -> None:
     first, second = (
         sample_pictures(tmp_path / name, start) for name, start in (("a", 3), ("b", 9))

@@ -46,6 +46,7 @@ def test_words_find_the_right_picture_first(open_at: Open) -> None:
     expect(watched.page.locator("#status")).to_contain_text("找到 10 张图片")
 
 
+@pytest.mark.thorough
 def test_the_address_repeats_the_search(open_at: Open) -> None:
     watched = open_at()
     type_and_search(watched.page, "香蕉")
@@ -59,6 +60,7 @@ def test_the_address_repeats_the_search(open_at: Open) -> None:
     assert again.page.evaluate("navigator.clipboard.readText()") == again.page.url
 
 
+@pytest.mark.thorough
 def test_going_back_shows_the_search_before(open_at: Open) -> None:
     watched = open_at()
     for word in ("熊猫", "香蕉"):
@@ -126,6 +128,7 @@ def test_the_slider_changes_the_order_and_says_so(open_at: Open) -> None:
     assert watched.page.locator("#alpha").get_attribute("aria-valuetext") == "语义 0%，关键词 100%"
 
 
+@pytest.mark.thorough
 def test_filter_and_number_of_results(open_at: Open) -> None:
     watched = open_at("?text=猫")
     page = watched.page

@@ -84,6 +84,7 @@ def test_an_example_is_searched_as_the_slider_says(open_at: Open, shop: str) -> 
     expect(page.locator(".facts")).to_contain_text("α 0.8")
 
 
+@pytest.mark.thorough
 def test_a_filter_on_no_field_is_explained(open_at: Open, shop: str) -> None:
     page = open_at("?text=商品&filter=prize<5", address=shop).page
     expect(page.locator(".problem")).to_contain_text("过滤条件写得不对")

@@ -31,6 +31,8 @@ def check_line(arguments: Sequence[str]) -> None:
     command = _muge()
     words, path = list(arguments), ["muge"]
     while hasattr(command, "commands") and words:
+        if words[0] not in command.commands and words != ["--help"]:
+            words = [*([command.default] if hasattr(command, "default") else []), *words]
         path.append(words.pop(0))
         if path[-1] not in command.commands:
             raise ValueError(f"{' '.join(path)} is no command")

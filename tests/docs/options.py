@@ -10,7 +10,14 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from tasks.settings import DashVectorSettings, DeploySettings, Seeing, Settings, WebSettings
+from tasks.settings import (
+    DashVectorSettings,
+    DeploySettings,
+    Seeing,
+    Settings,
+    Speaking,
+    WebSettings,
+)
 from tests.docs.commands import every_command
 
 Language = Literal["zh", "en"]
@@ -18,6 +25,7 @@ PAGES = Path(__file__).parents[2] / "deployments" / "docs"
 
 GROUPS: Mapping[type[BaseSettings], Mapping[Language, str]] = {
     Settings: {"zh": "运行", "en": "A run"},
+    Speaking: {"zh": "终端", "en": "Terminal"},
     Seeing: {"zh": "日志与指标", "en": "Logs and metrics"},
     DashVectorSettings: {"zh": "DashVector", "en": "DashVector"},
     WebSettings: {"zh": "搜索网页（`muge web`）", "en": "The search page (`muge web`)"},
@@ -38,7 +46,10 @@ CHINESE: Mapping[str, str] = {
     "MUGE_STORE": "zvec:目录 或 dashvector: 。默认：zvec:MUGE_HOME/store。",
     "MUGE_COLLECTION": "集合：3 到 32 个 a-z A-Z 0-9 _ -，以字母开头。",
     "MUGE_PARTITION": "集合的分区。",
-    "MUGE_MODEL": "sample、ModelScope 的 id，或同样布局的目录。",
+    "MUGE_MODEL": "sample、ModelScope 的 id、目录、cn_clip 的检查点（.pt），或 st:名字。",
+    "MUGE_DIMENSION": "把 st: 模型的向量截到这么多个数。0：模型自己的维度。",
+    "MUGE_INSTRUCTION": "st: 模型的查询以什么开头。默认：模型自己的。",
+    "MUGE_TRUST_REMOTE_CODE": "运行 st: 模型自带的代码；请先读过。集合会记下来。",
     "MUGE_DEVICE": "auto、cpu、cuda、cuda:N 或 mps。",
     "MUGE_DOCUMENT": "一张图片（连同它的所有查询）一个文档，或一个（图片，查询）对一个文档。",
     "MUGE_PICTURE": "文档里带着图片的什么。",
@@ -62,6 +73,9 @@ CHINESE: Mapping[str, str] = {
     "MUGE_RUNNER": "在本进程的线程里编码，或在 Ray 集群上。",
     "MUGE_RAY_CPUS": "一个分片占 Ray 节点的 CPU 数。",
     "MUGE_RAY_GPUS": "一个分片占的 GPU 数。默认：Ray 集群有 GPU 时为 1。",
+    "MUGE_TOKENS": "BM25 把中文数成什么：words、chars（单字与相邻两字）或 both。"
+    "auto：照集合已有的；新集合为 chars。",
+    "MUGE_SIMPLIFIED": "BM25 把繁体字当作简体字：yes 或 no；auto：照集合已有的，新集合为 yes。",
     "MUGE_USER_DICTIONARY": "BM25 从不切开的词，一行一个，文件。",
     "MUGE_STOP_WORDS": "BM25 从不计的词，一行一个，文件；代替自带的。",
     "MUGE_BM25": "corpus，或 DashText 统计：文件或 https 地址。",
@@ -74,6 +88,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_DOWNLOAD_SILENCE_SECONDS": "一个网址静默更久就算失败，秒。",
     "MUGE_DOWNLOAD_PRIVATE": "本机与内网的图片也下载。",
     "MUGE_ALPHA": "1 = 只看语义（稠密），0 = 只看关键词（稀疏）。",
+    "MUGE_FUSION": "两边怎样合成一个排名：向量库的加权和、拉伸到 0..1 后加权，或倒数名次。",
     "MUGE_TOPK": "结果条数。",
     "MUGE_VERIFY_SAMPLES": "索引之后抽样重读的文档数。",
     "MUGE_ONLY_WRITER": "没有别的任务写这个工作目录：它的存储不必能上锁。",
@@ -88,6 +103,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_KEEP_DAYS": "最近这么多天写下的都留着。",
     "MUGE_KEEP_RUNS": "每个数据集里没有集合用到的运行，最新的留几个。",
     "MUGE_KEEP_ARTIFACTS": "Prefect 服务器上每种 artifact 留最新的几个。",
+    "MUGE_LANGUAGE": "终端里表格的语言。默认：跟随系统。",
     "MUGE_LOG_FORMAT": "标准错误输出为文字，或 JSON：每行一个对象。",
     "MUGE_METRICS_DIR": "写运行指标的目录，供 node_exporter 的 textfile collector 读取。",
     "MUGE_METRICS_PUSH": "Prometheus Pushgateway 的地址；它要口令时写成 USER:PASSWORD@。",
@@ -169,7 +185,8 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--hold": "有指标低于工作目录里留存的基线就失败。",
     "--accept": "不论如何，把这次评测留作基线。",
     "evaluate --html": "另写一个自足的页面。",
-    "--sample": "解码的图片数。",
+    "inspect --sample": "解码的图片数。",
+    "compare --sample": "用来比较的图片数；0：全部。",
     "--all": "解码每一张图片。",
     "--full": "读取每一个文件、每一条文档。",
     "import --replace": "集合已经在的话先删掉它。",

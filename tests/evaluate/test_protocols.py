@@ -20,19 +20,30 @@ from tasks.settings import EvaluateChoices, Settings
 from tests.dataset.muge_files import query_line, write_lines
 from tests.dataset.rows import RowsReader, row
 from tests.evaluate.test_stages import HELD_OUT, STANDARD, questions
-from tests.search.library import COUNT, WORDS
+from tests.search.conftest import settings_in
+from tests.search.library import COUNT, WORDS, build
+
+
+@pytest.fixture(scope="module")
+def of_words(model: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A collection that counts words: all texts but one share a character with others."""
+    place = tmp_path_factory.mktemp("words")
+    settings = settings_in(place, model).model_copy(update={"tokens": "words"})
+    with Context() as context:
+        build(context, f"folder:{pictures}", settings)
+    return settings
 
 
 @pytest.fixture(scope="module")
 def left_out(
-    built: Settings, pictures: Path, tmp_path_factory: pytest.TempPathFactory
+    of_words: Settings, pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Evaluation:
     """The indexed queries themselves, each scored without itself, with a sweep."""
     path = tmp_path_factory.mktemp("predictions") / "lines.jsonl"
     options = EvaluateChoices(protocol="leave-query-out", alpha_sweep=True, predictions=str(path))
     with Context() as context, pytest.MonkeyPatch.context() as patch:
         patch.setattr(judgements, "MOST_TEXTLESS", 1.0)
-        found = evaluate(context, f"folder:{pictures}", built, options)
+        found = evaluate(context, f"folder:{pictures}", of_words, options)
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [line["query_id"] for line in lines] == [*range(len(WORDS)), 100]
     assert all(len(set(line["item_ids"])) == 10 for line in lines)
@@ -120,13 +131,13 @@ def test_the_json_is_json_and_keeps_its_names(left_out: Evaluation) -> None:
 def test_the_same_numbers_again(
     context: Context,
     left_out: Evaluation,
-    built: Settings,
+    of_words: Settings,
     pictures: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = EvaluateChoices(protocol="leave-query-out", alpha_sweep=True)
     monkeypatch.setattr(judgements, "MOST_TEXTLESS", 1.0)
-    again = as_json(evaluate(context, f"folder:{pictures}", built, options))
+    again = as_json(evaluate(context, f"folder:{pictures}", of_words, options))
     assert {**again, "seconds": 0} == {**as_json(left_out), "seconds": 0}
 
 

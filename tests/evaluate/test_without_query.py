@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tasks.evaluate.exact import StoredKeywords
 from tasks.evaluate.judgements import compared
 from tasks.evaluate.without_query import KeywordsWithoutQuery, TextCorpus
-from tasks.records import Float32
+from tasks.records import Float32, Tokens
 from tasks.sparse.bm25 import Bm25, train_bm25
+from tasks.sparse.lexicon import DEFAULT, Lexicon
 from tasks.sparse.tokens import tokenize
 
 Corpus = dict[str, list[str]]
@@ -29,10 +30,10 @@ def without(corpus: Corpus, query: str) -> Corpus:
     return {d: [text for text in texts if compared(text) != key] for d, texts in corpus.items()}
 
 
-def indexed_without(corpus: Corpus, query: str) -> Float32:
+def indexed_without(corpus: Corpus, query: str, lexicon: Lexicon = DEFAULT) -> Float32:
     """The scores that a user would get from indexing without the query."""
     joined = ["\n".join(texts) for texts in without(corpus, query).values()]
-    bm25 = train_bm25(joined)
+    bm25 = train_bm25(joined, lexicon)
     keywords = StoredKeywords([bm25.encode_query(query)])
     found: Float32 = keywords.scores(list(corpus), [bm25.encode_document(t) for t in joined])[0]
     return found
@@ -54,6 +55,19 @@ def test_equals_indexing_again_without_the_query(corpus: Corpus, others: list[st
     found = scored(corpus, queries)
     for row, query in enumerate(queries):
         assert found[row] == pytest.approx(indexed_without(corpus, query), abs=2e-6)
+
+
+@pytest.mark.parametrize("tokens", ["chars", "both"])
+@settings(deadline=None, max_examples=40)
+@given(CORPORA, st.lists(TEXTS, min_size=1, max_size=4))
+def test_equals_it_with_characters_too(tokens: Tokens, corpus: Corpus, others: list[str]) -> None:
+    lexicon = Lexicon(tokens=tokens, simplified=True)
+    queries = list(dict.fromkeys([*others, *(text for texts in corpus.values() for text in texts)]))
+    bm25 = train_bm25(("\n".join(texts) for texts in corpus.values()), lexicon)
+    found = scored(corpus, queries, bm25)
+    for row, query in enumerate(queries):
+        wanted = indexed_without(corpus, query, lexicon)
+        assert found[row] == pytest.approx(wanted, abs=2e-6)
 
 
 def test_a_query_does_not_find_itself() -> None:
@@ -84,6 +98,9 @@ def test_texts_joined_by_lines_have_the_tokens_of_each() -> None:
     for _ in range(300):
         texts = ["".join(chosen.choices(WORDS, k=3)) for _ in range(3)]
         assert tokenize("\n".join(texts)) == [token for text in texts for token in tokenize(text)]
+        for lexicon in (Lexicon(tokens="chars"), Lexicon(tokens="both")):
+            each = [token for text in texts for token in tokenize(text, lexicon)]
+            assert sorted(tokenize("\n".join(texts), lexicon)) == sorted(each)
 
 
 def test_many_documents_at_once_and_in_parts() -> None:

@@ -120,6 +120,7 @@ def test_a_search_with_a_block_keeps_to_the_projects_own_prefect(tmp_path: Path)
     assert {path.name for path in tmp_path.iterdir()} == {".muge"}
 
 
+@pytest.mark.thorough
 def test_a_quota_on_the_server_is_kept(pictures: Path, place: dict[str, Any]) -> None:
     """With the limit on the server every write request takes one of its slots."""
 

@@ -59,6 +59,7 @@ def upload_parquet(folder: Path, url: str) -> None:
         pq.write_table(pa.Table.from_pylist(rows), handle, row_group_size=4)
 
 
+@pytest.mark.thorough
 def test_a_second_run_has_nothing_to_do(pictures: Path, bucket: str, place: dict[str, Any]) -> None:
     (pictures / "cut.png").write_bytes((pictures / "1.png").read_bytes()[:60])
     upload(pictures, f"{bucket}/data")

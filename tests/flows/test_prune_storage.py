@@ -65,6 +65,7 @@ def theirs(number: int) -> None:
     create_markdown_artifact(f"run {number}", key="index-run-of-others")
 
 
+@pytest.mark.thorough
 def test_the_newest_artifacts_of_our_flows_stay(prefect_server: str) -> None:
     for number in range(4):
         ours(number)

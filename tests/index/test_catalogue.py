@@ -76,6 +76,7 @@ def place(
     return {
         **{"store": store, "work_dir": str(tmp_path / "work"), "model": model},
         **{"fields": FIELDS, "picture": "none", "shard_images": 10},
+        "tokens": "words",  # which documents share a word is seen here
     }
 
 

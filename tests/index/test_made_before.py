@@ -52,6 +52,7 @@ def test_it_is_known_and_searched(context: Context) -> None:
     assert by_picture.hits[0].score == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.thorough
 def test_it_is_the_same_without_dashtext() -> None:
     pytest.importorskip("dashtext")
     hits = search_images(["白色运动鞋"], alpha=0.5, topk=5)[0].hits

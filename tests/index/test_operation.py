@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,15 @@ def test_run_json_is_the_report(pictures: Path, place: dict[str, Any]) -> None:
     said = json.loads((Path(report.run_dir) / "run.json").read_text("utf-8"))
     assert said["documents"] == report.documents
     assert said["verified"] is True
+
+
+def test_a_relative_data_set_is_of_the_folder_that_one_is_in_now(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook that goes from one shop's folder to the next's."""
+    for name in ("one shop", "another"):
+        (tmp_path / name).mkdir()
+        make_pictures(tmp_path / name / "pictures", 6)
+        monkeypatch.chdir(tmp_path / name)
+        assert index_dataset("folder:pictures", model=model, shard_images=4).encoded_images == 6
+        shutil.rmtree("pictures")

@@ -147,6 +147,7 @@ LOST = {
 }
 
 
+@pytest.mark.gate("partition")
 @pytest.mark.parametrize("lost", LOST)
 def test_what_the_store_has_lost_is_said_at_once_and_mended(
     lost: str,
@@ -235,6 +236,7 @@ def test_a_damaged_store_is_replaced(
     assert found(settings) == before
 
 
+@pytest.mark.gate("damaged")
 @pytest.mark.parametrize("how", ["damaged", "gone"])
 def test_a_record_is_brought_back_from_its_copy(
     how: str, dataset: str, place: dict[str, Any], settings: Settings, context: Context
@@ -285,6 +287,7 @@ def test_a_damaged_record_without_a_copy_is_replaced_and_never_without_being_ask
     assert found(settings) == before
 
 
+@pytest.mark.thorough
 def test_a_damaged_record_of_an_earlier_number_is_neither_dropped_nor_in_the_way(
     dataset: str, place: dict[str, Any], settings: Settings, context: Context, pictures: Path
 ) -> None:

@@ -132,7 +132,7 @@ def test_samples_are_even_and_exact(images: int, sample: int) -> None:
     with Catalog(1000) as catalog:
         rows = [row(n, n, b"%d" % n) for n in range(images)]
         assert list(catalog.fill(RowsReader(rows, 100), lambda _: None)) == []
-        runs = list(pictures._sampled(catalog, images, sample))
+        runs = list(pictures.sampled(catalog, images, sample))
     ids = [int(entry.image_id) for run in runs for entry in run]
     assert len(ids) == len(set(ids)) == (min(sample, images) if sample else images)
     assert ids == sorted(ids)

@@ -119,6 +119,7 @@ LOSSES: dict[str, Callable[[Team], None]] = {
 }
 
 
+@pytest.mark.gate("blue-green-both", "in-place-both")
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("choices", [BLUE_GREEN, ReindexChoices()], ids=lambda c: c.strategy)
 def test_a_lost_alias_drops_nothing(loss: str, choices: ReindexChoices, team: Team) -> None:
@@ -134,6 +135,7 @@ def test_a_lost_alias_drops_nothing(loss: str, choices: ReindexChoices, team: Te
     assert team.held() == {"muge-2": COUNT, "muge-3": COUNT}
 
 
+@pytest.mark.gate("blue-green")
 @pytest.mark.parametrize("choices", [BLUE_GREEN, ReindexChoices()], ids=lambda c: c.strategy)
 def test_an_alias_of_a_backup_drops_nothing(choices: ReindexChoices, team: Team) -> None:
     """The server's data base was restored: muge-2 was live then, and muge-3 is now."""

@@ -162,6 +162,7 @@ def test_other_options_need_a_new_collection(pictures: Path, place: dict[str, An
     assert done.collection == "muge-1"
 
 
+@pytest.mark.thorough
 def test_ids_made_from_names_go_into_a_collection_of_small_ids(
     pictures: Path, place: dict[str, Any]
 ) -> None:
@@ -171,6 +172,7 @@ def test_ids_made_from_names_go_into_a_collection_of_small_ids(
     assert (done.collection, done.documents, counts(done)) == ("muge", COUNT, (COUNT, COUNT, 0))
 
 
+@pytest.mark.thorough
 def test_ids_made_from_names_need_a_new_collection_where_ids_have_32_bits(
     pictures: Path, place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +203,7 @@ def test_a_refused_picture_is_taken_after_its_fix(pictures: Path, place: dict[st
     assert (counts(done), done.rejects, done.documents) == ((1, 0, 1), 0, COUNT)
 
 
+@pytest.mark.thorough
 def test_a_looser_limit_takes_what_was_refused(
     pictures: Path, place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +239,7 @@ def test_blue_green_moves_the_alias_and_keeps_the_old_one(
     assert answer.hits[0].id != "90"
 
 
+@pytest.mark.thorough
 def test_at_most_two_collections_of_a_name(
     context: Context, pictures: Path, place: dict[str, Any]
 ) -> None:
@@ -269,6 +273,7 @@ def test_a_collection_that_a_killed_run_did_not_drop_is_dropped_by_the_next(
     assert open_store(place["store"]).collections() == ["muge-2", "muge-3"]
 
 
+@pytest.mark.thorough
 def test_the_advice_for_a_damaged_record_works(pictures: Path, place: dict[str, Any]) -> None:
     reindex_dataset(f"folder:{pictures}", **place)
     (record,) = Path(place["work_dir"]).glob("collections/*/muge.json")

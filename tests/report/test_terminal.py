@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 
 from tasks.records import HitGroup
 from tasks.report.terminal import index_summary, metrics_table, search_table
-from tasks.report.wording import Language
+from tasks.report.wording import Language, spoken_language
 from tests.report.examples import METRICS, hit, hostile_search, index, search
 
 
@@ -78,3 +78,23 @@ def test_an_index_run_is_summed_up() -> None:
     output = "\n".join(printed(index_summary(index(rejects=2), language="zh")))
     for words in ("2,818", "zvec:.muge/store", "图片编码", "31.20", "—", "some new stage"):
         assert words in output
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted", "language"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, "auto", "zh"),
+        ({"LANG": "zh_TW"}, "auto", "zh"),
+        ({"LANG": "en_US.UTF-8"}, "auto", "en"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "auto", "en"),
+        ({"LANG": "C", "LC_MESSAGES": "zh_CN"}, "auto", "zh"),
+        ({"LC_ALL": "", "LANG": "zh_CN"}, "auto", "zh"),
+        ({}, "auto", "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "en", "en"),
+        ({}, "zh", "zh"),
+    ],
+)
+def test_a_terminal_speaks_the_systems_language(
+    environment: dict[str, str], wanted: str, language: Language
+) -> None:
+    assert spoken_language(environment, wanted) == language

@@ -147,6 +147,7 @@ def in_memory(folder: Path, model: str) -> Iterator[Shop]:
 SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
+@pytest.mark.thorough
 @settings(max_examples=3, derandomize=True, suppress_health_check=SHARED)
 @given(steps=st.lists(ONE, min_size=3, max_size=5))
 def test_nothing_needed_is_lost(

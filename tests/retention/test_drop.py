@@ -36,6 +36,7 @@ def ledgers(shop: Shop, name: str) -> str:
     return shop.records()[name].held
 
 
+@pytest.mark.gate("zvec")
 def test_a_collection_is_dropped_with_its_records_and_ledgers(shop: Shop) -> None:
     shop.index(collection="other")
     shop.reindex()

@@ -16,6 +16,7 @@ def kinds(report: Any) -> Counter[str]:
     return Counter(leftover.kind for leftover in report.leftovers)
 
 
+@pytest.mark.gate("zvec")
 def test_what_is_left_serves_searches_rollback_repair_and_reindex(shop: Shop) -> None:
     shop.index()
     shop.repaint()

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.servers.hub import Hub
 
 SCRIPT = """
@@ -34,6 +36,7 @@ print(json.dumps([record.model.name, record.model.revision, hit.fields["image_id
 """
 
 
+@pytest.mark.thorough
 def test_a_revision_is_kept_from_the_index_to_the_search(
     model: Path, pictures: Path, tmp_path: Path
 ) -> None:

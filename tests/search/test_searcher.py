@@ -220,6 +220,21 @@ def test_another_model_than_asked_for(context: Context, mine: Settings, tmp_path
     assert open_searcher(context, mine, mine.model).record.model.dimension == 64
 
 
+@pytest.mark.parametrize("asked", ["iic/multi-modal_clip-vit-base-patch16_zh", "owner/other@v1"])
+def test_no_hub_is_asked_which_model_is_meant(
+    opened: Context, built: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str
+) -> None:
+    def download(*_: object) -> None:
+        raise AssertionError("the network was tried")
+
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    for name in ("check_hub", "list_snapshot", "download_snapshot"):
+        monkeypatch.setattr(f"tasks.encode.model.locate.{name}", download)
+    with pytest.raises(CollectionRecordError, match=f"not with {asked}; leave --model out"):
+        open_searcher(opened, built, asked)
+    assert open_searcher(opened, built, built.model).record.model.name == built.model
+
+
 def test_a_model_that_is_another_one_now(context: Context, mine: Settings, tmp_path: Path) -> None:
     other = make_model(tmp_path / "other", "resnet-50", seed=1).folder
     record = require_record(work_of(mine), mine.store_uri, "muge")

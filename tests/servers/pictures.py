@@ -39,14 +39,18 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.counting:
             self.server.asked[path] += 1
             self.server.connections.add(self.client_address)
-            self.server.active += 1
-            self.server.most = max(self.server.most, self.server.active)
+            self.server.active.add(self.client_address)
+            self.server.most = max(self.server.most, len(self.server.active))
         try:
             _, kind, *rest = path.split("/")
             getattr(self, f"do_{kind.replace('-', '_')}")("/".join(rest))
         finally:
-            with self.server.counting:
-                self.server.active -= 1
+            self.answered()
+
+    def answered(self) -> None:
+        """Before the client can know it: it may ask the next at once."""
+        with self.server.counting:
+            self.server.active.discard(self.client_address)
 
     def give(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -54,6 +58,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         if status != 304 and "Content_Length" not in headers:
             self.send_header("Content-Length", str(len(body)))
+        self.answered()
         self.end_headers()
         self.wfile.write(body)
 
@@ -210,7 +215,8 @@ class PictureServer(ThreadingHTTPServer):
         self.connections: set[Any] = set()
         self.counting = threading.Lock()
         self.stopped = threading.Event()
-        self.active = self.most = self.unchanged = self.sent = self.version = 0
+        self.active: set[tuple[str, int]] = set()
+        self.most = self.unchanged = self.sent = self.version = 0
         self.delay = 0.0
 
         self.scheme = "http"

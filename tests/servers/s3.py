@@ -1,7 +1,8 @@
 """An S3 server on loopback: moto's, in a process of its own, for the real s3fs.
 
-It decides conditional uploads as the service does (one of many wins). It is slow, and its network
-has no latency: nothing here says how fast S3 is.
+It decides conditional uploads as the service does (one of many wins): one at a time, since moto
+looks and writes in two steps. It is slow, and its network has no latency: nothing here says how
+fast S3 is.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import fsspec
@@ -31,15 +33,18 @@ server.serve_forever()
 
 
 class Log:
-    """Notes each request's method and path in a file, a line each."""
+    """Notes each request's method and path in a file, a line each; conditional ones take turns."""
 
     def __init__(self, app: object, path: str) -> None:
         self._app = app
         self._file = open(path, "a", buffering=1)  # noqa: SIM115
+        self._turn = threading.Lock()
 
     def __call__(self, environ: Mapping[str, str], start_response: object) -> object:
         print(environ["REQUEST_METHOD"], environ["PATH_INFO"], file=self._file)
-        return self._app(environ, start_response)  # type: ignore[operator]
+        conditional = "HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MATCH" in environ
+        with self._turn if conditional else nullcontext():
+            return self._app(environ, start_response)  # type: ignore[operator]
 
 
 @dataclass(frozen=True)

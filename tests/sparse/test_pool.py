@@ -87,6 +87,7 @@ def test_a_process_that_dies_is_an_error_to_act_on() -> None:
             alone.train(["红色"])
 
 
+@pytest.mark.thorough
 def test_stages_use_processes_for_large_data_only(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

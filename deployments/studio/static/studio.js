@@ -31,9 +31,14 @@
     for (const [name, value] of new FormData(form)) {
       if (typeof value === "string" && value.trim()) values.set(name, value);
     }
-    if (page.dataset.language === "en") values.set("lang", "en");
-    else values.delete("lang");
+    tell(values);
     return values;
+  }
+  // whoever chose a language keeps it; the others have their browser's
+  let chosenLanguage = new URL(location.href).searchParams.has("lang");
+  function tell(values) {
+    if (chosenLanguage) values.set("lang", page.dataset.language);
+    else values.delete("lang");
   }
   const asks = (values) => ["text", "image", "picture", "like"].some((name) => values.has(name));
 
@@ -184,6 +189,12 @@
       await navigator.clipboard.writeText(new URL(location.href).href);
       status.textContent = inWords("copied");
       link.replaceChildren(...said("copied").cloneNode(true).childNodes);
+    } else if (link.id === "more") {
+      event.preventDefault();
+      await showMore(link);
+    } else if (link.matches(".zoom")) {
+      event.preventDefault();
+      enlarge(link.closest(".hit"));
     } else if (link.matches(".go-on, .like")) {
       event.preventDefault();
       const address = spoken(link.getAttribute("href"));
@@ -195,19 +206,102 @@
 
   function spoken(address) {
     const values = new URL(address, location.href).searchParams;
-    values.delete("lang");
-    if (page.dataset.language === "en") values.set("lang", "en");
+    tell(values);
     return "?" + values;
   }
 
   function switchLanguage() {
     const english = page.dataset.language !== "en";
+    chosenLanguage = true;
     page.dataset.language = english ? "en" : "zh";
     page.lang = english ? "en" : "zh-CN";
     speak();
     describeAlpha();
     history.replaceState(null, "", spoken(location.href));
   }
+
+  // behind what is there, and never twice
+  async function showMore(link) {
+    link.setAttribute("aria-busy", "true");
+    let next;
+    try {
+      const answer = await fetch(link.href, { headers: { Accept: "text/html" } });
+      next = new DOMParser().parseFromString(await answer.text(), "text/html");
+    } catch (error) {
+      link.removeAttribute("aria-busy");
+      results.append(said("offline").cloneNode(true));
+      return;
+    }
+    if (!link.isConnected) return; // another search meanwhile
+    const list = [...results.querySelectorAll("ol.hits")].pop();
+    const known = new Set([...list.children].map((hit) => hit.dataset.id));
+    const fresh = [...next.querySelectorAll("ol.hits > li")].filter((hit) => !known.has(hit.dataset.id));
+    list.append(...fresh);
+    const more = next.getElementById("more");
+    if (more) link.closest("p").replaceWith(more.closest("p"));
+    else link.closest("p").remove();
+    const trouble = next.querySelector("#results .problem");
+    if (trouble) results.append(trouble);
+    speak(results);
+    status.textContent = inWords("more").replace("{count}", list.children.length);
+    const first = fresh.length && fresh[0].querySelector("a");
+    if (first) first.focus({ preventScroll: true });
+  }
+
+  const light = document.getElementById("light");
+  let shownHit = null;
+
+  function enlarge(hit) {
+    const link = hit.querySelector(".zoom");
+    const [image, caption] = light.querySelectorAll("img, figcaption");
+    const small = link.querySelector("img");
+    shownHit = hit;
+    image.src = small.src; // until the large one is there
+    image.alt = small.alt;
+    const large = new Image();
+    large.onload = () => {
+      if (shownHit === hit) image.src = large.src;
+    };
+    large.src = link.href;
+    const parts = [...hit.children].filter((part) => !part.matches(".frame, details, .like"));
+    caption.replaceChildren(...parts.map((part) => part.cloneNode(true)));
+    for (const button of light.querySelectorAll("[data-step]")) {
+      button.disabled = !neighbour(Number(button.dataset.step));
+    }
+    if (!light.open) light.showModal();
+  }
+
+  function neighbour(step) {
+    const hits = [...results.querySelectorAll(".hit")].filter((hit) => hit.querySelector(".zoom"));
+    return hits[hits.indexOf(shownHit) + step];
+  }
+
+  function stepTo(step) {
+    const hit = neighbour(step);
+    if (hit) enlarge(hit);
+  }
+
+  light.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button && button.dataset.step) stepTo(Number(button.dataset.step));
+    else if (button || event.target === light) light.close();
+  });
+  light.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step) stepTo(step);
+  });
+  light.addEventListener("close", () => {
+    const link = shownHit && shownHit.querySelector(".zoom");
+    if (link) link.focus();
+  });
+  let touched = null;
+  light.addEventListener("touchstart", (event) => {
+    touched = event.touches.length === 1 ? event.touches[0].clientX : null;
+  }, { passive: true });
+  light.addEventListener("touchend", (event) => {
+    const moved = touched === null ? 0 : event.changedTouches[0].clientX - touched;
+    if (Math.abs(moved) > 50) stepTo(moved < 0 ? 1 : -1);
+  });
 
   addEventListener("popstate", () => {
     fill(location.href);

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.encode.model.families import family_of
+from tasks.encode.model.families import architecture_of, files_of
 from tasks.encode.model.hashes import hash_file
 from tasks.encode.model.load import encoder_for
 from tasks.encode.model.locate import locate_model
@@ -44,6 +44,8 @@ class ModelCard:
     name: str
     revision: str
     folder: str
+    family: str
+    architecture: str
     dimension: int
     resolution: int
     parameters: dict[str, int]
@@ -63,12 +65,13 @@ def model_card(model: str, settings: Settings) -> ModelCard:
     side = encoder.info.resolution
     text = encoder.encode_texts([SELF_TEST_TEXT])[0]
     picture = encoder.encode_images(np.zeros((1, side, side, 3), np.uint8))[0]
-    names = family_of(folder.path).files
-    files = [folder.path / name for name in names if (folder.path / name).is_file()]
+    files = files_of(folder.path)
     return ModelCard(
         name=folder.name,
         revision=folder.revision,
         folder=str(folder.path),
+        family=encoder.info.family,
+        architecture=architecture_of(folder.path),
         dimension=encoder.info.dimension,
         resolution=side,
         parameters=encoder.parameters(),

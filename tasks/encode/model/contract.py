@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from PIL import Image
 
+from tasks.encode.model.names import NOTHING_CHOSEN, Choices
 from tasks.records import Float32, ModelInfo, Uint8
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ Kernels = Literal["eager", "compile", "graphs"]
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """The folder of a model; `name` and `revision` can be given to `locate_model` again
-    (`revision` is "" for what is not from a hub)."""
+    """The folder of a model, or its file; `name` and `revision` can be given to `locate_model`
+    again (`revision` is "" for what is not from a hub), `choices` are part of the name."""
 
     name: str
     revision: str
     path: Path
+    choices: Choices = NOTHING_CHOSEN
 
 
 class Encoder(Protocol):

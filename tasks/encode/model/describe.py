@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.encode.model.families import family_of
+from tasks.encode.model.families import describe_folder, family_of
 from tasks.encode.model.locate import locate_model
 from tasks.encode.model.pixels import Square
 from tasks.records import ModelInfo
@@ -14,8 +14,7 @@ def describe_model(model: str) -> ModelInfo:
     Reads the weights file once a process to hash it (again if its size or time of change differ).
     Raises `ModelError` as `locate_model` and `family_of` do, or if a file is missing or wrong.
     """
-    folder = locate_model(model)
-    return family_of(folder.path).describe(folder)
+    return describe_folder(locate_model(model))
 
 
 def family_reference(model: str) -> str:

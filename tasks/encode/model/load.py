@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from tasks.encode.model.contract import Encoder, Format, Kernels, Precision
-from tasks.encode.model.families import family_of
+from tasks.encode.model.families import describe_folder, family_of
 from tasks.encode.model.locate import locate_model
 from tasks.errors import ModelError
 from tasks.records import ModelInfo
@@ -16,28 +16,49 @@ from tasks.settings import Settings
 TRIED_TEXT = "红色连衣裙"
 
 
-def encoder_for(model: str, settings: Settings, device: str | None = None) -> Encoder:
+def encoder_for(
+    model: str, settings: Settings, device: str | None = None, as_made: str = ""
+) -> Encoder:
     """The encoder of a model, working as the options say, on `device` (None: the options' own);
-    errors as `load_encoder`."""
+    `as_made` and errors as `load_encoder`."""
     place = settings.device if device is None else device
-    return load_encoder(model, place, settings.precision, settings.kernels)
+    trusted = settings.trust_remote_code
+    return load_encoder(model, place, settings.precision, settings.kernels, as_made, trusted)
 
 
 def load_encoder(
-    model: str, device: str = "auto", precision: Precision = "auto", kernels: Kernels = "eager"
+    model: str,
+    device: str = "auto",
+    precision: Precision = "auto",
+    kernels: Kernels = "eager",
+    as_made: str = "",
+    trusted: bool = False,
 ) -> Encoder:
     """The encoder of a model, loaded once a process for each model file, device and way of working.
 
     `model` is "sample", a folder, or a ModelScope id; `device` as in `choose_device`, `precision`
-    as in its family's `choose_format`. Raises `ModelError` or `DeviceError`.
+    as in its family's `choose_format`. `as_made` is the format that its vectors are to stand
+    beside, "" for none: that is what `auto` means where the device has units for it. Code that
+    comes with a model is run if both its name and `trusted` say so. Raises `ModelError` or
+    `DeviceError`.
     """
-    from tasks.encode.model.device import choose_device  # torch: slow, and often not needed
+    # torch: slow, and often not needed
+    from tasks.encode.model.device import choose_device
+    from tasks.encode.model.precision import TYPES, has_units
 
     place = choose_device(device)
     with _loading:
         folder = locate_model(model)
+        if folder.choices.trusted and not trusted:
+            raise ModelError(
+                f"{folder.name} runs code that comes with it; if you have read it and trust it, "
+                "give --trust-remote-code, or set MUGE_TRUST_REMOTE_CODE=1"
+            )
         family = family_of(folder.path)
-        info = family.describe(folder)
+        info = describe_folder(folder)
+        same = next((format for format in TYPES if format == as_made), None)
+        if precision == "auto" and same is not None and has_units(same, place):
+            precision = same
         format = family.choose_format(folder, place, precision)
         key = (info, str(place), format, kernels)
         if key not in _loaded:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
-from tasks.download.hub import download_snapshot, find_snapshot
+from tasks.download.hub import check_hub, download_snapshot, find_snapshot, list_snapshot
 from tasks.encode.model.contract import ModelFolder
 from tasks.encode.model.families import downloaded_files, is_complete
+from tasks.encode.model.names import NOTHING_CHOSEN, PREFIX, ModelName, parse_name
+from tasks.encode.model.sentence_transformers.family import MODULES_FILE
+from tasks.encode.model.sentence_transformers.snapshot import download_all, was_downloaded
+from tasks.encode.model.weight_files import chosen
 from tasks.errors import HubError, ModelError
 from tasks.records import ModelInfo
 
 SAMPLE = "sample"
+SUFFIXES = (".pt", ".pth")
 _SAMPLE_FOLDER = Path(__file__).parents[2] / "sample" / "model"
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
 _REVISIONS = {
@@ -25,25 +31,48 @@ _REVISIONS = {
 
 
 def locate_model(model: str) -> ModelFolder:
-    """The folder of "sample", of a local folder, or of a ModelScope id `owner/name[@revision]`.
+    """The folder of "sample", of a local folder or checkpoint, or of a ModelScope id
+    `owner/name[@revision]`; `st:` before it says that it is of Sentence Transformers (see `names`).
 
     A model that lies complete in ModelScope's cache is used without any request; otherwise it is
     downloaded there. Raises `ModelError`.
     """
+    here = find_model(model)
+    if here is not None:
+        return here
+    asked = parse_name(model)
+    name, revision = _hub_name(asked)
+    path = _download(name, revision, asked)
+    return _folder(asked, name, revision, path)
+
+
+def find_model(model: str) -> ModelFolder | None:
+    """As `locate_model`, but None where it would have to be downloaded: nobody is asked."""
     if model == SAMPLE:
         return ModelFolder(SAMPLE, "", _SAMPLE_FOLDER)
-    if model and os.path.isdir(os.path.expanduser(model)):
-        folder = Path(os.path.expanduser(model)).resolve()
-        return ModelFolder(str(folder), "", folder)
-    match = _HUB_NAME.fullmatch(model)
-    if match is None or model.startswith("."):
+    asked = parse_name(model)
+    path = os.path.expanduser(asked.place)
+    if asked.place and (os.path.isdir(path) or (os.path.isfile(path) and path.endswith(SUFFIXES))):
+        place = Path(path).resolve()
+        return _folder(asked, str(place), "", place)
+    name, revision = _hub_name(asked)
+    cached = find_snapshot("model", name, revision)
+    # the client puts a file in its place when its hash was right
+    complete = was_downloaded if asked.is_st else is_complete
+    if cached is None or not complete(cached):
+        return None
+    return _folder(asked, name, revision, cached)
+
+
+def _folder(asked: ModelName, name: str, revision: str, path: Path) -> ModelFolder:
+    if not asked.is_st:
+        return ModelFolder(name, revision, path)
+    if not (path / MODULES_FILE).is_file():
         raise ModelError(
-            f"there is no model {model!r}: expected 'sample', a folder, or a ModelScope id "
-            "such as iic/multi-modal_clip-vit-base-patch16_zh"
+            f"{path} holds no model of Sentence Transformers: {MODULES_FILE} is missing; leave out "
+            f"{PREFIX} for other models"
         )
-    name = match["name"]
-    revision = match["revision"] or _REVISIONS.get(name, "master")
-    return ModelFolder(name, revision, _from_hub(name, revision))
+    return ModelFolder(f"{PREFIX}{name}{asked.choices}", revision, path, asked.choices)
 
 
 def full_name(model: ModelInfo) -> str:
@@ -51,13 +80,44 @@ def full_name(model: ModelInfo) -> str:
     return f"{model.name}@{model.revision}" if model.revision else model.name
 
 
-def _from_hub(name: str, revision: str) -> Path:
-    cached = find_snapshot("model", name, revision)
-    # the client puts a file in its place when its hash was right
-    if cached is not None and is_complete(cached):
-        return cached
+def names(model: str, info: ModelInfo) -> bool:
+    """Whether a name, as people type it, is that of this model; asks nobody.
+
+    One without choices means the model whatever was chosen of it.
+    """
+    if model in (info.name, full_name(info)):
+        return True
+    asked, known = parse_name(model), parse_name(info.name)
+    if asked.is_st != known.is_st or asked.choices not in (known.choices, NOTHING_CHOSEN):
+        return False
+    path = os.path.expanduser(asked.place)
+    if os.path.exists(path):
+        return str(Path(path).resolve()) == known.place
+    is_hubs = _HUB_NAME.fullmatch(asked.place) is not None
+    return is_hubs and _hub_name(asked) == (known.place, info.revision)
+
+
+def _hub_name(asked: ModelName) -> tuple[str, str]:
+    """Name and revision; raises `ModelError` for what is none."""
+    match = _HUB_NAME.fullmatch(asked.place)
+    if match is None or asked.place.startswith("."):
+        raise ModelError(
+            f"there is no model {asked.place!r}: expected 'sample', a folder, a checkpoint of "
+            "cn_clip (.pt), or a ModelScope id such as iic/multi-modal_clip-vit-base-patch16_zh"
+        )
+    revision = asked.revision or match["revision"]
+    return match["name"], revision or _REVISIONS.get(match["name"], "master")
+
+
+def _download(name: str, revision: str, asked: ModelName) -> Path:
     try:
-        return download_snapshot("model", name, revision, downloaded_files())
+        check_hub()
+        listed = list_snapshot("model", name, revision)
+        if asked.is_st:
+            return download_all(name, revision, listed, asked.choices.trusted)
+        patterns = downloaded_files()
+        there = [file for file in listed if any(fnmatch(file, pattern) for pattern in patterns)]
+        return download_snapshot("model", name, revision, chosen(there) or patterns)
     except HubError as error:
         raise ModelError(
             f"could not download {name}@{revision}: {error}; use --model sample or a local folder"

@@ -62,6 +62,11 @@ def squash(image: Image.Image, side: int) -> Image.Image:
     """The whole picture as `side` x `side` pixels in RGB, as Chinese-CLIP sees it."""
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BICUBIC)
+    return in_rgb(image)
+
+
+def in_rgb(image: Image.Image) -> Image.Image:
+    """A picture in RGB, as Pillow converts it: transparency is dropped."""
     if image.mode == "RGB":
         return image
     if "transparency" in image.info:  # Pillow would warn that RGB cannot keep it

@@ -34,12 +34,27 @@ def choose_format(precision: Precision, device: torch.device, bf16_on_cpu: bool)
     return precision
 
 
+def has_units(format: Format, device: torch.device) -> bool:
+    """Whether a device computes in a format at its own speed: then it is worth working as somebody
+    else did."""
+    if format == "fp32":
+        return True
+    if device.type == "cpu":
+        return format == "bf16" and has_bf16_units()
+    if device.type != "cuda":
+        return False
+    return _has_fp8(device) if format == "fp8" else format == "fp16" or _has_native_bf16(device)
+
+
 def _fastest(device: torch.device, bf16_on_cpu: bool) -> Format:
     if device.type == "cuda":
-        with torch.cuda.device(device):
-            native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16" if native else "fp16"
+        return "bf16" if _has_native_bf16(device) else "fp16"
     return "bf16" if device.type == "cpu" and bf16_on_cpu and has_bf16_units() else "fp32"
+
+
+def _has_native_bf16(device: torch.device) -> bool:
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def has_bf16_units() -> bool:

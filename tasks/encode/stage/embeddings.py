@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.errors import FileMissingError
 from tasks.records import Float32, ModelInfo
 from tasks.work.folder import Folder
 
 ROWS_A_GROUP = 1024
+COMPUTED_IN = "computed_in"
 
 
 def embedding_schema(
@@ -21,7 +24,8 @@ def embedding_schema(
     """`key` string, `hash` string (BLAKE2b-128 of what was encoded), `vector`
     fixed_size_list<float32>[D] with L2 norm 1, and for pictures `oddity` string (see `oddities`, ""
     if there is none); metadata names model, revision, weights,
-    dimension, preprocessing, normalisation, and the number format the model worked in."""
+    dimension, preprocessing, normalisation, and the number format the model worked in (several, by
+    commas, where vectors were taken over that were computed in another)."""
     metadata = {
         "model": model.name,
         "revision": model.revision,
@@ -29,7 +33,7 @@ def embedding_schema(
         "dimension": str(model.dimension),
         "preprocessing": model.preprocessing,
         "normalisation": "l2",
-        "computed_in": computed_in,
+        COMPUTED_IN: computed_in,
     }
     columns = [
         pa.field(key, pa.string()),
@@ -91,6 +95,17 @@ class EmbeddingWriter(GroupWriter):
         if "oddity" in self._schema.names:
             columns.append(pa.array(oddities or [""] * len(ids), pa.string()))
         self.add(columns)
+
+
+def formats_in(folder: Folder, names: Iterable[str]) -> str:
+    """The number formats that the vectors of some files were computed in, by commas; "" if none
+    says so. Files that are not there say nothing."""
+    found: set[str] = set()
+    for name in names:
+        with suppress(FileMissingError), folder.reading(name) as handle:
+            said = pq.read_schema(handle).metadata or {}
+            found |= set(said.get(COMPUTED_IN.encode(), b"").decode().split(","))
+    return ",".join(sorted(filter(None, found)))
 
 
 def read_oddities(folder: Folder, name: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -32,7 +32,8 @@ PIECES = "pieces"
 class Rows:
     """Finished rows of a part in order: `vectors` (N, D) float32, `pictures` as encoded bytes
     (None if none are kept), `oddities` of pictures; and the rejects among them. `entries` counts
-    what the part is made of, from its start to behind these."""
+    what the part is made of, from its start to behind these. `computed_in` is the number format
+    that the model worked in, of rows that were read from a piece ("" if nobody noted it)."""
 
     ids: list[str]
     hashes: list[str]
@@ -41,18 +42,24 @@ class Rows:
     rejects: tuple[Reject, ...]
     entries: int
     oddities: Sequence[str] = ()
+    computed_in: str = ""
 
 
 class Pieces:
     """The pieces of one part, `<place>/<part>-<key>-00000.parquet` and so on; `made_of` is all that
     their rows and the ends of their batches depend on."""
 
-    def __init__(self, folder: Folder, place: str, part: str, **made_of: str | int) -> None:
+    def __init__(
+        self, folder: Folder, place: str, part: str, computed_in: str = "", **made_of: str | int
+    ) -> None:
         self._folder = folder
         self._place = place
         self._part = part
         self._key = fingerprint(**made_of)
-        self._pictures = str(made_of.get("pictures", ""))
+        self._said = {
+            "pictures": str(made_of.get("pictures", "")),
+            "computed_in": computed_in,
+        }
         self._next = 0
 
     def read(self) -> Iterator[Rows]:
@@ -64,7 +71,7 @@ class Pieces:
 
     def write(self, rows: Sequence[Rows]) -> None:
         """One more piece."""
-        _write(self._folder, self._name, rows, self._pictures)
+        _write(self._folder, self._name, rows, self._said)
         mark_complete(self._folder, self._name, entries=rows[-1].entries)
         self._next += 1
 
@@ -159,7 +166,7 @@ class PartWriter:
             self._pictures.add([pa.array(rows.ids), pa.array(rows.pictures, pa.binary())])
 
 
-def _write(folder: Folder, name: str, several: Sequence[Rows], pictures_of: str) -> None:
+def _write(folder: Folder, name: str, several: Sequence[Rows], made: Mapping[str, str]) -> None:
     rejects = [
         {key: storable(value) for key, value in asdict(reject).items()}
         for rows in several
@@ -177,7 +184,7 @@ def _write(folder: Folder, name: str, several: Sequence[Rows], pictures_of: str)
         pictures = [p for rows in several for p in rows.pictures or ()]
         columns["picture"] = pa.array(pictures, pa.binary())
     entries = str(several[-1].entries)
-    said = {"rejects": json.dumps(rejects), "entries": entries, "pictures": pictures_of}
+    said = {"rejects": json.dumps(rejects), "entries": entries, **made}
     with folder.writing(name) as handle:
         table = pa.table(columns).replace_schema_metadata(said)
         pq.write_table(table, handle, compression="none", use_dictionary=False)
@@ -197,4 +204,5 @@ def _read(folder: Folder, name: str) -> Rows:
         rejects=tuple(Reject(**reject) for reject in json.loads(said[b"rejects"])),
         entries=int(said[b"entries"]),
         oddities=table.column("oddity").to_pylist() if "oddity" in table.column_names else (),
+        computed_in=said.get(b"computed_in", b"").decode(),
     )

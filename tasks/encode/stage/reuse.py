@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import pyarrow.parquet as pq
 
 from tasks.dataset.shards import find_plan, read_hashes, read_queries
-from tasks.encode.stage.embeddings import read_embeddings, read_oddities
+from tasks.encode.stage.embeddings import formats_in, read_embeddings, read_oddities
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.pieces import PIECES, pieces_of, read_piece
 from tasks.records import Float32, QueryPart, Shard
@@ -109,11 +109,12 @@ def _read_images(
     if not all(completed(folder, name) for name in filter(None, (images, pictures))):
         return
     kept = _pictures(folder, pictures) if pictures else {}
-    odd = read_oddities(folder, images)
+    odd, format = read_oddities(folder, images), formats_in(folder, [images])
     for ids, hashes, vectors in read_embeddings(folder, images):
         for image_id, digest, vector in zip(ids, hashes, vectors, strict=True):
             if wanted is None or digest in wanted:
-                yield digest, KnownImage(vector, kept.get(image_id), odd.get(image_id, ""))
+                oddity = odd.get(image_id, "")
+                yield digest, KnownImage(vector, kept.get(image_id), oddity, format)
 
 
 def _pictures(folder: Folder, name: str) -> dict[str, bytes]:
@@ -157,7 +158,7 @@ def _read_piece(folder: Folder, source: Encodings, part: str) -> Iterator[tuple[
         return
     kept, odd = rows.pictures or [None] * len(rows.ids), rows.oddities or [""] * len(rows.ids)
     for each in zip(rows.hashes, rows.vectors, kept, odd, strict=True):
-        yield each[0], KnownImage(*each[1:])
+        yield each[0], KnownImage(*each[1:], rows.computed_in)
 
 
 def _encoded_texts(work: Folder, source: Encodings) -> Iterator[tuple[str, list[str]]]:

@@ -199,6 +199,7 @@ class _ImageWork:
             folder,
             f"{stage.images}/{PIECES}",
             shard.part,
+            computed_in=self._encoder.format,
             shard=shard.fingerprint,
             pictures=stage.pictures,
             batch=self._batch,
@@ -209,7 +210,7 @@ class _ImageWork:
     def open_part(self, files: ExitStack) -> PartWriter:
         """The writer of both outputs, which appear when `files` is closed without an error."""
         images, thumbnails = _outputs(self._shard, self._stage)
-        schema = embedding_schema("image_id", self._encoder.info, self._encoder.format)
+        schema = embedding_schema("image_id", self._encoder.info, self._formats())
         vectors = files.enter_context(
             writing_parquet(self._folder, images, schema, dictionary=False)
         )
@@ -231,6 +232,13 @@ class _ImageWork:
         them at once."""
         wanted = sum(e.hash not in self._known for e in self._entries[part.entries :])
         return wanted, min(self._batch, wanted)
+
+    def _formats(self) -> str:
+        """The number formats of the vectors, by commas."""
+        found = {known.computed_in for known in self._known.values()}
+        if any(entry.hash not in self._known for entry in self._entries):
+            found.add(self._encoder.format)
+        return ",".join(sorted(filter(None, found)))
 
     def encode(self, part: PartWriter, bounds: Bounds) -> tuple[int, Clock]:
         """Do what `part` does not have yet, within bounds; returns how many pictures were

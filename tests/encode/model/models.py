@@ -94,13 +94,17 @@ FAMILY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def make_model(folder: Path, family: str = "vit-b", seed: int = 0) -> TinyModel:
-    """Write a random model of one of `FAMILY`; the file is as ModelScope's are."""
+def make_model(
+    folder: Path, family: str = "vit-b", seed: int = 0, words: bytes | None = None
+) -> TinyModel:
+    """Write a random model of one of `FAMILY`; the file is as ModelScope's are. `words` are
+    another `vocab.txt`."""
     vision, text = FAMILY[family]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary()) + "\n", encoding="utf-8")
+    own = ("\n".join(vocabulary()) + "\n").encode() if words is None else words
+    (folder / "vocab.txt").write_bytes(own)
     write_json(folder / "vision_model_config.json", vision)
-    write_json(folder / "text_model_config.json", text)
+    write_json(folder / "text_model_config.json", {**text, "vocab_size": own.count(b"\n")})
     write_json(folder / "configuration.json", {"model": {"type": "clip-multi-modal-embedding"}})
     model = load_original(folder)
     _randomise(model.original, seed)

@@ -35,6 +35,10 @@ from tests.search.library import build
 from tests.servers.hub import Hub
 from tests.toys import ToyEncoder, ToyFamily, make_toy_model, toy_colour, toy_picture
 
+OWN = (
+    *("Chinese-CLIP", "Chinese-CLIP of cn_clip", "Chinese-CLIP of transformers"),
+    *("Sentence Transformers", "CLIP", "AltCLIP", "SigLIP", "SigLIP, bilinear", "SigLIP 2"),
+)
 ADDED: dict[str, str | type[ToyFamily]] = {
     "as the class itself": ToyFamily,
     "by its place": "tests.toys:ToyFamily",
@@ -126,7 +130,7 @@ def test_options_decide_how_a_model_works(tiny: Callable[[str], TinyModel]) -> N
 
 
 def test_families_are_told_by_their_files(toy: Path, tiny: Callable[[str], TinyModel]) -> None:
-    assert list(families()) == ["Chinese-CLIP", "Toy"]
+    assert list(families()) == [*OWN, "Toy"]
     assert isinstance(family_of(tiny("vit-b").folder), ChineseClipFamily)
     assert isinstance(family_of(toy), ToyFamily)
     seen, whole = (
@@ -170,6 +174,7 @@ print(json.dumps([asdict(describe_model("owner/toy")) for _ in range(2)]))
 """
 
 
+@pytest.mark.thorough
 def test_a_hub_brings_the_files_of_every_family(tmp_path: Path) -> None:
     toy = make_toy_model(tmp_path / "toy")
     (toy / "else.bin").write_bytes(b"not read")

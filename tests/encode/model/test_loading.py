@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.encode.model.chinese_clip.convert import convert_model
 from tasks.encode.model.chinese_clip.family import PREPROCESSING
 from tasks.encode.model.describe import describe_model
 from tasks.encode.model.device import available_devices, choose_device
@@ -214,6 +217,7 @@ def test_a_hub_model_is_downloaded_once(tiny: Tiny, tmp_path: Path) -> None:
             assert "\n" not in answer
 
 
+@pytest.mark.thorough
 def test_broken_downloads_are_mended_or_said(tiny: Tiny, tmp_path: Path) -> None:
     weights = "pytorch_model.bin"
     with Hub() as hub, closing(HubUser(hub, tmp_path)) as user:
@@ -229,3 +233,34 @@ def test_broken_downloads_are_mended_or_said(tiny: Tiny, tmp_path: Path) -> None
             assert not list(tmp_path.rglob(weights))
         hub.faults = {weights: Fault("cut", times=1), "vocab.txt": Fault("slow", 1, seconds=0.2)}
         assert user.describe("owner/tiny")["dimension"] == 64
+
+
+def test_a_hub_that_is_away_is_said_at_once(tmp_path: Path) -> None:
+    """Its own client tries for half a minute."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+    hub = Hub()
+    hub.url = f"http://127.0.0.1:{port}"
+    with closing(HubUser(hub, tmp_path)) as user:
+        began = time.monotonic()
+        said = user.describe("owner/tiny")
+        assert time.monotonic() - began < 20  # with a slow import of the client
+    assert said.startswith("could not download owner/tiny@master: http://127.0.0.1:")
+    assert "cannot be reached" in said
+
+
+def test_of_a_repository_only_what_is_read_is_downloaded(tiny: Tiny, tmp_path: Path) -> None:
+    """Repositories often hold the same weights in several forms."""
+    source = tmp_path / "repository"
+    convert_model(str(tiny("resnet").folder), str(source))
+    for name in ("pytorch_model.bin", "clip_cn_rn50.pt", "tf_model.h5"):
+        (source / name).write_bytes(b"the same again")
+    with Hub() as hub, closing(HubUser(hub, tmp_path / "cache")) as user:
+        hub.add_model("owner/tiny", source)
+        assert user.describe("owner/tiny")["dimension"] == 64
+        assert hub.downloads("model.safetensors") == 1
+        for name in ("pytorch_model.bin", "clip_cn_rn50.pt", "tf_model.h5", "README.md"):
+            assert hub.downloads(name) == 0
+        hub.requests.clear()
+        assert user.describe("owner/tiny")["family"] == "Chinese-CLIP"
+        assert hub.requests == []

@@ -175,6 +175,7 @@ def test_a_process_killed_by_the_system(
     assert files(tmp_path) == undisturbed
 
 
+@pytest.mark.thorough
 def test_queries_killed_anywhere_end_in_the_same_bytes(model: Path, tmp_path: Path) -> None:
     encode_texts(tmp_path / "undisturbed", model, checkpoint=600.0)
     for number, after in enumerate((1, 5000, 9000)):

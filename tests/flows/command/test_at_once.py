@@ -34,6 +34,7 @@ def no_server_started(tmp_path: Path) -> bool:
     return not list((tmp_path / "here" / ".muge" / "prefect").glob("*"))
 
 
+@pytest.mark.gate("again0")
 @pytest.mark.parametrize(
     "again",
     [("index",), ("reindex",), ("reindex", "--strategy", "blue-green")],
@@ -79,6 +80,7 @@ def test_what_forbids_a_run_is_said_without_a_server(
     assert no_server_started(tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_whole_life_without_prefect(shop: tuple[str, ...], muge: Muge, tmp_path: Path) -> None:
     picture = tmp_path / "p" / "5.png"
     good = picture.read_bytes()

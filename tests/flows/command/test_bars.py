@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from rich.console import Console
@@ -79,3 +80,21 @@ def test_a_failed_stage_is_not_already_done(capsys: pytest.CaptureFixture[str]) 
     with Bars() as bars, pytest.raises(OSError, match="gone"):
         fail(bars)
     assert "already done" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_bar_names_its_clock_and_counts_what_can_be_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Bars() as bars:
+        bars.start("start", None)
+        bars.finish("start", None)
+        began = capsys.readouterr().err
+        bars.start("encode_images", 1000)
+        for _ in range(4):
+            bars.advance("encode_images", 100)
+            time.sleep(0.05)
+        time.sleep(0.3)  # drawn ten times a second
+    said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert "/?" not in began + said
+    assert re.search(r"400/1,000 .* 0:00:0\d, 0:00:0\d left", said), said

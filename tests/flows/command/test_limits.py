@@ -13,6 +13,7 @@ from tests.shop import make_pictures
 ALONE = {"MUGE_ORCHESTRATOR": "none", "MUGE_BATCH_IMAGES": "4"}
 
 
+@pytest.mark.gate("index")
 @pytest.mark.parametrize("command", ["index", "reindex"])
 def test_a_limited_run_is_no_failure_and_no_success(
     command: str, muge: Muge, model: str, tmp_path: Path

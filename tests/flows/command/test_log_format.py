@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.flows.conftest import Muge
 from tests.shop import make_pictures
 
@@ -93,6 +95,7 @@ def test_a_failed_run_says_why(muge: Muge, pictures: Path, model: str, tmp_path:
     assert 'outcome="failed"} 1.0' in metrics
 
 
+@pytest.mark.thorough
 def test_the_kept_baseline_ends_the_command_with_1(muge: Muge, pictures: Path, model: str) -> None:
     assert muge("index", f"folder:{pictures}", "--model", model, *PLAIN).returncode == 0
     measure = ["evaluate", f"folder:{pictures}", *PLAIN]

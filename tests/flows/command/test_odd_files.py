@@ -131,6 +131,7 @@ def test_parquet_bombs_are_one_line(
     assert "bomb.parquet: column image" in refused(muge, "inspect", f"parquet:{file}")
 
 
+@pytest.mark.thorough
 def test_dictionaries_that_are_large_are_read_few_rows_at_a_time(
     muge: Muge, tmp_path: Path
 ) -> None:

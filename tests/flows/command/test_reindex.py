@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.work.aliases import LONGEST
+from tests.encode.model.models import make_model
 from tests.flows.conftest import Muge
 from tests.plain import reindex_dataset
 from tests.shop import make_pictures
@@ -67,7 +69,39 @@ def test_alias_and_rejects(
     assert reason["samples"][0]["position"] == "4.png"
     for_people = muge("rejects", "list", *options)
     assert "1 x encode_images truncated" in for_people.stdout
-    assert "muge rejects replay" in for_people.stdout
+    _, advised, typed = for_people.stdout.partition("After a fix: muge ")
+    assert advised
+    assert shlex.split(typed)[:2] == ["rejects", "replay"]
+    again = muge(*shlex.split(typed), "--orchestrator", "none", "--json")
+    assert again.returncode == 3, again.stderr
+    assert json.loads(again.stdout)["rejects"] == 1
+    _, advised, typed = again.stderr.partition("rejects: muge ")
+    assert advised, again.stderr
+    assert "1 x encode_images" in muge(*shlex.split(typed)).stdout
+
+
+def test_the_cost_of_another_model_is_said_first(
+    muge: Muge, tmp_path: Path, place: dict[str, Any], options: list[str]
+) -> None:
+    pictures = f"folder:{make_pictures(tmp_path / 'pictures', 6)}"
+    reindex_dataset(pictures, **place, strategy="blue-green")
+    other = str(make_model(tmp_path / "other", "resnet-50", seed=3).folder)
+    how = [*BLUE_GREEN, "--orchestrator", "none", "--max-drop", "1", *options]
+    done = muge("reindex", pictures, "--model", other, *how)
+    assert done.returncode == 0, done.stderr
+    cost = done.stderr.splitlines()[0]
+    assert cost.startswith(
+        f"muge: model {place['model']} becomes {other}: 6 pictures and 5 queries"
+    )
+    assert "pictures/s" in cost
+    assert "searches use the collection before" in cost
+    same = muge("reindex", pictures, "--model", other, *how)
+    assert "becomes" not in same.stderr
+    compared = muge("compare", place["model"], other, pictures, "--json")
+    assert compared.returncode == 0
+    assert json.loads(compared.stdout)["queries"] == 5
+    for_people = muge("compare", place["model"], other, pictures)
+    assert "R@10" in for_people.stdout
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def shell(
     return done
 
 
+@pytest.mark.thorough
 def test_a_stream_that_lacks_characters_gets_their_escapes(place: Path) -> None:
     done = shell("eval $MUGE status --json", place, {"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,7 @@ from tasks.settings import load_settings
 pytestmark = pytest.mark.usefixtures("flows_run")
 
 
+@pytest.mark.thorough
 def test_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exits: list[int] = []
     monkeypatch.setattr("os._exit", exits.append)

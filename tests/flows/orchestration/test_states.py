@@ -86,6 +86,7 @@ def test_without_rejects_it_is_completed(
     assert last_run("index_dataset")["state"]["name"] == "Completed"
 
 
+@pytest.mark.thorough
 def test_a_run_that_was_stopped_by_its_limit_is_no_failure(
     pictures: Path,
     place: Place,
@@ -107,6 +108,7 @@ def test_a_run_that_was_stopped_by_its_limit_is_no_failure(
     assert last_run("reindex_dataset")["state"]["name"] == "Completed"
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_started_again_has_no_new_deadline(
     prefect_server: str, tmp_path: Path
 ) -> None:
@@ -135,6 +137,7 @@ def test_questions_that_failed_name_the_state(
     assert last_run("search_file")["state"]["name"] == WITH_REJECTS
 
 
+@pytest.mark.thorough
 def test_a_metric_below_its_baseline_fails_with_a_line(
     pictures: Path, place: Place, tmp_path: Path
 ) -> None:

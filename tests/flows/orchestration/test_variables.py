@@ -35,6 +35,7 @@ def answering() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("flows_run")
 def test_searches_follow_the_variable(
     dashvector_server: DashVectorServer,

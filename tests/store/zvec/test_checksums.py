@@ -212,6 +212,7 @@ def test_what_ends_zvec_ends_no_process_of_ours(store: ZvecStore) -> None:
         answers(store)
 
 
+@pytest.mark.thorough
 def test_a_kill_before_the_checksums_is_no_damage(store: ZvecStore) -> None:
     store.drop(NAME)
     assert run("finish-and-die", store.root, 100).returncode == -signal.SIGKILL

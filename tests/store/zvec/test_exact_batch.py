@@ -95,6 +95,7 @@ def test_few_scores_are_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         assert answers == exact_hits(DOCUMENTS, query)
 
 
+@pytest.mark.thorough
 def test_writes_are_seen_by_the_next_batch(tmp_path: Path) -> None:
     store = ZvecStore(tmp_path)
     store.create(SPEC)

@@ -100,6 +100,7 @@ def test_full_batches_survive_a_kill_in_the_stream(root: Path, store: ZvecStore)
     assert store.count(NAME) == 1000
 
 
+@pytest.mark.thorough
 def test_what_came_after_finish_survives_a_kill(root: Path, store: ZvecStore) -> None:
     assert run("finish-and-die", root, 100).returncode == -signal.SIGKILL
     assert store.count(NAME) == 105
@@ -171,6 +172,7 @@ def test_ids_older_than_the_newest_manifest_are_not_set_back(root: Path, store: 
     assert (place / "idmap.0" / "newer").exists()
 
 
+@pytest.mark.thorough
 def test_what_was_written_in_several_turns_survives_a_kill(root: Path, store: ZvecStore) -> None:
     assert run("die-writing-in-turns", root, 2250).returncode == -signal.SIGKILL
     assert store.count(NAME) == 2000
@@ -179,6 +181,7 @@ def test_what_was_written_in_several_turns_survives_a_kill(root: Path, store: Zv
     assert all(np.array_equal(found[i].vector, documents[i].vector) for i in documents)
 
 
+@pytest.mark.thorough
 def test_opening_after_a_kill_prints_nothing(root: Path) -> None:
     run("write-and-die", root, 600)
     reader = run("read", root)
@@ -199,6 +202,7 @@ def test_a_second_writer_and_a_reader_are_told_what_to_do(root: Path, store: Zve
     assert store.upsert(NAME, random_documents(20)).upserted == 20
 
 
+@pytest.mark.thorough
 def test_many_processes_read_at_once(root: Path, store: ZvecStore) -> None:
     store.create(SPEC)
     store.upsert(NAME, random_documents(30))
@@ -435,6 +439,7 @@ def test_large_documents_are_written_in_parts(store: ZvecStore) -> None:
 # --- the graph -----------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_above_its_size_a_graph_is_built_and_recall_is_high(root: Path) -> None:
     documents = random_documents(2000, dimension=32)
     store = ZvecStore(root, graph_from=1500)

@@ -11,12 +11,14 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tasks.encode.model.safetensors_file import read_tensors
 from tasks.errors import ModelError
 from tasks.opening import open_regular
 
@@ -68,6 +70,27 @@ def read_weights(file: Path, mapped: bool = False) -> dict[str, Tensor]:
     writes to: as fast as safetensors would be, without a second copy. Raises `ModelError` naming
     the file.
     """
+    if file.name.endswith(".safetensors"):
+        return _unwrap(read_tensors(file, mapped))
+    return _state_dict(read_pickled(file, mapped), file)
+
+
+def read_all_weights(files: Sequence[Path], mapped: bool = False) -> dict[str, Tensor]:
+    """The tensors of one file or of all its shards; errors as `read_weights`, or for a tensor that
+    two shards hold."""
+    weights: dict[str, Tensor] = {}
+    for file in files:
+        part = read_weights(file, mapped)
+        twice = sorted(weights.keys() & part.keys())
+        if twice:
+            raise ModelError(f"{file} holds {twice[0]}, and so does a shard before it")
+        weights |= part
+    return weights
+
+
+def read_pickled(file: Path, mapped: bool = False) -> Any:
+    """What torch.save wrote, as far as it is tensors and plain containers; errors as
+    `read_weights`."""
     try:
         with warnings.catch_warnings():  # torch remarks on the pickles that it goes on to refuse
             warnings.simplefilter("ignore")
@@ -84,7 +107,7 @@ def read_weights(file: Path, mapped: bool = False) -> dict[str, Tensor]:
     except Exception as error:  # damaged files raise of every kind
         reason = str(error).partition("\n")[0]
         raise ModelError(f"{file} cannot be read as weights: {reason}") from None
-    return _state_dict(content, file)
+    return content
 
 
 def fill(

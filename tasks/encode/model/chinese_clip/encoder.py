@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from tasks.encode.model.chinese_clip.checkpoint import fill, read_weights
+from tasks.encode.model.chinese_clip.checkpoint import fill
 from tasks.encode.model.chinese_clip.fp8 import use_fp8
 from tasks.encode.model.chinese_clip.kernels import prepare_tower
-from tasks.encode.model.chinese_clip.layout import (
-    WEIGHTS_FILE,
-    read_layout,
-    read_vocabulary,
-)
+from tasks.encode.model.chinese_clip.layout import PIXEL_DEVIATION as PIXEL_DEVIATION
+from tasks.encode.model.chinese_clip.layout import PIXEL_MEAN as PIXEL_MEAN
+from tasks.encode.model.chinese_clip.layout import ModelLayout
 from tasks.encode.model.chinese_clip.resnet import fold_norms
 from tasks.encode.model.chinese_clip.tokenizer import TextTokenizer
 from tasks.encode.model.chinese_clip.towers import ChineseClip
-from tasks.encode.model.contract import Format, Kernels, ModelFolder
-from tasks.encode.model.memory import BatchLimit, batch_within
-from tasks.encode.model.pending import PendingVectors, begin
+from tasks.encode.model.contract import Format, Kernels
 from tasks.encode.model.pixels import squash
 from tasks.encode.model.precision import TYPES
-from tasks.encode.model.streams import count_streams, cpu_streams
-from tasks.records import Float32, ModelInfo, Uint8
-
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
-PIXEL_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's training pictures, channels R, G, B, on a scale of 0 to 1."""
-
-_TOKENS_A_CALL = {"cpu": 1024}
-_TOKENS_A_CALL_ELSEWHERE = 32_768
+from tasks.encode.model.towers_encoder import TowersEncoder, count_numbers, unit
+from tasks.records import ModelInfo
 
 
-class ChineseClipEncoder:
-    """One model on one device, safe to use from several threads.
-
-    All vectors are float32 with L2 norm 1; the dot product of two of them is their cosine.
-    """
+class ChineseClipEncoder(TowersEncoder):
+    """A Chinese-CLIP on one device; texts are cut at 50 tokens."""
 
     def __init__(
         self,
@@ -56,28 +39,14 @@ class ChineseClipEncoder:
         kernels: Kernels = "eager",
     ) -> None:
         """`model` holds its weights on `device`, in the type of `format`."""
-        self.info = info
-        self.device = str(device)
-        self.format: Format = format
-        self._place = device
-        self._type = TYPES[format]
-        self._kernels = kernels
+        super().__init__(info, device, format, kernels)
         self._model = model.requires_grad_(False).eval()
-        self._parameters = {"text": _count(model.text), "image": _count(model.vision)}
+        self._parameters = {"text": count_numbers(model.text), "image": count_numbers(model.vision)}
         fold_norms(model.vision)
         self._vision = prepare_tower(self._model.vision, kernels, device)
         self._tokenizer = tokenizer
         self._mean = torch.tensor(PIXEL_MEAN, device=device)
         self._deviation = torch.tensor(PIXEL_DEVIATION, device=device)
-        self._images, self._texts = BatchLimit(), BatchLimit()
-        self._measuring = threading.Lock()
-        self._batches_within: dict[int, int] = {}
-
-    @property
-    def way(self) -> str:
-        """On what kind of device and how it works: with another one vectors differ in their last
-        digits."""
-        return f"{self._place.type}-{self.format}-{self._kernels}"
 
     def parameters(self) -> dict[str, int]:
         """How many numbers each tower holds."""
@@ -87,93 +56,13 @@ class ChineseClipEncoder:
         """The whole picture, squashed."""
         return squash(image, side)
 
-    def batch_images(self, asked: int, budget: int) -> int:
-        """How many pictures to encode at once: `asked`, or if that is 0 what a budget of so many
-        bytes of a GPU's memory allows (a fixed number elsewhere)."""
-        if asked:
-            return asked
-        with self._measuring:  # memory would be counted together
-            if budget not in self._batches_within:
-                side = self.info.resolution
-                found = batch_within(budget, self._place, side, self._try_images)
-                self._batches_within[budget] = found
-            return self._batches_within[budget]
-
-    def _try_images(self, rows: int) -> None:
-        side = self.info.resolution
-        with torch.inference_mode():
-            self._features(torch.zeros(rows, side, side, 3, dtype=torch.uint8, device=self._place))
-
-    def encode_images(self, pixels: Uint8) -> Float32:
-        """(N, R, R, 3) uint8 RGB pixels, as `decode_picture` gives them, to vectors (N, D).
-
-        All N go through the model at once, or in halves where the device's memory is too small.
-        Raises `ValueError` for another shape or type.
-        """
-        side = self.info.resolution
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != (side, side, 3):
-            raise ValueError(
-                f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 (N, {side}, {side}, 3)"
-            )
-        if len(pixels) == 0:
-            return self._nothing()
-        batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
-        vectors: Float32 = self._encode_pixels(batch.to(self._place)).cpu().numpy()
-        return vectors
-
-    def begin_images(self, pixels: Tensor) -> PendingVectors:
-        """Start encoding (N, R, R, 3) uint8 pixels in main memory, and do not wait for it; for
-        streams of batches, of which `at_once` should be begun.
-
-        The pixels must stay as they are until the vectors are there.
-        """
-        return begin(pixels, self._place, lambda: self._copies, self._encode_pixels)
-
-    @property
-    def at_once(self) -> int:
-        """How many batches the device has use for at the same time."""
-        return count_streams() if self._place.type == "cpu" else 2
-
-    @cached_property
-    def _copies(self) -> torch.cuda.Stream:
-        return torch.cuda.Stream(self._place)  # type: ignore[no-untyped-call]
-
-    def _encode_pixels(self, pixels: Tensor) -> Tensor:
-        """(N, R, R, 3) uint8 on the device to vectors (N, D) float32 on the device."""
-        with torch.inference_mode():
-            return self._images.run(len(pixels), lambda a, b: _unit(self._features(pixels[a:b])))
-
     def _features(self, pixels: Tensor) -> Tensor:
         # Four bytes a pixel instead of one would cross to the device if this were done before.
         batch = (pixels.float() / 255 - self._mean) / self._deviation
         return self._vision(batch.permute(0, 3, 1, 2).to(self._type))
 
-    def encode_texts(self, texts: Sequence[str]) -> Float32:
-        """Texts to vectors (N, D) in the same order; longer texts are cut at 50 tokens."""
-        if len(texts) == 0:
-            return self._nothing()
-        tokens = [self._tokenizer.encode(text) for text in texts]
-        vectors = np.empty((len(texts), self.info.dimension), np.float32)
-        batches = list(self._batches(tokens))
-        encode = cpu_streams().map if self._place.type == "cpu" and len(batches) > 1 else map
-        parts = encode(lambda rows: self._encode_tokens([tokens[row] for row in rows]), batches)
-        with torch.inference_mode():
-            vectors[[row for rows in batches for row in rows]] = (
-                torch.cat(list(parts)).cpu().numpy()
-            )
-        return vectors
-
-    def _batches(self, tokens: list[list[int]]) -> Iterator[list[int]]:
-        """Row numbers by length of text, so many that they are a budget of tokens when padded to
-        the longest of the batch."""
-        budget = _TOKENS_A_CALL.get(self._place.type, _TOKENS_A_CALL_ELSEWHERE)
-        batch: list[int] = []
-        for row in sorted(range(len(tokens)), key=lambda row: len(tokens[row])):
-            if batch and (len(batch) + 1) * len(tokens[row]) > budget:
-                yield batch
-                batch = []
-            batch.append(row)
-        yield batch
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self._tokenizer.encode(text) for text in texts]
 
     def _encode_tokens(self, tokens: list[list[int]]) -> Tensor:
         """Token ids of texts, in order of length, to vectors (N, D) float32 on the device."""
@@ -185,39 +74,34 @@ class ChineseClipEncoder:
 
         def forward(start: int, stop: int) -> Tensor:
             kept = None if keep is None else keep[start:stop]
-            return _unit(self._model.text(ids[start:stop], kept))
+            return unit(self._model.text(ids[start:stop], kept))
 
         with torch.inference_mode():
             return self._texts.run(len(ids), forward)
 
-    def _nothing(self) -> Float32:
-        return np.empty((0, self.info.dimension), np.float32)
+
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """What the files of a model hold, in whatever form: its layout, the words of its vocabulary by
+    token id, its tensors by the original's names (given away when a model is filled), and the file
+    that errors about them name."""
+
+    layout: ModelLayout
+    words: Sequence[str]
+    weights: dict[str, Tensor]
+    source: Path
 
 
-def read_encoder(
-    folder: ModelFolder, info: ModelInfo, device: torch.device, format: Format, kernels: Kernels
+def build_encoder(
+    parts: ModelParts, info: ModelInfo, device: torch.device, format: Format, kernels: Kernels
 ) -> ChineseClipEncoder:
-    """Read a model's files onto a device.
+    """A model on a device.
 
     Raises `ModelError` naming the file that is wrong, `DeviceError` if the device cannot do what
     `kernels` asks for.
     """
-    layout = read_layout(folder.path)
-    model = ChineseClip(layout)
-    weights = folder.path / WEIGHTS_FILE
-    read = read_weights(weights, mapped=folder.revision != "")  # a hub's files never change
-    fill(model, read, weights, device, TYPES[format])
+    model = ChineseClip(parts.layout)
+    fill(model, parts.weights, parts.source, device, TYPES[format])
     if format == "fp8":
         use_fp8(model)
-    tokenizer = TextTokenizer(read_vocabulary(folder.path, layout.text.vocabulary))
-    return ChineseClipEncoder(info, model, tokenizer, device, format, kernels)
-
-
-def _count(tower: nn.Module) -> int:
-    tensors = itertools.chain(tower.parameters(), tower.buffers())  # of 8 bits: buffers
-    return sum(tensor.numel() for tensor in tensors)
-
-
-def _unit(features: Tensor) -> Tensor:
-    """Features (N, D) of any type to float32 vectors of L2 norm 1."""
-    return F.normalize(features.float(), dim=-1)
+    return ChineseClipEncoder(info, model, TextTokenizer(parts.words), device, format, kernels)

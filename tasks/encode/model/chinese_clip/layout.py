@@ -1,8 +1,8 @@
 """What shape a model has, read from the files of its folder and checked, never assumed.
 
 A folder is in ModelScope's layout for Chinese-CLIP: `vision_model_config.json`,
-`text_model_config.json`, `vocab.txt`, `pytorch_model.bin`, and, if it is there,
-`configuration.json` (what kind of model this is).
+`text_model_config.json`, `vocab.txt`, `pytorch_model.bin` (or safetensors, see `weight_files`),
+and, if it is there, `configuration.json` (what kind of model this is).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.encode.model.weight_files import PICKLED
 from tasks.errors import ModelError
 from tasks.opening import read_regular
 
@@ -19,9 +20,12 @@ KIND_FILE = "configuration.json"
 VISION_FILE = "vision_model_config.json"
 TEXT_FILE = "text_model_config.json"
 VOCABULARY_FILE = "vocab.txt"
-WEIGHTS_FILE = "pytorch_model.bin"
+WEIGHTS_FILE = PICKLED
 MODEL_FILES = (KIND_FILE, VISION_FILE, TEXT_FILE, VOCABULARY_FILE, WEIGHTS_FILE)
 
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+"""Of CLIP's training pictures, channels R, G, B, on a scale of 0 to 1."""
 MODEL_KIND = "clip-multi-modal-embedding"
 HEAD_WIDTH = 64  # unless vision_head_width says otherwise, as it does for ViT-H
 RESNET_REDUCTION = 32  # the sides shrink, and the width grows, by this much in a ResNet
@@ -72,13 +76,14 @@ def read_layout(folder: Path) -> ModelLayout:
     Raises `ModelError` naming the file and what is wrong with it.
     """
     _check_kind(folder / KIND_FILE)
-    vision = _Config(folder / VISION_FILE)
-    text = _Config(folder / TEXT_FILE)
+    vision = Config(folder / VISION_FILE)
+    text = Config(folder / TEXT_FILE)
     return ModelLayout(vision.count("embed_dim"), _vision_layout(vision), _text_layout(text))
 
 
-def read_vocabulary(folder: Path, words: int) -> list[str]:
-    """The words of `vocab.txt`, one a line, by token id; `words` is how many there must be.
+def read_vocabulary(folder: Path, words: int, said_by: str = TEXT_FILE) -> list[str]:
+    """The words of `vocab.txt`, one a line, by token id; `words` is how many there must be, as the
+    file `said_by` says.
 
     Raises `ModelError` if the file is missing, not UTF-8, or of another length.
     """
@@ -88,30 +93,41 @@ def read_vocabulary(folder: Path, words: int) -> list[str]:
         lines.pop()
     if len(lines) != words:
         raise ModelError(
-            f"{file} has {len(lines):,} words, but {TEXT_FILE} says vocab_size {words:,}"
+            f"{file} has {len(lines):,} words, but {said_by} says vocab_size {words:,}: "
+            "the tokenizer does not fit the embedding table"
         )
     return [line.strip() for line in lines]
 
 
-class _Config:
+class Config:
     """One JSON file, whose values are asked for by name and type."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, values: dict[str, Any] | None = None) -> None:
+        """`values` are those of a part of the file (None: all of it)."""
         self.file = file
-        self.values = _read_json(file)
+        self.values = read_json(file) if values is None else values
 
     def count(self, name: str, default: int | None = None, most: int = MOST) -> int:
+        """A whole number above 0; raises `ModelError` naming file, value and what is allowed."""
         value = self.values.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
             raise self.error(name, value, f"a whole number above 0, at most {most:,}")
         return value
 
+    def must_be(self, name: str, expected: object, default: object) -> None:
+        """Raise `ModelError` unless a value (`default`: where there is none) is the only one that
+        models are read with."""
+        value = self.values.get(name, default)
+        if value != expected:
+            raise self.error(name, value, f"{expected!r}")
+
     def error(self, name: str, value: object, expected: str) -> ModelError:
+        """That a value is not what was expected."""
         found = "missing" if name not in self.values else f"{value!r:.80}"
         return ModelError(f"{self.file}: {name} is {found}, expected {expected}")
 
 
-def _vision_layout(config: _Config) -> VisionLayout:
+def _vision_layout(config: Config) -> VisionLayout:
     layers, width = _layers(config), config.count("vision_width")
     resolution = config.count("image_resolution")
     head_width = config.count("vision_head_width", HEAD_WIDTH)
@@ -127,7 +143,7 @@ def _vision_layout(config: _Config) -> VisionLayout:
     return VisionLayout(resolution, layers, width, patch, whole // head_width)
 
 
-def _layers(config: _Config) -> int | tuple[int, ...]:
+def _layers(config: Config) -> int | tuple[int, ...]:
     """A number (ViT) or a list of four (ResNet); the original also writes the list as a string."""
     value: Any = config.values.get("vision_layers")
     if isinstance(value, str):
@@ -142,7 +158,7 @@ def _layers(config: _Config) -> int | tuple[int, ...]:
     return tuple(numbers) if isinstance(value, list) else numbers[0]
 
 
-def _text_layout(config: _Config) -> TextLayout:
+def _text_layout(config: Config) -> TextLayout:
     layout = TextLayout(
         vocabulary=config.count("vocab_size"),
         width=config.count("text_hidden_size"),
@@ -152,9 +168,7 @@ def _text_layout(config: _Config) -> TextLayout:
         positions=config.count("text_max_position_embeddings"),
         segments=config.count("text_type_vocab_size"),
     )
-    activation = config.values.get("text_hidden_act")
-    if activation != "gelu":
-        raise config.error("text_hidden_act", activation, "'gelu'")
+    config.must_be("text_hidden_act", "gelu", None)
     if layout.width % layout.heads:
         expected = f"a number that divides text_hidden_size {layout.width}"
         raise config.error("text_num_attention_heads", layout.heads, expected)
@@ -167,7 +181,7 @@ def _text_layout(config: _Config) -> TextLayout:
 def _check_kind(file: Path) -> None:
     if not file.exists():  # checkpoints trained elsewhere come without it
         return
-    model = _read_json(file).get("model")
+    model = read_json(file).get("model")
     kind = model.get("type") if isinstance(model, dict) else None
     if kind != MODEL_KIND:
         raise ModelError(
@@ -176,7 +190,8 @@ def _check_kind(file: Path) -> None:
         )
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """A file that holds one JSON object; raises `ModelError` naming it."""
     try:
         values = json.loads(_read_text(file))
     except json.JSONDecodeError as error:

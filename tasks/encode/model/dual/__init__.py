@@ -1,0 +1,1 @@
+"""Dual encoders of the library transformers: CLIP, AltCLIP, SigLIP, SigLIP 2."""

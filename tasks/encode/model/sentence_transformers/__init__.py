@@ -1,0 +1,1 @@
+"""Models of Sentence Transformers that see pictures."""

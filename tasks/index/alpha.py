@@ -1,0 +1,69 @@
+"""Which alpha searches of a collection use: the one asked for, or one that was measured better."""
+
+from __future__ import annotations
+
+import logging
+
+from tasks.settings import Settings
+from tasks.work.collections import AlphaProposal, CollectionRecord
+
+CLEARLY = 0.005
+"""Mean recall that another alpha must surely (by the end of its interval) find more."""
+_log = logging.getLogger(__name__)
+
+
+def is_open(settings: Settings) -> bool:
+    """Whether nobody said which alpha is meant."""
+    return "alpha" not in settings.model_fields_set
+
+
+def usual_alpha(settings: Settings, record: CollectionRecord) -> float:
+    """The alpha of searches that name none: the settings', but for one that was measured to be
+    clearly better than the default."""
+    proposal = record.proposal
+    if is_open(settings) and settings.fusion == "weighted" and is_dominated(settings.alpha, record):
+        assert proposal is not None
+        return proposal.alpha
+    return settings.alpha
+
+
+def is_dominated(alpha: float, record: CollectionRecord) -> bool:
+    """Whether the proposed alpha of a collection is clearly better; one side alone is a choice of
+    its own."""
+    proposal = record.proposal
+    if proposal is None or not 0 < alpha < 1:
+        return False
+    gain = _gain(alpha, proposal)
+    return gain is not None and gain[1] > CLEARLY
+
+
+def explained(alpha: float, record: CollectionRecord) -> str:
+    """One line for people on how the proposed alpha compares with another one."""
+    proposal = record.proposal
+    gain = None if proposal is None else _gain(alpha, proposal)
+    if proposal is None or gain is None:
+        return ""
+    value, low, high = gain
+    return (
+        f"alpha {proposal.alpha:g} finds {value:+.3f} [{low:+.3f}, {high:+.3f}] mean recall more "
+        f"than {alpha:g} on {proposal.reported_on} of collection {record.collection!r}'s own "
+        f"queries, each left out of the texts"
+    )
+
+
+def tell(settings: Settings, record: CollectionRecord) -> None:
+    """Say in a line which alpha is used instead of the default, or that the one asked for is
+    clearly worse."""
+    if settings.fusion != "weighted" or not is_dominated(settings.alpha, record):
+        return
+    said = explained(settings.alpha, record)
+    if is_open(settings):
+        _log.warning("%s: searches use it (--alpha %g: the default)", said, settings.alpha)
+    else:
+        _log.warning("%s: leave --alpha out to use it", said)
+
+
+def _gain(alpha: float, proposal: AlphaProposal) -> tuple[float, float, float] | None:
+    """How much more the proposed alpha finds than the measured one that is nearest."""
+    nearest = min(proposal.gains, key=lambda other: abs(float(other) - alpha), default=None)
+    return None if nearest is None else proposal.gains[nearest]

@@ -1,0 +1,124 @@
+"""Tiny random dual encoders of transformers, written as the library writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    AltCLIPConfig,
+    AltCLIPModel,
+    AutoTokenizer,
+    CLIPConfig,
+    CLIPModel,
+    PreTrainedTokenizerFast,
+    Siglip2Config,
+    Siglip2Model,
+    SiglipConfig,
+    SiglipModel,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
+
+from tests.encode.model.models import vocabulary
+
+WORDS = 2000
+TEXT = {
+    "vocab_size": WORDS,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+VISION = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 64,
+    "patch_size": 16,
+}
+
+
+def _clip() -> Any:
+    text = {**TEXT, "max_position_embeddings": 77, "eos_token_id": 3, "bos_token_id": 1}
+    config = CLIPConfig(text_config=text, vision_config=VISION, projection_dim=48)
+    return CLIPModel(config), CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size=64)
+
+
+def _altclip() -> Any:
+    text = {**TEXT, "max_position_embeddings": 514, "project_dim": 64, "pad_token_id": 0}
+    config = AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=48)
+    return AltCLIPModel(config), CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size=64)
+
+
+def _siglip(resample: int) -> Any:
+    text = {**TEXT, "max_position_embeddings": 64, "projection_size": 64}
+    config = SiglipConfig(text_config=text, vision_config=VISION)
+    size = {"height": 64, "width": 64}
+    return SiglipModel(config), SiglipImageProcessorPil(size=size, resample=resample)
+
+
+def _siglip2() -> Any:
+    text = {**TEXT, "max_position_embeddings": 64, "projection_size": 64}
+    vision = {**VISION, "num_patches": 36}
+    del vision["image_size"]
+    config = Siglip2Config(text_config=text, vision_config=vision)
+    return Siglip2Model(config), Siglip2ImageProcessorPil(max_num_patches=36)
+
+
+MADE: dict[str, Callable[[], Any]] = {
+    "CLIP": _clip,
+    "AltCLIP": _altclip,
+    "SigLIP": lambda: _siglip(3),
+    "SigLIP, bilinear": lambda: _siglip(2),
+    "SigLIP 2": _siglip2,
+}
+
+
+def make_dual(folder: Path, name: str) -> tuple[Any, Any, Any]:
+    """Write one; gives the class, its processor of pictures and its tokenizer."""
+    torch.manual_seed(7)
+    model, processor = MADE[name]()
+    model.eval()
+    for each, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and tensor.ndim:
+            wide = tensor.ndim >= 2 and "embedding" not in each
+            noise = torch.randn(tensor.shape) * (1.5 * tensor[0].numel() ** -0.5 if wide else 0.2)
+            is_norm = "norm" in each.lower() and each.endswith("weight")
+            tensor.copy_(1 + noise if is_norm else noise)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    make_tokenizer("SigLIP" in name).save_pretrained(folder)
+    return model, processor, AutoTokenizer.from_pretrained(folder)  # as the library reads it
+
+
+def make_tokenizer(one_end: bool = False) -> Any:
+    """Words and pieces; texts begin and end with marks (of SigLIP: end with one)."""
+    words = ["[PAD]", "[BOS]", "[UNK]", "[EOS]"]
+    words += [word for word in dict.fromkeys(map(str.strip, vocabulary())) if word not in words]
+    made = Tokenizer(models.WordPiece({w: n for n, w in enumerate(words)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    marks = [("[BOS]", 1), ("[EOS]", 3)]
+    form = "$A [EOS]" if one_end else "[BOS] $A [EOS]"
+    made.post_processor = processors.TemplateProcessing(single=form, special_tokens=marks)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        pad_token="[PAD]",
+        bos_token="[BOS]",
+        unk_token="[UNK]",
+        eos_token="[EOS]",
+        model_input_names=["input_ids"] if one_end else ["input_ids", "attention_mask"],
+    )
+
+
+def change_config(folder: Path, file: str, **values: Any) -> None:
+    """Set values of a JSON file."""
+    said = json.loads((folder / file).read_text("utf-8"))
+    (folder / file).write_text(json.dumps({**said, **values}), encoding="utf-8")
