@@ -22,6 +22,8 @@ _BYTES_OF = {1: 1, 3: 2, 4: 4}  # whole numbers by their TIFF type
 _MOST_TAGS = 4096
 _MOST_BLOCKS = 1 << 16
 """Of a picture that has more parts than that, the others are not looked at."""
+_QUICKLY_SEARCHED = 1 << 16
+"""Bytes that are searched in less time than a few steps from block to block take."""
 _XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _JPEG_EXIF, _JPEG_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = b"XML:com.adobe.xmp\0"
@@ -82,6 +84,8 @@ def _of_exif(block: bytes) -> int:
 
 def _jpeg_blocks(data: bytes) -> Iterator[tuple[bool, bytes]]:
     """EXIF and XMP before the picture itself begins."""
+    if len(data) <= _QUICKLY_SEARCHED and _JPEG_EXIF not in data and _JPEG_XMP not in data:
+        return
     at, end = 2, len(data)
     for _ in range(_MOST_BLOCKS):
         at = data.find(b"\xff", at)  # decoders look for the next marker too

@@ -82,13 +82,17 @@ class Span:
 class Shard:
     """A reference to consecutive images of a data set: what tasks pass instead of rows.
 
-    `fingerprint` covers ids, image contents and queries of the shard.
+    `fingerprint` covers ids, image contents, queries and fields of the shard, `pictures` ids and
+    image contents alone, `texts` ids and queries alone ("" in work folders from before they were
+    noted).
     """
 
     index: int
     of: int
     images: int
     fingerprint: str
+    pictures: str = ""
+    texts: str = ""
 
     @property
     def part(self) -> str:

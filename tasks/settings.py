@@ -155,7 +155,7 @@ class Encoding(Group):
 class Running(Group):
     """How a run is cut into parts and where those run."""
 
-    shard_images: int = flag(1000, "Images a shard.", ge=1)
+    shard_images: int = flag(1000, "Images a shard, at most.", ge=1)
     workers: int = flag(2, "Shards worked on at the same time.", ge=1, le=256)
     runner: RunnerName = flag("threads", "Encode in threads of this process, or on a Ray cluster.")
     max_images: int = flag(

@@ -10,6 +10,8 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
 from typing import Any
 
@@ -89,6 +91,7 @@ class Catalog:
         self._rows = self._duplicates = self._taken = 0
         self._fields = NO_FIELDS
         self._text_ids = False
+        self._asked: tuple[int | None, str | None, int] = (None, None, 0)
 
     def __enter__(self) -> Catalog:
         self._db = self._tables.__enter__()
@@ -192,6 +195,21 @@ class Catalog:
         return json.dumps(kept, ensure_ascii=False) if kept else None
 
     def _add_query(self, row: Row) -> Reject | None:
+        said = row.query_id, row.query
+        if said != self._asked[:2]:
+            problem = self._add_text(row)
+            if problem is not None:
+                return problem
+        if row.image_id is None:
+            return None
+        pair = self._db.execute(
+            "INSERT OR IGNORE INTO pairs VALUES (?, ?, ?)",
+            (row.image_id, self._asked[2], row.position),
+        )
+        self._duplicates += not pair.rowcount
+        return None
+
+    def _add_text(self, row: Row) -> Reject | None:
         try:
             text = clean_query(row.query or "")
         except QueryTextError as error:
@@ -207,12 +225,7 @@ class Catalog:
             if known != text:
                 said = f"query_id {query_id} is {known[:40]!r} at {position}; the first one is kept"
                 return _reject(row, "conflicting_query", said)
-        if row.image_id is None:
-            return None
-        pair = self._db.execute(
-            "INSERT OR IGNORE INTO pairs VALUES (?, ?, ?)", (row.image_id, query_id, row.position)
-        )
-        self._duplicates += not pair.rowcount
+        self._asked = row.query_id, row.query, query_id  # mostly that of the next row too
         return None
 
     def _drop_pairs_without_image(self) -> Iterator[Reject]:
@@ -272,27 +285,31 @@ class Catalog:
 
     def entries(self) -> Iterator[CatalogEntry]:
         """All images in the order of their first appearance, with their queries."""
-        images = self._db.execute(
-            "SELECT image_id, span, number, position, hash, source, product, fields FROM images "
-            "ORDER BY span, number"
+        rows = self._db.execute(
+            "SELECT images.image_id, span, number, images.position, hash, source, product, fields, "
+            "pairs.query_id, query FROM images LEFT JOIN pairs USING (image_id) "
+            "LEFT JOIN queries USING (query_id) ORDER BY span, number, pairs.rowid"
         )
-        for image_id, span, number, position, digest, source, product, fields in images:
-            pairs = self._db.execute(
-                "SELECT query_id, query FROM pairs JOIN queries USING (query_id) "
-                "WHERE image_id = ? ORDER BY pairs.rowid",
-                (image_id,),
-            ).fetchall()
+        for _, lines in groupby(rows, key=itemgetter(1, 2)):
+            pairs = list(lines)
+            image_id, span, number, position, digest, source, product, fields = pairs[0][:8]
+            asked = [line[8:] for line in pairs if line[8] is not None]
             yield CatalogEntry(
                 str(image_id) if self._text_ids else image_id,
                 span,
                 number,
                 position,
                 digest,
-                tuple(query_id for query_id, _ in pairs),
-                tuple(query for _, query in pairs),
+                tuple(query_id for query_id, _ in asked),
+                tuple(query for _, query in asked),
                 {**(json.loads(fields) if fields else {}), **self._siblings(product)},
                 source,
             )
+
+    def ids(self) -> Iterator[str]:
+        """The ids of all images, as texts, in the order of `entries`."""
+        rows = self._db.execute("SELECT image_id FROM images ORDER BY span, number")
+        return (str(image_id) for (image_id,) in rows)
 
     def _siblings(self, product: str | None) -> dict[str, FieldValue]:
         """How many pictures a product has, as a field; {} if it is of none."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +24,9 @@ from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, fingerprint_of_many, mark_complete
 from tasks.work.rejects import payload_hash, write_rejects
 
-FORMAT = 2
+FORMAT = 3
+BY_POSITION = 2
+"""The format of plans whose shards were cut by position: where one is there, it is gone on with."""
 FIELD_TYPES: Mapping[FieldType, pa.DataType] = {
     "int": pa.int64(),
     "long": pa.int64(),
@@ -87,19 +91,17 @@ def plan_shards(
         data, fields = catalog.fingerprint(), catalog.field_types()
         # rejects are part of what a run says, the cut into shards of what parts are called, and
         # the same rows in another file or order are read from other places
-        full = fingerprint_of_many(
-            "rejects",
-            ((r.position, r.code, r.payload_hash) for r in catalog.rejects()),
-            data=data,
-            shard_images=shard_images,
-            format=FORMAT,
-            places=catalog.places(),
+        made_of = {
+            "data": data,
+            "shard_images": shard_images,
+            "places": catalog.places(),
             **({"fields": list(fields.items())} if fields else {}),
-        )
-        where = f"{reader.name}/{full}"
-        known = find_plan(work.sub(where), name)
-        if known is not None:
-            return _as_read(known, reader)
+        }
+        for form in (FORMAT, BY_POSITION):
+            known = find_plan(work.sub(_place(reader, catalog, made_of, form)), name)
+            if known is not None:
+                return _as_read(known, reader)
+        where = _place(reader, catalog, made_of, FORMAT)
         folder = work.sub(where)
         plan = _write_parts(catalog, folder, shard_images)
         write_sources(folder, catalog.sources())
@@ -117,6 +119,12 @@ def plan_shards(
     return _as_read(_as_plan(said, name), reader)
 
 
+def _place(reader: Reader, catalog: Catalog, made_of: Mapping[str, Any], form: int) -> str:
+    """The folder of a plan in the work folder."""
+    rejects = ((r.position, r.code, r.payload_hash) for r in catalog.rejects())
+    return f"{reader.name}/{fingerprint_of_many('rejects', rejects, format=form, **made_of)}"
+
+
 def _as_read(plan: Plan, reader: Reader) -> Plan:
     return replace(plan, links_outside=reader.links_outside, ignored=dict(reader.ignored))
 
@@ -132,21 +140,56 @@ def _nothing_left(name: str, count: int, rejects: Iterator[Reject]) -> str:
 
 
 def _write_parts(catalog: Catalog, folder: Folder, shard_images: int) -> dict[str, Any]:
-    counts = catalog.counts()
-    total, schema = -(-counts.images // shard_images), catalog_schema(counts, catalog.field_types())
-    shards = []
+    schema = catalog_schema(catalog.counts(), catalog.field_types())
+    shards, sizes = [], list(cut_sizes(catalog.ids(), shard_images))
     entries = catalog.entries()
-    for index in range(total):
-        part = list(itertools.islice(entries, shard_images))
-        shard = Shard(index, total, len(part), fingerprint(rows=[_line(e) for e in part]))
-        _write(folder, shard.file_in("catalog"), [_stored(e) for e in part], schema)
+    for index, size in enumerate(sizes):
+        part = list(itertools.islice(entries, size))
+        shard = _shard(index, len(sizes), part)
+        stored = [_stored(entry) for entry in part]
+        columns = {name: [row[name] for row in stored] for name in schema.names}
+        _write(folder, shard.file_in("catalog"), pa.table(columns, schema))
         shards.append(asdict(shard))
     queries, parts = catalog.queries(), 0
     while part_of_queries := list(itertools.islice(queries, QUERIES_A_PART)):
-        rows = [{"query_id": str(i), "query": q} for i, q in part_of_queries]
-        _write(folder, QueryPart(parts).file_in("queries"), rows, QUERY_SCHEMA)
+        ids, texts = zip(*part_of_queries, strict=True)
+        table = pa.table({"query_id": [str(i) for i in ids], "query": texts}, QUERY_SCHEMA)
+        _write(folder, QueryPart(parts).file_in("queries"), table)
         parts += 1
     return {"shards": shards, "query_parts": parts}
+
+
+def cut_sizes(ids: Iterable[str], most: int) -> Iterator[int]:
+    """How many consecutive images each shard has, from half of `most` to `most` (the last may have
+    less): it ends behind the image whose id has the smallest hash of those it could end behind.
+
+    So an image that comes or goes moves the ends of its own shard, and hardly ever one beside it:
+    all others are as they were.
+    """
+    least = max(1, most // 2)
+    ahead: list[bytes] = []
+    for each in ids:
+        ahead.append(blake2b(each.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+        if len(ahead) > most:
+            size = min(range(least, most + 1), key=lambda size: ahead[size - 1])
+            yield size
+            del ahead[:size]
+    if ahead:
+        yield len(ahead)
+
+
+def _shard(index: int, total: int, part: Sequence[CatalogEntry]) -> Shard:
+    return Shard(
+        index,
+        total,
+        len(part),
+        fingerprint=fingerprint(rows=[_line(e) for e in part]),
+        pictures=fingerprint(rows=[[e.image_id, e.hash] for e in part]),
+        texts=fingerprint(rows=[[e.image_id, e.query_ids, e.queries] for e in part]),
+    )
+
+
+_COLUMNS = tuple(each.name for each in dataclass_fields(CatalogEntry))
 
 
 def catalog_schema(counts: CatalogCounts, fields: Mapping[str, FieldType]) -> pa.Schema:
@@ -182,7 +225,8 @@ def _catalog_schema(
 
 def _stored(entry: CatalogEntry) -> dict[str, Any]:
     ids = {"image_id": entry.document_id, "own_id": str(entry.image_id)}
-    return {**asdict(entry), **ids, "query_ids": [str(i) for i in entry.query_ids]}
+    kept = {name: getattr(entry, name) for name in _COLUMNS}
+    return {**kept, **ids, "query_ids": [str(i) for i in entry.query_ids]}
 
 
 def _line(entry: CatalogEntry) -> list[Any]:
@@ -190,10 +234,10 @@ def _line(entry: CatalogEntry) -> list[Any]:
     return [entry.image_id, entry.hash, entry.query_ids, entry.queries, *fields]
 
 
-def _write(folder: Folder, name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+def _write(folder: Folder, name: str, table: pa.Table) -> None:
     with folder.writing(name) as handle:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), handle)
-    mark_complete(folder, name, rows=len(rows))
+        pq.write_table(table, handle)
+    mark_complete(folder, name, rows=len(table))
 
 
 def find_plan(folder: Folder, name: str = "") -> Plan | None:
@@ -233,31 +277,62 @@ def read_shards(folder: Folder) -> tuple[Shard, ...]:
     return tuple(Shard(**shard) for shard in folder.read_json("shards.json")["shards"])
 
 
+def find_shards(folder: Folder) -> tuple[Shard, ...]:
+    """As `read_shards`; none if they are torn."""
+    try:
+        return read_shards(folder)
+    except WorkFolderError:
+        return ()
+
+
 def read_entries(folder: Folder, shard: Shard) -> Iterator[CatalogEntry]:
     """The images of a shard, in order."""
     with folder.reading(shard.file_in("catalog")) as handle:
         file = pq.ParquetFile(handle)
         numbers = (file.schema_arrow.metadata or {}).get(b"own_ids") == NUMBERS
         for batch in file.iter_batches(1024):
-            for line in batch.to_pylist():
-                kept = line.get("fields") or {}
+            names = [name for name in (*_COLUMNS, "own_id") if name in batch.schema.names]
+            columns = (_values(batch.column(name)) for name in names)
+            for values in zip(*columns, strict=True):
+                line = dict(zip(names, values, strict=True))
                 there, own = line["image_id"], line.pop("own_id", None)
                 if own is not None:
                     line["image_id"] = int(own) if numbers else own
-                entry = CatalogEntry(
-                    **{
-                        **line,
-                        "query_ids": tuple(map(int, line["query_ids"])),
-                        "queries": tuple(line["queries"]),
-                        "fields": {name: v for name, v in kept.items() if v is not None},
-                    }
-                )
+                entry = CatalogEntry(**{**line, "query_ids": tuple(map(int, line["query_ids"]))})
                 if own is not None and there != entry.document_id:
                     raise WorkFolderError(
                         f"{folder.url}/{shard.file_in('catalog')} has image {there!r} "
                         f"with id {own!r}, which do not belong together; run `muge index` again"
                     )
                 yield entry
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The values of a column of the catalog, as an entry has them: lists as tuples, and structs
+    without what is not there."""
+    if pa.types.is_list(column.type):  # row by row it takes ten times as long
+        flat, ends = column.flatten().to_pylist(), column.offsets.to_pylist()
+        return [tuple(flat[i - ends[0] : j - ends[0]]) for i, j in itertools.pairwise(ends)]
+    values: list[Any] = column.to_pylist()
+    if not pa.types.is_struct(column.type):
+        return values
+    return [{k: v for k, v in (kept or {}).items() if v is not None} for kept in values]
+
+
+def read_hashes(folder: Folder, shard: Shard) -> list[str]:
+    """The names of the contents of a shard's pictures, in order."""
+    return _read_column(folder, shard, "hash")
+
+
+def read_ids(folder: Folder, shard: Shard) -> list[str]:
+    """The ids of a shard's images as texts, in order."""
+    return [str(image_id) for image_id in _read_column(folder, shard, "image_id")]
+
+
+def _read_column(folder: Folder, shard: Shard, name: str) -> list[Any]:
+    with folder.reading(shard.file_in("catalog")) as handle:
+        values: list[Any] = pq.read_table(handle, columns=[name]).column(0).to_pylist()
+    return values
 
 
 def read_queries(folder: Folder, part: QueryPart) -> Iterator[tuple[int, str]]:

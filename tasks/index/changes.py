@@ -8,7 +8,7 @@ all others were not touched. A later run, of the same data or of other, starts f
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -20,6 +20,8 @@ from tasks.errors import WorkFolderError
 from tasks.index.documents import document_digests, possible_documents
 from tasks.index.ledger import read_ledger
 from tasks.index.run import IndexRun
+from tasks.index.unchanged import take_ledgers
+from tasks.records import Shard
 from tasks.work.collections import CollectionRecord, Update
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, mark_complete
@@ -62,7 +64,9 @@ def find_changes(run: IndexRun, record: CollectionRecord) -> Changes:
 
 
 def read_sent(folder: Folder, changes: str, part: str) -> set[str]:
-    """The ids of the documents of a shard that must be sent."""
+    """The ids of the documents of a shard that must be sent: none of one that is not listed."""
+    if part not in folder.read_json(f"{changes}/changes.json")["parts"]:
+        return set()
     return {i for ids in _read(folder, f"{changes}/{part}.parquet") for i in ids}
 
 
@@ -83,8 +87,10 @@ def _find(folder: Folder, name: str) -> Changes | None:
 
 def _compare(run: IndexRun, record: CollectionRecord, name: str) -> Changes:
     folder, upserts, deletes = run.folder, 0, 0
-    with _held(run.work, record) as db:
-        for shard in run.plan.shards:
+    same = take_ledgers(run, record, run.upserts(record, name))
+    shards = [shard for shard in run.plan.shards if shard not in same]
+    with _held(run.work, record, same) as db:
+        for shard in shards:
             digests = document_digests(folder, shard, run.parts)
             sent = [i for i, digest in digests.items() if not _is_held(db, i, digest)]
             db.executemany("DELETE FROM held WHERE id = ?", ((i,) for i in digests))
@@ -99,7 +105,7 @@ def _compare(run: IndexRun, record: CollectionRecord, name: str) -> Changes:
         "upserts": upserts,
         "deletes": deletes,
         "doubtful": doubtful,
-        "parts": [shard.part for shard in run.plan.shards],
+        "parts": [shard.part for shard in shards],
     }
     folder.write_json(f"{name}/changes.json", said)
     mark_complete(folder, f"{name}/changes.json", upserts=upserts, deletes=deletes)
@@ -112,17 +118,21 @@ def _is_held(db: sqlite3.Connection, document: str, digest: str) -> bool:
 
 
 @contextmanager
-def _held(work: Folder, record: CollectionRecord) -> Iterator[sqlite3.Connection]:
-    """A table of every document that may be in the store, on this machine's disk: with its digest
-    where that is sure, else with ""."""
+def _held(
+    work: Folder, record: CollectionRecord, same: Collection[Shard]
+) -> Iterator[sqlite3.Connection]:
+    """A table of every document that may be in the store but for those of the `same` shards, on
+    this machine's disk: with its digest where that is sure, else with ""."""
     with scratch_table("table", _HELD) as db:
-        _fill(db, work, record)
+        _fill(db, work, record, same)
         yield db
 
 
-def _fill(db: sqlite3.Connection, work: Folder, record: CollectionRecord) -> None:
+def _fill(
+    db: sqlite3.Connection, work: Folder, record: CollectionRecord, same: Collection[Shard]
+) -> None:
     run = work.sub(record.run)
-    for shard in read_shards(run):
+    for shard in (shard for shard in read_shards(run) if shard not in same):
         held = read_ledger(run, f"{record.held}/{shard.part}.parquet") if record.held else {}
         ids = possible_documents(run, shard, record.document)
         db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?)", held.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,9 +100,12 @@ def collection_spec(
     return CollectionSpec(name, dimension, kept)
 
 
-def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterator[Document]:
-    """The documents of a shard, in order; pictures that were rejected have none."""
-    sparse = dict(read_sparse(folder, shard.file_in(parts.sparse)))
+def read_documents(
+    folder: Folder, shard: Shard, parts: DocumentParts, wanted: Collection[str] | None = None
+) -> Iterator[Document]:
+    """The documents of a shard, in order, or those of them with the `wanted` ids; pictures that
+    were rejected have none."""
+    sparse = dict(read_sparse(folder, shard.file_in(parts.sparse), wanted))
     entries = {e.document_id: e for e in read_entries(folder, shard)}
     pictures = _pictures(folder, shard, parts, entries)
     for image_id, vector in _vectors(folder, shard.file_in(parts.images)):
@@ -114,11 +117,14 @@ def read_documents(folder: Folder, shard: Shard, parts: DocumentParts) -> Iterat
                 f"embeddings have {image_id} there; delete {parts.pictures} and run again"
             )
         for number, (document_id, text) in enumerate(document_texts(entry, parts.form)):
+            if wanted is not None and document_id not in wanted:
+                continue
+            shown = picture if isinstance(picture, str) else base64.b64encode(picture).decode()
             yield Document(
                 id=document_id,
                 vector=vector,
                 sparse=sparse[document_id],
-                fields=document_fields(entry, number, text, picture, parts.form),
+                fields=document_fields(entry, number, text, shown, parts.form),
             )
 
 
@@ -201,8 +207,8 @@ def _vectors(folder: Folder, name: str) -> Iterator[tuple[str, Float32]]:
 
 def _pictures(
     folder: Folder, shard: Shard, parts: DocumentParts, entries: dict[str, CatalogEntry]
-) -> Iterator[tuple[str, str]]:
-    """(image_id, picture field) of each embedded image, in order."""
+) -> Iterator[tuple[str, str | bytes]]:
+    """(image_id, picture field, or what becomes it in base64) of each embedded image, in order."""
     if parts.pictures is None:
         for ids, _, _ in read_embeddings(folder, shard.file_in(parts.images)):
             for image_id in ids:
@@ -211,4 +217,4 @@ def _pictures(
     with folder.reading(shard.file_in(parts.pictures)) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(256):
             for line in batch.to_pylist():
-                yield line["image_id"], base64.b64encode(line["picture"]).decode()
+                yield line["image_id"], line["picture"]

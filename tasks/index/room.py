@@ -11,6 +11,7 @@ from pathlib import Path
 from tasks.errors import NoRoomError
 from tasks.free import free_bytes, nearest_there, taken_bytes
 from tasks.index.run import Filling, IndexRun
+from tasks.index.unchanged import without_output
 from tasks.records import QueryPart, Shard
 from tasks.settings import PictureForm
 from tasks.store.stores import parse_address, room_needed
@@ -140,8 +141,7 @@ def _unsent(run: IndexRun, record: CollectionRecord | None) -> int:
 
 def missing(folder: Folder, outputs: str, shards: tuple[Shard, ...]) -> int:
     """Pictures of the shards that have no file in a folder of outputs."""
-    there = set(folder.names(outputs)) if outputs else set()
-    return sum(shard.images for shard in shards if f"{shard.part}.parquet" not in there)
+    return sum(shard.images for shard in without_output(folder, outputs, shards))
 
 
 def _missing_queries(run: IndexRun) -> int:

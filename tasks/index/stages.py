@@ -23,6 +23,7 @@ from tasks.encode.stage.plan import Encoded
 from tasks.encode.stage.reuse import known_images, known_of_part, known_texts, plan_reuse
 from tasks.encode.stage.stages import encode_image_shard, encode_query_part, image_shard_done
 from tasks.errors import WorkFolderError
+from tasks.index import unchanged
 from tasks.index.agreement import load_statistics, stored
 from tasks.index.documents import collection_fields, collection_spec
 from tasks.index.done import images_done, sparse_done, texts_done, upsert_done
@@ -115,8 +116,9 @@ def find_encoded(_: Context, run: IndexRun, records: Sequence[CollectionRecord])
     made |= {one.run: one for one in begun_runs(run.work, run.notes) if one.run not in made}
     note_begun(run.work, run.notes, run.begun)
     sources = [found for each in made.items() if (found := run.encodings(*each)) is not None]
-    parts = run.plan.query_parts
-    reuse = plan_reuse(run.work, run.own_encodings, run.plan.shards, parts, sources)
+    taken, parts = unchanged.take_pictures(run, sources), run.plan.query_parts
+    shards = [shard for shard in run.plan.shards if shard not in taken]
+    reuse = plan_reuse(run.work, run.own_encodings, shards, parts, sources)
     return replace(run, reuse=reuse)
 
 
@@ -253,7 +255,8 @@ def trained_sparse(context: Context, run: IndexRun) -> Trained | None:
 
 
 def keep_statistics(_: Context, run: IndexRun, record: CollectionRecord) -> Trained:
-    """Take over the statistics that the collection's documents were made with.
+    """Take over the statistics that the collection's documents were made with, and the documents'
+    vectors of shards with the same texts.
 
     Raises `CollectionRecordError` if they are gone or others.
     """
@@ -261,6 +264,7 @@ def keep_statistics(_: Context, run: IndexRun, record: CollectionRecord) -> Trai
     if completed(run.folder, run.bm25_file) is None:
         kept.save(run.folder, run.bm25_file)
         mark_complete(run.folder, run.bm25_file, documents=kept.documents)
+    unchanged.take_sparse(run, record)
     return Trained(kept.hash, 0)
 
 
@@ -280,6 +284,7 @@ def encode_sparse(context: Context, run: IndexRun, shard: Shard) -> int:
         run.sparse,
         context.texts,
         context.advancing("encode_sparse"),
+        lambda: unchanged.known_texts(run, shard),
     )
 
 

@@ -48,7 +48,7 @@ def send(
     wanted = {i for i, digest in digests.items() if held.get(i) != digest}
     if changes and done is None:
         wanted &= read_sent(folder, changes, shard.part)
-    documents = (d for d in read_documents(folder, shard, source.parts) if d.id in wanted)
+    documents = read_documents(folder, shard, source.parts, wanted)
     counted = _counted(documents, context)
     collection, partition = record.collection, record.partition
     result = store.upsert(collection, counted, partition) if wanted else UpsertResult(0)

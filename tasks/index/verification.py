@@ -50,10 +50,10 @@ def sampled_documents(source: Source, ledgers: str, samples: int) -> Iterator[Do
     each = max(1, samples // len(shards))
     for shard in shards:
         held = read_ledger(source.folder, shard.file_in(ledgers))
-        step = max(1, shard.images // each)
-        documents = read_documents(source.folder, shard, source.parts)
-        sample = itertools.islice(itertools.islice(documents, 0, None, step), each)
-        yield from (document for document in sample if held.get(document.id))
+        step = max(1, len(held) // each)
+        sample = itertools.islice(itertools.islice(held, 0, None, step), each)
+        wanted = {document for document in sample if held[document]}
+        yield from read_documents(source.folder, shard, source.parts, wanted)
 
 
 def verify_count(

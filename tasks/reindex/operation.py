@@ -163,14 +163,13 @@ class _Reindex:
         return Filled(made, record, upserts, checks=checks)
 
     def _fill_changes(self, run: IndexRun, record: CollectionRecord) -> Filled:
-        context = self.runner.context
         record = self._after_losses(run, record)
+        run = self._found(run, [record])
         check_room(run, to_send=0)
-        made = self._make(run, [record], kept=record)
-        run = made.run
+        made = self._make_found(run, kept=record)
         with self.times.stage(stages.FIND_CHANGES.name):
             changes = self.runner.once(stages.FIND_CHANGES, run, record)
-            drift = bm25_drift(context, run, load_bm25(run.folder, run.bm25_file))
+            drift = bm25_drift(run, load_bm25(run.folder, run.bm25_file))
         check_removals(run, record, changes)
         check_room(run, changes.upserts)
         warn_of_little_room(run, changes.upserts)
@@ -214,11 +213,16 @@ class _Reindex:
     def _make(
         self, run: IndexRun, known: list[CollectionRecord], kept: CollectionRecord | None = None
     ) -> Made:
-        """All that the documents need; then this run holds what those encoded that were begun."""
+        return self._make_found(self._found(run, known), kept)
+
+    def _found(self, run: IndexRun, known: list[CollectionRecord]) -> IndexRun:
         made_before = (computed_in(one, run.work.sub(one.run)) for one in known)
         as_made = next(filter(None, made_before), "")
-        found = find_encoded(replace(run, as_made=as_made), known, self.runner, self.times)
-        made = make(found, self.runner, self.times, kept)
+        return find_encoded(replace(run, as_made=as_made), known, self.runner, self.times)
+
+    def _make_found(self, run: IndexRun, kept: CollectionRecord | None) -> Made:
+        """All that the documents need; then this run holds what those encoded that were begun."""
+        made = make(run, self.runner, self.times, kept)
         _forget(run, forget_begun(run.work, run.notes, but=run.plan.folder))
         return made
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
@@ -12,7 +17,7 @@ from tasks.dataset.shards import Plan, read_entries
 from tasks.records import Shard, SparseVector
 from tasks.settings import DocumentForm
 from tasks.sparse.bm25 import Bm25, load_bm25
-from tasks.sparse.columns import sparse_schema
+from tasks.sparse.columns import SCHEMA, sparse_schema
 from tasks.sparse.options import COUNT_THE_DOCUMENTS, SparseOptions
 from tasks.sparse.pool import HERE, TextWorkers
 from tasks.work.folder import Folder
@@ -20,6 +25,18 @@ from tasks.work.markers import completed, mark_complete
 from tasks.work.parquet import writing_parquet
 
 DOCUMENTS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVectors:
+    """Vectors that texts were given before with the same statistics: a table of `SCHEMA`, and the
+    row in it of each text."""
+
+    rows: Mapping[str, int]
+    table: pa.Table
+
+
+NOTHING_KNOWN = KnownVectors({}, SCHEMA.empty_table())
 
 
 def document_texts(entry: CatalogEntry, form: DocumentForm) -> Iterator[tuple[str, str]]:
@@ -67,8 +84,10 @@ def encode_sparse_shard(
     sparse: str,
     workers: TextWorkers = HERE,
     advance: Callable[[int], None] = lambda _: None,
+    known: Callable[[], KnownVectors] = lambda: NOTHING_KNOWN,
 ) -> int:
-    """Write `<sparse>/<part>.parquet`, a row a document; returns how many were made just now."""
+    """Write `<sparse>/<part>.parquet`, a row a document; returns how many were made just now, of
+    texts whose vectors are not `known` (asked only if there is work)."""
     output = shard.file_in(sparse)
     advance(shard.images)
     if completed(folder, output) is not None:
@@ -78,19 +97,67 @@ def encode_sparse_shard(
         for entry in read_entries(folder, shard)
         for document in document_texts(entry, form)
     )
-    made = 0
+    before, rows, made = known(), 0, 0
     with writing_parquet(folder, output, sparse_schema(bm25)) as writer:
         while piece := list(itertools.islice(documents, DOCUMENTS_AT_ONCE)):
-            vectors = workers.encode_piece(bm25, [text for _, text in piece])
-            writer.write_table(vectors.table([document_id for document_id, _ in piece]))
-            made += len(piece)
-    mark_complete(folder, output, rows=made)
+            new = [text for _, text in piece if text not in before.rows]
+            table = before.table if not new else _encoded(bm25, new, workers, before.table)
+            places, fresh = [], itertools.count(len(before.table))
+            for _, text in piece:
+                place = before.rows.get(text)
+                places.append(next(fresh) if place is None else place)
+            ids = pa.array([document_id for document_id, _ in piece], pa.string())
+            writer.write_table(table.take(places).set_column(0, SCHEMA[0], ids).combine_chunks())
+            rows += len(piece)
+            made += len(new)
+    mark_complete(folder, output, rows=rows)
     return made
 
 
-def read_sparse(folder: Folder, name: str) -> Iterator[tuple[str, SparseVector]]:
-    """(document id, sparse vector), in the order of the shard."""
+def _encoded(bm25: Bm25, texts: Sequence[str], workers: TextWorkers, before: pa.Table) -> pa.Table:
+    """The vectors of texts behind those that are known, in one piece."""
+    made = workers.encode_piece(bm25, texts).table([""] * len(texts))
+    return pa.concat_tables([before, made]).combine_chunks()
+
+
+def known_vectors(
+    folder: Folder, shards: Iterable[Shard], form: DocumentForm, sparse: str
+) -> KnownVectors:
+    """The vectors of some shards' documents; none of a torn part."""
+    rows: dict[str, int] = {}
+    tables: list[pa.Table] = [NOTHING_KNOWN.table]
+    for shard in shards:
+        if completed(folder, shard.file_in(sparse)) is None:
+            continue
+        begin = sum(map(len, tables))
+        documents = (
+            d for entry in read_entries(folder, shard) for d in document_texts(entry, form)
+        )
+        rows |= {text: begin + number for number, (_, text) in enumerate(documents)}
+        with folder.reading(shard.file_in(sparse)) as handle:
+            tables.append(pq.read_table(handle).cast(SCHEMA))
+    return KnownVectors(rows, pa.concat_tables(tables).combine_chunks())
+
+
+def count_terms(folder: Folder, name: str, having: Counter[int]) -> int:
+    """Add to `having` how many documents of a part have each term; returns how many have any."""
+    documents = 0
+    with folder.reading(name) as handle:
+        for batch in pq.ParquetFile(handle).iter_batches(columns=["indices"]):
+            lists = batch.column(0)
+            terms, counts = np.unique(lists.flatten().to_numpy(), return_counts=True)
+            having.update(dict(zip(terms.tolist(), counts.tolist(), strict=True)))
+            documents += int(np.count_nonzero(np.diff(lists.offsets.to_numpy())))
+    return documents
+
+
+def read_sparse(
+    folder: Folder, name: str, wanted: Collection[str] | None = None
+) -> Iterator[tuple[str, SparseVector]]:
+    """(document id, sparse vector), in the order of the shard; of the `wanted` ids alone."""
+    ids = None if wanted is None else pa.array(sorted(wanted), pa.string())
     with folder.reading(name) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(1024):
-            for line in batch.to_pylist():
+            some = batch if ids is None else batch.filter(pc.is_in(batch.column(0), ids))
+            for line in some.to_pylist():
                 yield line["id"], dict(zip(line["indices"], line["values"], strict=True))

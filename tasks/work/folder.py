@@ -6,9 +6,11 @@ import errno
 import json
 import math
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +21,7 @@ from tasks.errors import FileMissingError, WorkFolderError, reason_of
 from tasks.work.filesystems import open_filesystem, storage_errors
 
 ELSEWHERE = "choose another place with --work-dir, or make room and run again"
+TAKEN_AT_ONCE = 16
 UPLOAD = "muge-upload-"
 """How temporary files begin that are sent to object storage when they are whole."""
 
@@ -180,6 +183,40 @@ class Folder:
                 if os.path.exists(partial):
                     os.unlink(partial)
 
+    def take_over(self, files: Mapping[str, str]) -> None:
+        """Give files of this folder a second name (new name: old name), which replaces what has it.
+
+        On a local disk both are the same bytes, which nobody writes again: what is written here
+        always replaces a file. Elsewhere the storage makes a copy.
+        """
+        with ThreadPoolExecutor(TAKEN_AT_ONCE) as threads:  # each is a wait on object storage
+            for _ in threads.map(self._take_over, files, files.values()):
+                pass
+        if self.is_local:
+            for place in {os.path.dirname(self.path(name)) for name in files}:
+                _sync_folder(place)
+
+    def _take_over(self, name: str, old: str) -> None:
+        self.check_held()
+        target, source = self.path(name), self.path(old)
+        with explained(f"{self.url}/{name}", "write"):
+            if not self.is_local:
+                self._resolved[0].cp_file(source, target)
+                return
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
+            try:
+                try:
+                    os.link(source, partial)
+                except OSError as error:
+                    if error.errno not in _NO_LINKS:
+                        raise
+                    shutil.copy2(source, partial)
+                os.replace(partial, target)
+            finally:
+                if os.path.exists(partial):  # it stays where both names had the file before
+                    os.unlink(partial)
+
     def create_exclusive(self, name: str, content: bytes) -> bool:
         """Write a small file unless it exists; whether it was written.
 
@@ -285,6 +322,9 @@ def _exists_already(error: BaseException | None) -> bool:
     answer = getattr(error, "__cause__", None)
     return isinstance(error, FileExistsError) or getattr(answer, "status", None) == 409
 
+
+_NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP}
+"""Of file systems that give no file a second name, or none more."""
 
 _LASTING = {
     errno.EACCES,

@@ -1,4 +1,4 @@
-"""What a reindex of a large collection costs: unchanged, with 1 % changed, blue/green.
+"""What a reindex of a large collection costs: unchanged, ten rows added, 1 % changed, blue/green.
 
 python -m tests.benchmarks.reindex_scale FOLDER --images 30000
 
@@ -47,6 +47,25 @@ def change(source: Path, target: Path) -> None:
                 out.write(f"{int(image_id) + 10_000_000}\t{changed}\n")
     with (source / QUERIES).open() as lines, (target / QUERIES).open("w") as out:
         for said in _queries(lines, removed):
+            out.write(json.dumps(said, ensure_ascii=False) + "\n")
+
+
+def add_ten(source: Path, target: Path) -> None:
+    """Write the data set again with ten rows more, all over it."""
+    target.mkdir(parents=True, exist_ok=True)
+    count = sum(1 for _ in (source / IMAGES).open())
+    added: list[int] = []
+    with (source / IMAGES).open() as lines, (target / IMAGES).open("w") as out:
+        for number, line in enumerate(lines):
+            out.write(line)
+            if number % max(1, count // 10) == 0 and len(added) < 10:
+                image_id, _, content = line.rstrip("\n").partition("\t")
+                added.append(int(image_id) + 20_000_000)
+                out.write(f"{added[-1]}\t{_another(content)}\n")
+    with (target / QUERIES).open("w") as out:
+        out.write((source / QUERIES).read_text("utf-8"))
+        for new in added:
+            said = {"query_id": new, "query_text": f"新品 {new}", "item_ids": [new]}
             out.write(json.dumps(said, ensure_ascii=False) + "\n")
 
 
@@ -107,8 +126,14 @@ def main() -> None:
     _print("index", *_run(["index", dataset, "--model", given.model, *place]))
     arguments = ["reindex", dataset, "--model", given.model, *place]
     _print("unchanged", *_run(arguments))
+    more = folder / "data-more"
+    shutil.rmtree(more, ignore_errors=True)
+    add_ten(data, more)
     shutil.rmtree(now)
-    change(data, now)
+    shutil.copytree(more, now)
+    _print("10 rows added, in place", *_run(arguments))
+    shutil.rmtree(now)
+    change(more, now)
     _print("1 % changed, in place", *_run(arguments))
     _print("unchanged again", *_run(arguments))
     _print("blue/green", *_run([*arguments, "--strategy", "blue-green"]))

@@ -50,7 +50,7 @@ def test_every_image_once_and_every_query_kept(pictures: Path, place: dict[str, 
     tables = [
         pq.read_table(path) for path in sorted(Path(report.run_dir).glob("images-*/*.parquet"))
     ]
-    assert [table.num_rows for table in tables] == [10, 10, 5]
+    assert [table.num_rows for table in tables] == [10, 7, 8]
     metadata = tables[0].schema.metadata
     assert metadata[b"model"].decode() == place["model"]
     assert metadata[b"dimension"] == b"64"
@@ -78,7 +78,7 @@ def test_torn_parts_are_redone_and_the_rest_is_kept(pictures: Path, place: dict[
     parts[1].write_bytes(original[:-100])
     again = index_dataset(f"folder:{pictures}", shard_images=10, **place)
 
-    assert again.encoded_images == 10
+    assert again.encoded_images == 7
     assert again.skipped_shards == 2
     assert parts[1].read_bytes() == original
 

@@ -1,8 +1,8 @@
 """An object storage on loopback that speaks as much of Alibaba Cloud OSS as ossfs asks for.
 
 It is made from OSS's public API reference, not from the service, which no test can reach: buckets
-and objects in memory, listings, byte ranges, and uploads that must not overwrite. Signatures are
-not checked.
+and objects in memory, listings, byte ranges, copies, and uploads that must not overwrite.
+Signatures are not checked.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ class OssServer:
         if method == "PUT":
             if headers.get("x-oss-forbid-overwrite") == "true" and name in self.objects:
                 return _error(409, "FileAlreadyExists")
+            if source := headers.get("x-oss-copy-source"):
+                body = self.objects[unquote(source).lstrip("/")]
             self.objects[name] = body
             return 200, b"", {"ETag": f'"{_tag(body)}"'}
         if method == "DELETE":

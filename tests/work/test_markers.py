@@ -9,7 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.work.folder import Folder
-from tasks.work.markers import completed, fingerprint, fingerprint_of_many, mark_complete
+from tasks.work.markers import (
+    completed,
+    fingerprint,
+    fingerprint_of_many,
+    mark_complete,
+    marked,
+    take_over,
+)
 
 OUTPUT = "images/part-00000-of-00001.parquet"
 CONTENT = b"vectors" * 50
@@ -37,6 +44,32 @@ def test_a_complete_output(done: Folder) -> None:
     marker = completed(done, OUTPUT)
     assert marker is not None
     assert (marker.bytes, marker.counts) == (len(CONTENT), {"rows": 3, "rejects": 1})
+
+
+def test_an_output_is_taken_over_with_its_marker(done: Folder) -> None:
+    for name in ("other/images/part-00003-of-00004.parquet", "images/of-before.parquet"):
+        write(done, name, b"of before")
+        take_over(done, {name: OUTPUT})
+        assert read(done, name) == CONTENT
+        assert completed(done, name) is not None
+        assert completed(done, name).counts == completed(done, OUTPUT).counts  # type: ignore[union-attr]
+        take_over(done, {name: OUTPUT})  # once more, by a run that was killed
+        assert read(done, name) == CONTENT
+    done.remove(OUTPUT)
+    assert completed(done, "images/of-before.parquet") is not None
+    left = [name for name in done.find("") if name.endswith(".partial")]
+    assert left == []
+
+
+def test_what_is_torn_is_not_taken_over_as_whole(done: Folder) -> None:
+    write(done, OUTPUT, CONTENT[:-1])
+    assert marked(done, OUTPUT) is None
+    take_over(done, {"other": OUTPUT})
+    assert not done.exists("other")
+    write(done, OUTPUT, b"Vectors" + CONTENT[7:])
+    assert marked(done, OUTPUT) is not None
+    take_over(done, {"other": OUTPUT})
+    assert completed(done, "other") is None
 
 
 def test_an_output_without_marker_is_not_complete(folder: Folder) -> None:

@@ -21,7 +21,7 @@ import pytest
 from tasks.dataset.readers import open_reader
 from tasks.errors import FileMissingError, WorkFolderError
 from tasks.work.folder import Folder
-from tasks.work.markers import completed, mark_complete
+from tasks.work.markers import completed, mark_complete, take_over
 from tests.servers.oss import OssServer, oss_server
 from tests.servers.s3 import S3Server
 
@@ -200,6 +200,18 @@ def test_oss_keeps_files_markers_and_locks(oss: OssServer) -> None:
     with pytest.raises(FileMissingError):
         folder.read_bytes("images/part")
     folder.check_writable()
+
+
+def test_an_output_is_taken_over_on_oss_by_a_copy_there(oss: OssServer) -> None:
+    folder = Folder("oss://bucket/work")
+    write(folder, "images/part", b"vectors" * 100)
+    mark_complete(folder, "images/part", rows=7)
+    before = len(oss.requests)
+    take_over(folder, {"again/part": "images/part"})
+    asked = oss.requests[before:]
+    assert ("GET", "bucket/work/images/part") not in asked
+    assert oss.objects["bucket/work/again/part"] == b"vectors" * 100
+    assert completed(folder, "again/part") == completed(folder, "images/part")
 
 
 def test_one_of_many_creates_a_file_on_oss(oss: OssServer) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import pyarrow.parquet as pq
 
-from tasks.dataset.shards import find_plan, read_entries, read_queries
+from tasks.dataset.shards import find_plan, read_hashes, read_queries
 from tasks.encode.stage.embeddings import formats_in, read_embeddings, read_oddities
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.pieces import PIECES, pieces_of, read_piece
@@ -48,7 +48,7 @@ def plan_reuse(
             for part, hashes in _encoded_images(work, source):
                 _add(db, number, part, hashes)
         for shard in shards:
-            hashes = [entry.hash for entry in read_entries(folder, shard)]
+            hashes = read_hashes(folder, shard)
             folder.write_json(f"{name}/images/{shard.part}.json", _parts_of(db, hashes))
     with scratch_table("index", _ENCODED) as db:
         for number, source in enumerate(sources):
@@ -67,7 +67,7 @@ def known_images(work: Folder, run: str, reuse: str, shard: Shard) -> dict[str, 
     if not reuse:
         return {}
     folder = work.sub(run)
-    wanted = {entry.hash for entry in read_entries(folder, shard)}
+    wanted = set(read_hashes(folder, shard))
     found: dict[str, KnownImage] = {}
     for source, part in _listed(folder, reuse, f"images/{shard.part}.json"):
         found.update(_read_images(work, source, part, wanted - found.keys()))
@@ -141,7 +141,7 @@ def _encoded_images(work: Folder, source: Encodings) -> Iterator[tuple[str, list
     plan = find_plan(folder)
     for shard in plan.shards if plan else ():
         if folder.exists(shard.file_in(source.images)):
-            yield shard.part, [entry.hash for entry in read_entries(folder, shard)]
+            yield shard.part, read_hashes(folder, shard)
     # of shards that were begun and are not done
     for piece in pieces_of(folder, source.images):
         if (rows := read_piece(folder, piece, source.pictures)) is not None:
@@ -171,6 +171,8 @@ def _encoded_texts(work: Folder, source: Encodings) -> Iterator[tuple[str, list[
 
 
 def _listed(folder: Folder, reuse: str, name: str) -> Iterator[tuple[Encodings, str]]:
+    if not folder.exists(f"{reuse}/{name}"):  # a shard that had its output then
+        return
     sources = [Encodings(**said) for said in folder.read_json(f"{reuse}/sources.json")]
     for source, part in folder.read_json(f"{reuse}/{name}"):
         yield sources[source], part

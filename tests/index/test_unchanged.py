@@ -1,0 +1,370 @@
+"""Runs of data that changed make what a run from nothing makes, and write only what changed.
+
+The rule: a reindex in place makes the same files as a run from nothing over the same data with the
+statistics of the collection, byte for byte, and the same documents; the outputs of a shard in which
+nothing changed are the very files of the run before.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import random
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from tasks.context import Context
+from tasks.dataset.shards import cut_sizes, read_shards
+from tasks.encode.model.families import MODELS
+from tasks.index.ledger import read_ledger
+from tasks.index.operation import index
+from tasks.index.runner import Threads
+from tasks.records import Document
+from tasks.reindex.operation import reindex
+from tasks.reindex.report import ReindexReport
+from tasks.settings import ReindexChoices, Settings, load_settings
+from tasks.sparse.bm25 import train_bm25
+from tasks.store.stores import STORES, StoreKind
+from tasks.work.collections import CollectionRecord, require_record
+from tasks.work.folder import Folder
+from tests.plain import AT_ONCE
+from tests.shop import WORDS
+from tests.toys import make_toy_model, toy_picture
+
+MOST = 6
+"""Images a shard."""
+
+
+@dataclass
+class Table:
+    """MUGE's files with a query of its own for every picture; some pictures cannot be decoded."""
+
+    folder: Path
+    rows: list[tuple[int, int, str]] = field(default_factory=list)
+    made: int = 0
+
+    def add(self, at: int) -> None:
+        text = f"{WORDS[at % len(WORDS)]} {self.made % 4}"
+        self.rows.insert(at % (len(self.rows) + 1), (self.made, self.made, text))
+        self.made += 1
+
+    def change(self, kind: str, at: int) -> None:
+        place = at % len(self.rows)
+        image, picture, text = self.rows[place]
+        if kind == "add":
+            self.add(at)
+        elif kind == "remove" and len(self.rows) > MOST:
+            del self.rows[place]
+        elif kind == "picture":
+            self.rows[place] = (image, picture + 100, text)
+        elif kind == "torn":
+            self.rows[place] = (image, -1, text)
+        elif kind == "text":
+            self.rows[place] = (image, picture, f"{text}{WORDS[at % 3]}")
+        elif kind == "move":
+            self.rows.append(self.rows.pop(place))
+
+    def write(self) -> str:
+        self.folder.mkdir(exist_ok=True)
+        pictures = (self.folder / "MR_a_imgs.tsv").open("w")
+        queries = (self.folder / "MR_a_queries.jsonl").open("w")
+        with pictures, queries:
+            for image, picture, text in self.rows:
+                data = toy_picture(picture) if picture >= 0 else toy_picture(0)[:40]
+                pictures.write(f"{image}\t{base64.b64encode(data).decode()}\n")
+                line = {"query_id": image, "query_text": text, "item_ids": [image]}
+                queries.write(json.dumps(line) + "\n")
+        return f"muge:{self.folder}?split=a"
+
+
+@pytest.fixture(scope="module")
+def toys() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        kind = StoreKind("tests.toys_store:ToyStore", "toy:NAME", "memory of this process")
+        patched.setitem(STORES, "toy", kind)
+        patched.setitem(MODELS, "Toy", "tests.toys:ToyFamily")
+        yield
+
+
+def options_in(folder: Path) -> dict[str, Any]:
+    """Statistics that do not depend on the data, so that every run has the same."""
+    statistics = folder / "bm25.json"
+    if not statistics.exists():
+        train_bm25(WORDS).save(Folder(str(folder)), "bm25.json")
+    return {
+        "model": str(make_toy_model(folder / "model")),
+        "device": "cpu",
+        "shard_images": MOST,
+        "thumbnail_pixels": 16,
+        "max_removed": 1.0,
+        "max_drop": 1.0,
+        "bm25": str(statistics),
+        "bm25_sha256": hashlib.sha256(statistics.read_bytes()).hexdigest(),
+    }
+
+
+def place_in(folder: Path, name: str) -> Settings:
+    home = str(folder / name)
+    return load_settings(**{**options_in(folder), "home": home, "store": f"toy:{home}"})
+
+
+def reindexed(dataset: str, place: Settings, strategy: Any = "in-place") -> ReindexReport:
+    with Context() as context:
+        choices = ReindexChoices(strategy=strategy)
+        return reindex(dataset, place, Threads(context, AT_ONCE), choices)
+
+
+def record_of(place: Settings) -> CollectionRecord:
+    with Context() as context:
+        live = context.aliases(place).meant()
+    return require_record(Folder(place.work_url), place.store_uri, live)
+
+
+def documents(place: Settings) -> dict[str, tuple[Any, ...]]:
+    with Context() as context:
+        store, name = context.store(place.store_uri), record_of(place).collection
+        found: dict[str, Document] = store.fetch(name, [str(n) for n in range(200)])
+        assert store.count(name) == len(found)
+    return {
+        key: (dict(each.fields), dict(each.sparse), each.vector.tobytes())
+        for key, each in found.items()
+    }
+
+
+def files(place: Settings) -> dict[str, bytes]:
+    """Everything that the collection's documents are made of, by name: what fingerprints of kept
+    statistics are called after is left out."""
+    record = record_of(place)
+    root, made = Path(place.work_url) / record.run, record.stages
+    found = {}
+    for output in ("catalog", "queries", made.images, made.pictures, made.texts, made.sparse):
+        kind = re.sub(r"-[0-9a-f]{16}$", "", output)
+        for path in (root / output).glob("part-*"):
+            found[f"{kind}/{path.name}"] = path.read_bytes()
+    for path in (root / "rejects").glob(f"{made.images}-*"):
+        found[f"rejects/{path.name}"] = path.read_bytes()
+    for name in ("shards.json", "sources.parquet", made.bm25):
+        found[re.sub(r"-[0-9a-f]{16}", "", name)] = (root / name).read_bytes()
+    return found
+
+
+def ledgers(place: Settings) -> dict[str, dict[str, str]]:
+    record = record_of(place)
+    folder = Folder(place.work_url).sub(record.run)
+    parts = read_shards(folder)
+    return {each.part: read_ledger(folder, each.file_in(record.held)) for each in parts}
+
+
+def written(place: Settings) -> dict[str, tuple[int, int]]:
+    """The file (inode and time) of every shard's outputs by what they are made of."""
+    record = record_of(place)
+    root = Path(place.work_url) / record.run
+    found = {}
+    for shard in read_shards(Folder(str(root))):
+        refused = (root / "rejects" / f"{record.stages.images}-{shard.part}.parquet").exists()
+        by = {
+            record.stages.images: shard.pictures if not refused else "",
+            record.stages.pictures: shard.pictures if not refused else "",
+            record.stages.sparse: shard.texts,
+            record.held: shard.fingerprint if not refused else "",
+        }
+        for output, of in by.items():
+            if of:
+                stat = (root / shard.file_in(output)).stat()
+                found[f"{output.split('-')[0]} {of}"] = (stat.st_ino, stat.st_mtime_ns)
+    return found
+
+
+KINDS = st.sampled_from(["add", "remove", "picture", "torn", "text", "move"])
+CHANGES = st.lists(st.tuples(KINDS, st.integers(0, 60)), min_size=1, max_size=3)
+
+
+def check_changes(toys: None, changes: list[list[tuple[str, int]]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        table, place = Table(folder / "data"), place_in(folder, "changed")
+        for _ in range(5 * MOST):
+            table.add(table.made)
+        reindexed(table.write(), place)
+        for number, some in enumerate(changes):
+            before = written(place)
+            for kind, at in some:
+                table.change(kind, at)
+            dataset = table.write()
+            reindexed(dataset, place)
+            anew = place_in(folder, f"anew-{number}")
+            reindexed(dataset, anew)
+            assert files(place) == files(anew)
+            assert documents(place) == documents(anew)
+            assert ledgers(place) == ledgers(anew)
+            now = written(place)
+            assert {of: now[of] for of in before.keys() & now.keys()} == {
+                of: before[of] for of in before.keys() & now.keys()
+            }
+
+
+@settings(max_examples=3, phases=(Phase.generate,))
+@given(changes=st.lists(CHANGES, min_size=1, max_size=2))
+def test_any_changes_make_what_a_run_from_nothing_makes(
+    toys: None, changes: list[list[tuple[str, int]]]
+) -> None:
+    check_changes(toys, changes)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, phases=(Phase.generate,))
+@given(changes=st.lists(CHANGES, min_size=1, max_size=5))
+def test_many_changes_make_what_a_run_from_nothing_makes(
+    toys: None, changes: list[list[tuple[str, int]]]
+) -> None:
+    check_changes(toys, changes)
+
+
+def test_a_row_in_the_middle_touches_its_shard_alone(toys: None, tmp_path: Path) -> None:
+    table, place = Table(tmp_path / "data"), place_in(tmp_path, "home")
+    for _ in range(20 * MOST):
+        table.add(table.made)
+    reindexed(table.write(), place)
+    before = written(place)
+    table.add(50)
+    report = reindexed(table.write(), place)
+    assert (report.upserted, report.encoded_images) == (1, 1)
+    anew = {of for of in written(place) if of not in before}
+    assert len({of.split()[1] for of in anew if of.startswith("images ")}) <= 2
+    assert len(anew) <= 2 * 4
+
+
+def test_another_text_leaves_the_pictures_and_another_picture_the_keywords(
+    toys: None, tmp_path: Path
+) -> None:
+    table, place = Table(tmp_path / "data"), place_in(tmp_path, "home")
+    for _ in range(4 * MOST):
+        table.add(table.made)
+    reindexed(table.write(), place)
+    for kind, stays, goes in (("text", "images", "sparse"), ("picture", "sparse", "images")):
+        before = written(place)
+        table.change(kind, 3)
+        reindexed(table.write(), place)
+        anew = {of.split()[0] for of in written(place) if of not in before}
+        assert stays not in anew
+        assert goes in anew
+
+
+def test_a_new_collection_takes_over_what_is_the_same(toys: None, tmp_path: Path) -> None:
+    table, place = Table(tmp_path / "data"), place_in(tmp_path, "home")
+    for _ in range(4 * MOST):
+        table.add(table.made)
+    dataset = table.write()
+    with Context() as context:
+        index(dataset, place, Threads(context, AT_ONCE))
+    before = written(place)
+    table.add(3)
+    reindexed(table.write(), place, "blue-green")
+    now = written(place)
+    same = {of for of in now.keys() & before.keys() if of.split()[0] in ("images", "pictures")}
+    assert same
+    assert all(now[of] == before[of] for of in same)
+
+
+def test_a_part_that_was_torn_is_not_taken_over(toys: None, tmp_path: Path) -> None:
+    table, place = Table(tmp_path / "data"), place_in(tmp_path, "home")
+    for _ in range(4 * MOST):
+        table.add(table.made)
+    reindexed(table.write(), place)
+    record = record_of(place)
+    root = Path(place.work_url) / record.run
+    for output in (record.stages.images, record.stages.sparse, record.held):
+        torn = sorted((root / output).glob("part-*.parquet"))[1]
+        content = bytearray(torn.read_bytes())
+        content[len(content) // 2] ^= 1
+        torn.write_bytes(content)
+    table.add(4 * MOST)
+    dataset = table.write()
+    reindexed(dataset, place)
+    reindexed(dataset, place_in(tmp_path, "anew"))
+    assert files(place) == files(place_in(tmp_path, "anew"))
+    assert documents(place) == documents(place_in(tmp_path, "anew"))
+
+
+def test_where_files_have_no_second_name_they_are_copied(
+    toys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    table, place = Table(tmp_path / "data"), place_in(tmp_path, "home")
+    for _ in range(4 * MOST):
+        table.add(table.made)
+    reindexed(table.write(), place)
+    before = written(place)
+    table.add(1)
+    dataset = table.write()
+    reindexed(dataset, place)
+    now = written(place)
+    kept = before.keys() & now.keys()
+    assert kept
+    assert all(now[of][1] == before[of][1] for of in kept)
+    reindexed(dataset, place_in(tmp_path, "anew"))
+    assert files(place) == files(place_in(tmp_path, "anew"))
+
+
+@given(
+    ids=st.lists(st.integers().map(str), unique=True, max_size=40),
+    most=st.integers(1, 9),
+)
+def test_shards_are_neither_too_large_nor_too_small(ids: list[str], most: int) -> None:
+    sizes = list(cut_sizes(ids, most))
+    assert sum(sizes) == len(ids)
+    assert all(max(1, most // 2) <= size <= most for size in sizes[:-1])
+    assert all(0 < size <= most for size in sizes[-1:])
+
+
+@given(
+    ids=st.lists(st.integers(0, 10**6), unique=True, min_size=1, max_size=200),
+    most=st.integers(1, 12),
+    data=st.data(),
+)
+def test_shards_before_a_change_stay_and_once_an_end_is_the_same_all_behind_it_are(
+    ids: list[int], most: int, data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, len(ids) - 1))
+    now = [*ids[:at], *ids[at + 1 :]]
+    before, after = _shards(ids, most), _shards(now, most)
+    early = [shard for shard in before if shard[1] + most < at]
+    assert after[: len(early)] == early
+    ends = {end for _, end in after} | {0}
+    behind = [end for _, end in before if end > at and end - 1 in ends]
+    if behind:
+        rest = [ids[a:b] for a, b in before if a >= behind[0]]
+        assert [now[a:b] for a, b in after if a >= behind[0] - 1] == rest
+
+
+def _shards(ids: list[int], most: int) -> list[tuple[int, int]]:
+    found, begin = [], 0
+    for size in cut_sizes(map(str, ids), most):
+        found.append((begin, begin + size))
+        begin += size
+    return found
+
+
+def test_a_change_touches_hardly_more_than_its_own_shard() -> None:
+    chance = random.Random(0)
+    ids = chance.sample(range(10**6), 5000)
+    before = {tuple(ids[a:b]) for a, b in _shards(ids, 100)}
+    touched = 0
+    for number in range(100):
+        at = chance.randrange(len(ids))
+        now = [*ids[:at], 10**6 + number, *ids[at:]]
+        touched += sum(tuple(now[a:b]) not in before for a, b in _shards(now, 100))
+    assert touched <= 130
