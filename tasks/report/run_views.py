@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tasks.report.views import IndexView, SearchView
 from tasks.search.searcher import Answer
-from tasks.sparse.tokens import tokenize
 
 if TYPE_CHECKING:  # `muge search` must not wait for all that an index run needs
     from tasks.index.report import IndexReport
@@ -17,8 +16,6 @@ if TYPE_CHECKING:  # `muge search` must not wait for all that an index run needs
 def search_view(answer: Answer) -> SearchView:
     """An answer as a page section or a table; words are those that BM25 counted."""
     question = answer.question
-    text = question.text if question.needs_words else None
-    words = tuple(dict.fromkeys(tokenize(text))) if text else ()
     return SearchView(
         hits=answer.hits,
         alpha=question.alpha,
@@ -27,7 +24,7 @@ def search_view(answer: Answer) -> SearchView:
         picture=answer.picture,
         filter=question.filter,
         took_ms=answer.took_ms,
-        words=words,
+        words=answer.counted,
         groups=answer.groups,
         product=answer.product,
         sources=answer.sources,

@@ -18,7 +18,8 @@ class Answer:
     """Hits, best first, the bytes of the picture that was asked with, and the milliseconds spent
     in the model (with BM25) and in the store; `hits` are those of `groups` if it was grouped, and
     each stands for a product if `product` names the field that says which. `sources` say where the
-    hits' pictures came from, by the hits' ids. `before` hits were better and are left out."""
+    hits' pictures came from, by the hits' ids. `before` hits were better and are left out;
+    `counted` are the keywords of the question, as the collection counts them."""
 
     question: Question
     picture: bytes | None
@@ -28,6 +29,7 @@ class Answer:
     product: str = ""
     sources: Mapping[str, ImageSource] = field(default_factory=dict)
     before: int = 0
+    counted: tuple[str, ...] = ()
 
 
 def as_json(answer: Answer) -> dict[str, Any]:

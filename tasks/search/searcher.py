@@ -38,6 +38,7 @@ from tasks.search.products import best_of_products
 from tasks.search.questions import Question, checked
 from tasks.settings import Fusion, Settings
 from tasks.sparse.bm25 import Bm25
+from tasks.sparse.tokens import tokenize
 from tasks.store.contract import VectorStore
 from tasks.store.filters import check_filter_fields
 from tasks.work.collections import CollectionRecord, require_record
@@ -190,6 +191,7 @@ class Searcher:
                 groups,
                 self._product_of(e.question),
                 self._sources(wanted) if fields is None else {},
+                counted=self._counted(e.question) if fields is None else (),
             )
             for e, (wanted, groups) in zip(batch, answered, strict=True)
         ]
@@ -287,6 +289,11 @@ class Searcher:
     @cached_property
     def _known_sources(self) -> Sources:
         return Sources(self._run)
+
+    def _counted(self, question: Question) -> tuple[str, ...]:
+        if not question.needs_words:
+            return ()
+        return tuple(dict.fromkeys(tokenize(question.text or "", self._bm25.lexicon)))
 
     def _product_of(self, question: Question) -> str:
         """The field whose values are answered with one hit each; "" if hits are pictures."""

@@ -86,6 +86,14 @@ def test_both_are_the_picture_by_meaning_and_the_text_by_keywords(
         assert hit.score == pytest.approx(hit.dense + hit.sparse, abs=1e-6)
 
 
+def test_an_answer_says_which_words_counted(searcher: Searcher) -> None:
+    """Pages mark those: cut as the collection is, which counts words."""
+    counted = searcher.search(Question("红色连衣裙", alpha=0.5, topk=1)).counted
+    assert "".join(sorted(set("".join(counted)))) == "".join(sorted(set("红色连衣裙")))
+    assert max(map(len, counted)) > 2
+    assert searcher.search(Question("红色连衣裙", alpha=1, topk=1)).counted == ()
+
+
 def test_a_filter(searcher: Searcher) -> None:
     for alpha in (0.0, 0.5, 1.0):
         found = ids(searcher, Question("红色连衣裙", alpha=alpha, topk=9, filter="image_id < 4"))

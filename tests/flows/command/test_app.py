@@ -66,18 +66,18 @@ def test_search_prints_one_json_object(indexed: tuple[Path, Path], muge: Muge) -
     assert base64.b64decode(said["hits"][0]["fields"]["picture"])[:2] == b"\xff\xd8"
 
 
-def test_search_needs_no_prefect(indexed: tuple[Path, Path]) -> None:
+def test_search_needs_no_prefect_and_characters_no_segmenter(indexed: tuple[Path, Path]) -> None:
     check = (
         "import sys; sys.argv = ['muge', 'search', '--text', '帽子', '--alpha', '0']\n"
         "import atexit; atexit.register(lambda: print('prefect' in sys.modules, "
-        "'torch' in sys.modules))\n"
+        "'torch' in sys.modules, 'dashtext' in sys.modules))\n"
         "from flows.command.app import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=indexed[0], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip().endswith("False False")
+    assert done.stdout.rstrip().endswith("False False False")
     assert "蓝色帽子" in done.stdout
 
 
