@@ -364,8 +364,9 @@ def simulate(
         with Searching(lambda: production.address, simulation.truth, oracle, chance) as searching:
             try:
                 simulation.play(days, planned, searching, end)
-            except AssertionError as error:  # what was survived until then is worth a table
-                simulation.tally.failures.append(f"broken off: {error}")
+            except (AssertionError, KeyboardInterrupt) as error:
+                # what was survived until then is worth a table
+                simulation.tally.failures.append(f"broken off: {error or 'interrupted'}")
         production.close_page()
         simulation.compare(place)
         simulation.audit()
