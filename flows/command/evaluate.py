@@ -43,7 +43,7 @@ def evaluate(
         from flows.orchestration.context import caller_context
         from tasks.dataset.readers import bounds_of, open_reader
         from tasks.evaluate.gate import check_comparable, read_baseline
-        from tasks.index.alpha import is_open
+        from tasks.index.alpha import usual_alpha
         from tasks.work.collections import require_record
         from tasks.work.folder import Folder
 
@@ -51,12 +51,11 @@ def evaluate(
         open_reader(dataset, bounds_of(settings))
         with caller_context(settings) as context:
             live = context.aliases(settings).meant()
-        require_record(Folder(settings.work_url), settings.store_uri, live)
+        record = require_record(Folder(settings.work_url), settings.store_uri, live)
         then = None if choices.baseline is None else read_baseline(choices.baseline)
         if then is not None:
             known: dict[str, object] = {"fusion": settings.fusion, "filter": choices.filter}
-            if not is_open(settings):  # else it is the collection's
-                known["alpha"] = settings.alpha
+            known["alpha"] = usual_alpha(settings, record)
             if choices.protocol != "auto":
                 known["protocol"] = choices.protocol
             check_comparable(then, known)

@@ -81,9 +81,7 @@ def index(
         print(f"muge: {report.unfinished.said}", file=sys.stderr)
         raise typer.Exit(EXIT_UNFINISHED)
     if report.rejects:
-        print(
-            f"{report.rejects} rejects: {report.run_dir}/rejects; by reason: muge rejects list"
-            f"{given.typed()}",
-            file=sys.stderr,
-        )
+        advice = f"muge rejects list{given.typed()}"
+        print(f"By reason: {advice}", file=sys.stderr)
+        print(f"{report.rejects} rejects: {report.run_dir}/rejects", file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

@@ -63,7 +63,8 @@ class _Warnings(logging.Handler):
         handler writes JSON, nothing."""
         if any(isinstance(other, JsonHandler) for other in logging.getLogger("tasks").handlers):
             return
-        print(f"muge: warning: {record.getMessage()}", file=sys.stderr, flush=True)
+        kind = getattr(record, "kind", "warning")
+        print(f"muge: {kind}: {record.getMessage()}", file=sys.stderr, flush=True)
 
 
 @contextmanager

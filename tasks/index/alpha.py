@@ -10,6 +10,8 @@ from tasks.work.collections import AlphaProposal, CollectionRecord
 CLEARLY = 0.005
 """Mean recall that another alpha must surely (by the end of its interval) find more."""
 _log = logging.getLogger(__name__)
+NOTE = {"kind": "note"}
+"""Of a record that people are to see and that warns of nothing."""
 
 
 def is_open(settings: Settings) -> bool:
@@ -58,7 +60,8 @@ def tell(settings: Settings, record: CollectionRecord) -> None:
         return
     said = explained(settings.alpha, record)
     if is_open(settings):
-        _log.warning("%s: searches use it (--alpha %g: the default)", said, settings.alpha)
+        line = "%s: searches use it (--alpha %g: the default)"
+        _log.warning(line, said, settings.alpha, extra=NOTE)
     else:
         _log.warning("%s: leave --alpha out to use it", said)
 

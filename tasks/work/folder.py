@@ -103,7 +103,10 @@ class Folder:
         with explained(self.url, "list"):
             if not filesystem.isdir(self.path(under)):
                 return []
-            entries = filesystem.ls(self.path(under), detail=True)
+            try:
+                entries = filesystem.ls(self.path(under), detail=True)
+            except FileNotFoundError:  # its last file was removed since
+                return []
         return sorted(e["name"].rsplit("/", 1)[-1] for e in entries if e["type"] == "file")
 
     def find(self, under: str) -> list[str]:

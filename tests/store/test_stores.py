@@ -76,7 +76,12 @@ def test_a_store_from_outside_is_indexed_searched_and_reindexed(
 ) -> None:
     pictures = make_pictures(tmp_path / "pictures")
     settings = load_settings(
-        home=str(tmp_path / "home"), store=toy, model=str(model), device="cpu", shard_images=8
+        home=str(tmp_path / "home"),
+        store=toy,
+        model=str(model),
+        device="cpu",
+        shard_images=8,
+        tokens="words",
     )
     report = index(f"folder:{pictures}", settings, Threads(context))
     assert (report.store, report.documents, report.verified) == (toy, COUNT, True)

@@ -29,7 +29,7 @@ def shared_slot() -> Iterator[None]:
 def test_retries_and_waits_for_quota_are_counted() -> None:
     with loopback_allowed(), DashVectorServer() as server:
         key, endpoint = SecretStr(server.api_key), SecretStr(server.endpoint)
-        settings = DashVectorSettings(api_key=key, endpoint=endpoint, requests_per_second=100)
+        settings = DashVectorSettings(api_key=key, endpoint=endpoint, requests_per_second=20)
         access = StoreAccess({"main": settings}, shared_slot)
         with Context(access=access, watch=Watch(lambda _: ())) as context:
             store = context.store("dashvector:main")
