@@ -8,10 +8,11 @@ import math
 import os
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -22,6 +23,7 @@ from tasks.work.filesystems import open_filesystem, storage_errors
 
 ELSEWHERE = "choose another place with --work-dir, or make room and run again"
 TAKEN_AT_ONCE = 16
+_MEMORY = threading.Lock()
 UPLOAD = "muge-upload-"
 """How temporary files begin that are sent to object storage when they are whole."""
 
@@ -72,6 +74,10 @@ class Folder:
         protocol = self._resolved[0].protocol
         return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
+    def _turn(self) -> AbstractContextManager[object]:
+        """One at a time in memory, whose file system looks first and writes then."""
+        return _MEMORY if "memory" in self._protocols else nullcontext()
+
     def path(self, name: str) -> str:
         """The file system's own path of a file of this folder."""
         return f"{self._resolved[1]}/{name}" if name else self._resolved[1]
@@ -103,10 +109,8 @@ class Folder:
         with explained(self.url, "list"):
             if not filesystem.isdir(self.path(under)):
                 return []
-            try:
+            with self._turn():
                 entries = filesystem.ls(self.path(under), detail=True)
-            except FileNotFoundError:  # its last file was removed since
-                return []
         return sorted(e["name"].rsplit("/", 1)[-1] for e in entries if e["type"] == "file")
 
     def find(self, under: str) -> list[str]:
@@ -128,7 +132,7 @@ class Folder:
     def remove(self, name: str) -> None:
         """Delete a file; nothing happens if it is not there."""
         self.check_held()
-        with explained(self.url, "delete from"):
+        with explained(self.url, "delete from"), self._turn():
             if self._resolved[0].exists(self.path(name)):
                 self._resolved[0].rm_file(self.path(name))
 
@@ -241,7 +245,8 @@ class Folder:
             no_overwrite = {"x-oss-forbid-overwrite": "true"}
             self._resolved[0].pipe_file(target, content, headers=no_overwrite)
         elif not self.is_local:
-            self._resolved[0].pipe_file(target, content, mode="create")
+            with self._turn():
+                self._resolved[0].pipe_file(target, content, mode="create")
         else:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with open(target, "xb") as handle:

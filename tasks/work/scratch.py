@@ -93,12 +93,14 @@ def _clear(place: Path, name: str) -> None:
 
 
 def _remove_if_left(folder: Path, name: str) -> None:
+    old = time.time() - _changed(folder, name) > OLD_SECONDS
     try:
         with (folder / _OWNER).open("rb") as owner:
-            if _is_free(owner):
+            # without a table it was made just now, and its owner is about to take the lock
+            if _is_free(owner) and (old or (folder / f"{name}.sqlite").exists()):
                 shutil.rmtree(folder)
     except FileNotFoundError:  # made just now, or before there were owners
-        if time.time() - _changed(folder, name) > OLD_SECONDS:
+        if old:
             shutil.rmtree(folder)
 
 

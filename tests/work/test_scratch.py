@@ -98,3 +98,14 @@ def test_a_full_disk(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         db.executemany("INSERT INTO held VALUES (?)", ((f"{n:0100}",) for n in range(50_000)))
     assert list(small_disk.iterdir()) == []
+
+
+def test_a_table_whose_owner_is_about_to_take_the_lock_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    begun = tmp_path / "muge-list-abcd1234"
+    begun.mkdir()
+    (begun / "owner").touch()
+    with scratch_table("list", "CREATE TABLE t (x);"):
+        assert begun.is_dir()
