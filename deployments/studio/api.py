@@ -14,9 +14,10 @@ from deployments.studio import problems
 from deployments.studio.asking import Asking
 from deployments.studio.guard import client_of
 from deployments.studio.problems import ProblemError
-from deployments.studio.service import Service, picture_kind, picture_of
+from deployments.studio.service import Service, picture_of
 from tasks.errors import QueryError
 from tasks.records import FieldValue
+from tasks.search.answers import picture_kind
 from tasks.search.exported import as_csv, as_zip
 from tasks.search.searcher import as_json
 
@@ -145,7 +146,7 @@ def api_routes(service: Service) -> APIRouter:
         id: Annotated[str, Path(max_length=64)],
         side: Annotated[
             int, Query(ge=16, le=MOST_SIDE, description="Longest side, pixels.")
-        ] = 1600,
+        ] = LARGE,
     ) -> Response:
         """The picture of a hit, drawn anew from where it came from, else the stored one."""
         try:

@@ -26,6 +26,7 @@ from tasks.errors import ImageError, QueryError
 from tasks.index.alpha import is_open
 from tasks.records import Document
 from tasks.report.pictures import QUERY_PIXELS
+from tasks.search.answers import picture_kind
 from tasks.search.questions import Question
 from tasks.search.searcher import Answer, stored_picture
 from tasks.settings import Settings, WebSettings
@@ -189,9 +190,3 @@ def picture_of(document: Document) -> bytes:
     if picture is None or picture_kind(picture) is None:
         raise ProblemError(problems.NO_PICTURE)
     return picture
-
-
-def picture_kind(picture: bytes) -> str | None:
-    """The media type of a stored picture; None if a browser should not be given it."""
-    starts = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
-    return next((kind for start, kind in starts.items() if picture.startswith(start)), None)

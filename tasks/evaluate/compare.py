@@ -18,7 +18,7 @@ from tasks.dataset.catalog import Catalog
 from tasks.dataset.reader import Reader, document_id
 from tasks.dataset.readers import bounds_of, open_reader
 from tasks.dataset.shards import read_images
-from tasks.encode.model.contract import Encoder
+from tasks.encode.model.contract import Encoder, bytes_of_weights
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
 from tasks.encode.model.families import files_of
 from tasks.encode.model.load import encoder_for
@@ -34,7 +34,6 @@ from tasks.settings import Settings
 
 SAMPLE = 2000
 """Pictures that are compared on, unless another number is given."""
-_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ class _Encoded:
             format=self.encoder.format,
             parameters=parameters,
             weights=self.weights,
-            memory=parameters * _BYTES[self.encoder.format],
+            memory=bytes_of_weights(self.encoder),
             per_picture=4 * info.dimension,
             images_per_second=round(self.images_per_second, 1),
             texts_per_second=round(self.texts_per_second, 1),

@@ -11,7 +11,7 @@ import numpy as np
 from tasks.context import Context
 from tasks.dataset.reader import Reader
 from tasks.dataset.readers import bounds_of, open_reader
-from tasks.encode.model.contract import Encoder
+from tasks.encode.model.contract import Encoder, bytes_of_weights
 from tasks.encode.model.describe import describe_model
 from tasks.encode.model.load import encoder_for
 from tasks.encode.model.locate import full_name
@@ -25,7 +25,6 @@ from tasks.reindex.blue_green import live_record
 from tasks.settings import Settings
 
 _LOOKED_AT = 4 * KEPT
-_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ def model_change(context: Context, dataset: str, settings: Settings) -> ModelCha
         texts_per_second=round(read, 1),
         seconds=round(seconds, 1),
         vectors=4 * info.dimension * (images + queries),
-        memory=sum(encoder.parameters().values()) * _BYTES[encoder.format],
+        memory=bytes_of_weights(encoder),
         device=encoder.device,
     )
 

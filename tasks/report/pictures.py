@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from tasks.encode.model.pixels import open_picture
 from tasks.errors import ImageError
 from tasks.records import FieldValue
+from tasks.search.answers import picture_kind
 
 QUERY_PIXELS = 320
 """Longest side of a query's picture on a page."""
@@ -73,15 +74,5 @@ def _jpeg(image: Image.Image) -> bytes:
 
 
 def _embed(picture: bytes) -> str | None:
-    kind = _kind(picture)
+    kind = picture_kind(picture)
     return f"data:{kind};base64,{base64.b64encode(picture).decode('ascii')}" if kind else None
-
-
-def _kind(picture: bytes) -> str | None:
-    if picture.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if picture.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP":
-        return "image/webp"
-    return None

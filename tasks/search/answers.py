@@ -93,6 +93,17 @@ def picture_in(fields: Mapping[str, FieldValue]) -> bytes | None:
         return None
 
 
+def picture_kind(picture: bytes) -> str | None:
+    """The media type of a stored picture; None if a browser should not be given it."""
+    if picture.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if picture.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
 def answers(hit: Hit, alpha: float) -> bool:
     """Whether a hit answers at all: by keywords alone a document without any of them does not,
     though stores fill up with such to topk."""

@@ -8,11 +8,12 @@ import re
 import zipfile
 
 from tasks.records import FieldValue, Hit
-from tasks.search.answers import Answer, picture_in
+from tasks.search.answers import Answer, picture_in, picture_kind
 
 TABLE = "results.csv"
 OWN = ("rank", "id", "score", "dense", "sparse", "source", "source_picture")
 PICTURE = "picture"
+ENDINGS = {"image/png": "png", "image/webp": "webp"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -49,5 +50,5 @@ def _cell(value: FieldValue) -> FieldValue:
 
 
 def _name(rank: int, hit: Hit, picture: bytes) -> str:
-    ending = {b"\x89PNG": "png", b"RIFF": "webp"}.get(picture[:4], "jpg")
+    ending = ENDINGS.get(picture_kind(picture) or "", "jpg")
     return f"{rank:03}-{_UNSAFE.sub('_', hit.id)}.{ending}"

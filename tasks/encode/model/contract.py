@@ -139,3 +139,11 @@ class ModelFamily(Protocol):
 
         Raises `ModelError` naming the file that is wrong, or `DeviceError`.
         """
+
+
+_BYTES: dict[Format, int] = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1}
+
+
+def bytes_of_weights(encoder: Encoder) -> int:
+    """What the weights of an encoder take in memory, bytes."""
+    return sum(encoder.parameters().values()) * _BYTES[encoder.format]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tasks.encode.model.contract import Format, Precision
+from tasks.encode.model.contract import Format, ModelFolder, Precision
 from tasks.errors import DeviceError
 
 TYPES: dict[Format, torch.dtype] = {
@@ -66,3 +66,12 @@ def _has_fp8(device: torch.device) -> bool:
     if device.type != "cuda":
         return device.type == "cpu"  # slow there, but the same numbers: for judging accuracy
     return torch.cuda.get_device_capability(device) >= _FP8_CAPABILITY
+
+
+def choose_library_format(
+    folder: ModelFolder, device: torch.device, precision: Precision
+) -> Format:
+    """As `choose_format`, for families whose towers are a library's: without fp8."""
+    if precision == "fp8":
+        raise DeviceError(f"precision fp8 is for Chinese-CLIP, and {folder.name} is none")
+    return choose_format(precision, device, bf16_on_cpu=True)

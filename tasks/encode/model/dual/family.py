@@ -23,7 +23,7 @@ from tasks.encode.model.hugging_face import (
 )
 from tasks.encode.model.pixels import Square
 from tasks.encode.model.weight_files import WEIGHT_FILES, hash_weights, weight_files
-from tasks.errors import DeviceError, ModelError
+from tasks.errors import ModelError
 from tasks.records import ModelInfo
 
 if TYPE_CHECKING:
@@ -117,12 +117,10 @@ class DualFamily:
     def choose_format(
         self, folder: ModelFolder, device: torch.device, precision: Precision
     ) -> Format:
-        """As `precision.choose_format`, without fp8."""
-        from tasks.encode.model.precision import choose_format
+        """As `precision.choose_library_format`."""
+        from tasks.encode.model.precision import choose_library_format
 
-        if precision == "fp8":
-            raise DeviceError(f"precision fp8 is for Chinese-CLIP, and {folder.name} is none")
-        return choose_format(precision, device, bf16_on_cpu=True)
+        return choose_library_format(folder, device, precision)
 
     def load(
         self,

@@ -77,12 +77,10 @@ class SentenceTransformersFamily:
     def choose_format(
         self, folder: ModelFolder, device: torch.device, precision: Precision
     ) -> Format:
-        """As `precision.choose_format`, without fp8."""
-        from tasks.encode.model.precision import choose_format
+        """As `precision.choose_library_format`."""
+        from tasks.encode.model.precision import choose_library_format
 
-        if precision == "fp8":
-            raise DeviceError(f"precision fp8 is for Chinese-CLIP, and {folder.name} is none")
-        return choose_format(precision, device, bf16_on_cpu=True)
+        return choose_library_format(folder, device, precision)
 
     def load(
         self,
