@@ -34,7 +34,7 @@ def find_temporary(keep: Keep) -> Iterator[Found]:
     tracebacks are for people, and kept as long as all else."""
     place = Path(tempfile.gettempdir())
     for table in left_tables(place, keep.now):
-        yield _found(table, KILLED, partial(remove_left_table, table))
+        yield _found(table, KILLED, partial(remove_left_table, table, keep.now))
     for form, why, days in (
         (f"{UPLOAD}*", KILLED, 1.0),
         (f"{TRACEBACK}*.txt", "it tells of a bug that was met long ago", max(1.0, keep.days)),

@@ -63,10 +63,10 @@ def left_tables(place: Path, now: float) -> Iterator[Path]:
                 yield left
 
 
-def remove_left_table(folder: Path) -> None:
+def remove_left_table(folder: Path, now: float) -> None:
     """Delete one of `left_tables`, unless somebody has it again. Raises `OSError`."""
     if found := _TABLE.fullmatch(folder.name):
-        _remove_if_left(folder, found[1])
+        _remove_if_left(folder, found[1], now)
 
 
 def _is_left(folder: Path, name: str, now: float) -> bool:
@@ -85,15 +85,15 @@ def _clear(place: Path, name: str) -> None:
     object storage a day ago; what cannot be removed stays."""
     for left in place.glob(f"muge-{name}-*"):
         with suppress(OSError):
-            _remove_if_left(left, name)
+            _remove_if_left(left, name, time.time())
     for left in place.glob(f"{UPLOAD}*"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > OLD_SECONDS:
                 left.unlink()
 
 
-def _remove_if_left(folder: Path, name: str) -> None:
-    old = time.time() - _changed(folder, name) > OLD_SECONDS
+def _remove_if_left(folder: Path, name: str, now: float) -> None:
+    old = now - _changed(folder, name) > OLD_SECONDS
     try:
         with (folder / _OWNER).open("rb") as owner:
             # without a table it was made just now, and its owner is about to take the lock
