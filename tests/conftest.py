@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import compileall
+import gc
 import importlib.util
 import shutil
 import subprocess
@@ -65,6 +66,9 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= GIBIBYTES << 30:
     os.environ.setdefault("TMPDIR", str(MEMORY))
     tempfile.tempdir = None  # somebody has asked before
 
+# all that is imported stays: looking through it again and again was a sixth of collecting tests
+gc.disable()
+
 settings.register_profile("untimed", deadline=None)  # speed belongs in benchmarks
 settings.load_profile("untimed")
 
@@ -98,6 +102,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kept = item.get_closest_marker("gate")
         if kept is not None and item.name.partition("[")[2][:-1] not in kept.args:
             item.add_marker("thorough")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is never garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc]

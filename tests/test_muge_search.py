@@ -55,6 +55,7 @@ def test_importing_it_imports_neither_prefect_nor_torch() -> None:
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.thorough
 def test_all_of_it_works_without_prefect(model: Path, tmp_path: Path) -> None:
     pictures = make_pictures(tmp_path / "pictures", 6)
     code = (

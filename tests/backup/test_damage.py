@@ -108,6 +108,7 @@ def refusal(folder: Path, tmp_path: Path) -> str:
     return said
 
 
+@pytest.mark.thorough
 def test_every_file_is_missed_and_every_cut_is_seen(
     altered: Altered, original: Path, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_an_export_that_ends_anywhere_is_gone_on_with(
         assert shown(target) == shown(tmp_path / "whole")
 
 
+@pytest.mark.thorough
 def test_what_was_begun_of_another_state_is_begun_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: Context
 ) -> None:

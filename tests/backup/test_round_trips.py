@@ -245,6 +245,7 @@ def test_documents_that_the_store_lost_or_changed_are_named(
         exported(settings, tmp_path / "out3")
 
 
+@pytest.mark.thorough
 def test_an_alias_is_followed_and_must_be_adopted(
     shop: tuple[str, dict[str, Any], Settings], pictures: Path, tmp_path: Path, context: Context
 ) -> None:

@@ -75,6 +75,7 @@ def goes_on(shop: Shop) -> None:
     assert "shop -> shop-3" in muge("alias", "show", "--collection", "shop")
 
 
+@pytest.mark.thorough
 def test_the_store_is_lost(shop: Shop) -> None:
     before = hits()
     shop.lose_store()
@@ -87,6 +88,7 @@ def test_the_store_is_lost(shop: Shop) -> None:
     goes_on(shop)
 
 
+@pytest.mark.gate("zvec")
 def test_the_work_folder_is_lost(shop: Shop) -> None:
     before = hits()
     shop.lose_work()
@@ -99,6 +101,7 @@ def test_the_work_folder_is_lost(shop: Shop) -> None:
     goes_on(shop)
 
 
+@pytest.mark.thorough
 def test_both_are_lost_and_the_data_went_on_changing(shop: Shop) -> None:
     before = hits()
     shop.lose_store()

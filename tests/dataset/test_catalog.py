@@ -214,6 +214,7 @@ def _pair(row: Row) -> tuple[ImageId | None, int]:
     return row.image_id, stable_id(text) if row.query_id is None else row.query_id
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_rows() -> None:
     def peak(count: int) -> int:
         tracemalloc.start()

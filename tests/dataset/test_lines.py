@@ -79,6 +79,7 @@ class Endless(io.RawIOBase):
         return count
 
 
+@pytest.mark.thorough
 def test_a_gigabyte_line_is_never_held_nor_read_by_every_range() -> None:
     span = 8 << 20
     raw = Endless()

@@ -127,6 +127,7 @@ def test_a_body_that_nobody_reads_does_not_hold_a_connection(serve_here: Serve) 
         assert b" 405 " in answer_to(one).split(b"\r\n")[0]
 
 
+@pytest.mark.thorough
 def test_connections_are_used_again_and_requests_may_come_at_once(serve_here: Serve) -> None:
     address = serve_here(head_seconds=2, body_seconds=2)
     with httpx.Client() as client:

@@ -105,6 +105,7 @@ def test_what_drifted_is_put_right(deployed: Machine) -> None:
     assert changed(deployed) == {}
 
 
+@pytest.mark.thorough
 def test_automations_of_an_older_version_are_updated(deployed: Machine) -> None:
     names = {"muge-lost-runs", "muge-evaluate-after-reindex"}
     for found in deployed.ask("automations/filter"):

@@ -132,6 +132,7 @@ def test_people_are_told_of_failures_and_rejects(
     assert line.count(AGAIN) == (kind == "CRASHED")
 
 
+@pytest.mark.thorough
 def test_people_are_told_of_a_night_that_was_left_out(deployed: Machine, told: Told) -> None:
     """As the server itself cancels it, and not of what people cancel."""
     first, second, third = (new_run(deployed, "reindex_dataset/reindex") for _ in range(3))

@@ -63,6 +63,7 @@ def queries(folder: Path) -> list[str]:
     return (folder / "queries.jsonl").read_text("utf-8").splitlines()
 
 
+@pytest.mark.thorough
 def test_a_server_started_first_becomes_ready(serve_here: Serve, tmp_path: Path) -> None:
     address = serve_here(tmp_path, ready=False)
     assert documents(address) == []
@@ -71,6 +72,7 @@ def test_a_server_started_first_becomes_ready(serve_here: Serve, tmp_path: Path)
     assert documents(address)
 
 
+@pytest.mark.thorough
 def test_a_damaged_store_takes_no_page_down(serve_here: Serve, tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     index_folder(sample_pictures(tmp_path / "a", 5), settings)

@@ -67,6 +67,7 @@ def test_facets_narrow_the_search_and_can_be_taken_off(open_at: Open, shop: str)
     assert kinds_on(page) == {"女装", "男装", "童装"}
 
 
+@pytest.mark.thorough
 def test_more_like_this_keeps_the_filter(open_at: Open, shop: str) -> None:
     page = open_at("?text=商品&filter=category+%3D+'女装'&alpha=0.5", address=shop).page
     page.locator(".hit .like").first.click()
@@ -75,6 +76,7 @@ def test_more_like_this_keeps_the_filter(open_at: Open, shop: str) -> None:
     assert page.get_by_label("过滤条件").input_value() == "category = '女装'"
 
 
+@pytest.mark.thorough
 def test_an_example_is_searched_as_the_slider_says(open_at: Open, shop: str) -> None:
     page = open_at("?text=商品", address=shop).page
     set_slider(page, 0)

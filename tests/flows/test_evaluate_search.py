@@ -41,6 +41,7 @@ def artifacts(key: str) -> list[Any]:
     return anyio.run(read)
 
 
+@pytest.mark.thorough
 def test_numbers_become_artifacts_and_hold_the_next_run(
     place: dict[str, Any], pictures: Path, tmp_path: Path
 ) -> None:

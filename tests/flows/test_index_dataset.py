@@ -50,6 +50,7 @@ def test_runs_are_readable_in_prefect(
     assert (again.encoded_images, again.upserted, again.skipped_shards) == (0, 0, 3)
 
 
+@pytest.mark.thorough
 def test_downloads_are_a_task_of_their_own(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def test_from_the_table_to_the_hits(lines: Lines, place: dict[str, Any], tmp_pat
         asked(place, text="红色连衣裙", filter="prize < 100")
 
 
+@pytest.mark.gate("zvec")
 def test_evaluation_knows_ids_and_fields(
     lines: Lines, place: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -160,6 +161,7 @@ def test_a_changed_price_is_sent_and_nothing_encoded(
         reindex_dataset(written(tmp_path, lines), **{**place, "fields": "price=价格:float"})
 
 
+@pytest.mark.gate("zvec")
 def test_rows_that_do_not_fit_are_named(
     lines: Lines, place: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -183,6 +185,7 @@ def test_rows_that_do_not_fit_are_named(
     assert "has other fields at catalogue.csv:5; the first ones are kept" in said["27"][1]
 
 
+@pytest.mark.gate("zvec")
 def test_three_hundred_columns(tmp_path: Path, place: dict[str, Any]) -> None:
     make_pictures(tmp_path / "pics", 3)
     with (tmp_path / "wide.jsonl").open("w", encoding="utf-8") as file:
@@ -197,6 +200,7 @@ def test_three_hundred_columns(tmp_path: Path, place: dict[str, Any]) -> None:
     assert len(hit["fields"]) == 305
 
 
+@pytest.mark.gate("zvec")
 def test_text_ids_do_not_fit_into_a_collection_of_numbers(
     pictures: Path, place: dict[str, Any], lines: Lines, tmp_path: Path
 ) -> None:
@@ -233,6 +237,7 @@ def test_a_run_accounts_for_everything(lines: Lines, place: dict[str, Any], tmp_
     assert (again.encoded_images, again.account) == (0, done.account)
 
 
+@pytest.mark.gate("zvec")
 def test_numbers_and_texts_as_ids_of_one_table(
     lines: Lines, place: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -250,6 +255,7 @@ def test_numbers_and_texts_as_ids_of_one_table(
     assert evaluate_search(dataset, **place).gallery == COUNT
 
 
+@pytest.mark.gate("zvec")
 def test_a_pair_leads_to_its_own_row(lines: Lines, place: dict[str, Any], tmp_path: Path) -> None:
     lines.insert(1, {**lines[0], "标题": "黄色雨伞"})
     index_dataset(written(tmp_path, lines), **{**place, "document": "pair"})

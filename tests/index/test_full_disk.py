@@ -230,6 +230,7 @@ def taken_in_all(place: Path) -> tuple[threading.Event, threading.Thread, list[i
     return done, thread, most
 
 
+@pytest.mark.gate("2000-512-3000")
 @pytest.mark.parametrize(
     ("count", "dimension", "text"), [(300, 256, 2600), (2000, 512, 3000), (2000, 512, 0)]
 )

@@ -80,6 +80,7 @@ def test_a_change_in_place_is_all_that_is_made(here: Path) -> None:
     assert by_picture.hits[0].id == "3"
 
 
+@pytest.mark.thorough
 def test_a_new_collection_and_back(here: Path, context: Context) -> None:
     Image.new("RGB", (40, 40), "purple").save(here / "pictures" / "3.png")
     done = reindex_dataset(PICTURES, strategy="blue-green", **OPTIONS)

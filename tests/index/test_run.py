@@ -143,6 +143,7 @@ OTHERWISE: dict[str, tuple[dict[str, Any], dict[str, object], str]] = {
 }
 
 
+@pytest.mark.gate("True-upgrade", "False-option")
 @pytest.mark.parametrize("case", OTHERWISE)
 @pytest.mark.parametrize("noted", [True, False])
 def test_what_was_made_otherwise_is_said(

@@ -81,6 +81,7 @@ SEEDS = [
 ]
 
 
+@pytest.mark.gate("0", "3", "5")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_collection_ends_as_without_faults(
     seed: int,

@@ -127,6 +127,7 @@ def test_statistics_stay_those_of_the_documents(pictures: Path, place: dict[str,
     assert all("红色连衣裙" in str(hit.fields["query"]) for hit in answer.hits)
 
 
+@pytest.mark.thorough
 def test_a_change_and_back_again(pictures: Path, place: dict[str, Any], tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "kept")
     reindex_dataset(f"folder:{pictures}", **place)
@@ -142,6 +143,7 @@ def test_a_change_and_back_again(pictures: Path, place: dict[str, Any], tmp_path
     assert all(after[key].fields == before[key].fields for key in before)
 
 
+@pytest.mark.thorough
 def test_a_collection_of_long_ids_stays_good_for_short_ones(
     pictures: Path, place: dict[str, Any]
 ) -> None:

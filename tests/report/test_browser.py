@@ -134,6 +134,7 @@ def test_without_scripts_the_page_is_chinese(open_page: Open) -> None:
     assert "Top 10" not in seen(page)
 
 
+@pytest.mark.gate("zh-evaluation", "zh-hostile", "en-search")
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_a_phone_needs_no_sideways_scrolling(name: str, language: str, open_page: Open) -> None:
@@ -150,6 +151,7 @@ def test_metrics_fit_a_phone(open_page: Open) -> None:
     )
 
 
+@pytest.mark.gate("light-search", "dark-evaluation", "light-hostile")
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_every_text_stands_out_from_its_ground(name: str, dark: bool, open_page: Open) -> None:
@@ -197,6 +199,7 @@ def test_the_policy_stops_what_gets_in(open_page: Open) -> None:
     assert any("Content Security Policy" in line for line in watched.complaints)
 
 
+@pytest.mark.gate("search", "evaluation")
 @pytest.mark.parametrize("name", PAGES)
 def test_headings_go_down_one_level_at_a_time(name: str, open_page: Open) -> None:
     page = open_page(PAGES[name]()).page

@@ -123,6 +123,7 @@ KILLS = [
 ]
 
 
+@pytest.mark.gate("blue-green-upsert-True", "in-place-upsert-False", "index-plan-True")
 @pytest.mark.parametrize(("how", "stage", "at_end"), KILLS)
 def test_a_run_that_was_killed_goes_on_after_pruning(
     how: Any, stage: str, at_end: bool, toy_shop: Shop

@@ -97,6 +97,7 @@ LEXICONS = {
 }
 
 
+@pytest.mark.gate("default", "both")
 @pytest.mark.parametrize("lexicon", LEXICONS.values(), ids=list(LEXICONS))
 def test_tokens_statistics_and_vectors_are_the_same_without_dashtext(lexicon: Lexicon) -> None:
     pytest.importorskip("dashtext")

@@ -56,6 +56,7 @@ def test_light_modules_do_not_import_torch() -> None:
     assert done.stdout.split() == [b"set()"]
 
 
+@pytest.mark.thorough
 def test_loading_does_not_import_torchs_compiler(tiny: Tiny) -> None:
     """It would take 2 of the 4 seconds that a search may take."""
     script = (

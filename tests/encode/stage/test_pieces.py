@@ -158,6 +158,7 @@ encode(Path(sys.argv[1]), Path(sys.argv[2]), pictures, read=read)
 """
 
 
+@pytest.mark.thorough
 def test_a_process_killed_by_the_system(
     model: Path, pictures: Pictures, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -117,6 +117,7 @@ def test_a_file_in_the_place_of_a_folder(arguments: tuple[str, ...], muge: Muge)
     assert done.stderr.count("\n") <= 1, done.stderr
 
 
+@pytest.mark.gate("environment1", "environment4")
 @pytest.mark.parametrize(
     "environment",
     [

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.flows.conftest import Muge
 from tests.plain import index_dataset
 from tests.shop import make_pictures
@@ -59,6 +61,7 @@ def test_without_a_record_there_is_nothing_to_build_from(tmp_path: Path, muge: M
         assert "has no record" in done.stderr
 
 
+@pytest.mark.thorough
 def test_status_lists_everything_whatever_is_damaged(
     tmp_path: Path, model: str, muge: Muge
 ) -> None:

@@ -59,6 +59,7 @@ def away(seconds: float) -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.thorough
 def test_a_new_client_of_a_run_waits_for_its_server() -> None:
     wait_for_server()
     with away(2.5), FlowRunContext.model_construct(), get_client(sync_client=True) as client:

@@ -161,6 +161,7 @@ def test_reading_does_not_look_like_damage(store: ZvecStore) -> None:
     assert store.check(NAME) > 0
 
 
+@pytest.mark.thorough
 def test_a_store_without_checksums_is_read_and_has_some_after_the_next_write(
     store: ZvecStore,
 ) -> None:

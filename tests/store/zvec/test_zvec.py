@@ -95,6 +95,7 @@ def test_what_was_upserted_survives_a_kill(root: Path, store: ZvecStore) -> None
     assert store.count(NAME) == 701
 
 
+@pytest.mark.thorough
 def test_full_batches_survive_a_kill_in_the_stream(root: Path, store: ZvecStore) -> None:
     assert run("die-writing", root, 1250).returncode == -signal.SIGKILL
     assert store.count(NAME) == 1000
@@ -106,6 +107,7 @@ def test_what_came_after_finish_survives_a_kill(root: Path, store: ZvecStore) ->
     assert store.count(NAME) == 105
 
 
+@pytest.mark.gate("write")
 @pytest.mark.parametrize("first", ["read", "write"])
 def test_a_kill_between_zvecs_ids_and_its_manifest_loses_nothing(
     root: Path, store: ZvecStore, tmp_path: Path, first: str
@@ -221,6 +223,7 @@ def test_many_processes_read_at_once(root: Path, store: ZvecStore) -> None:
     assert store.count(NAME) == 30
 
 
+@pytest.mark.thorough
 def test_finish_lets_readers_in(root: Path, store: ZvecStore) -> None:
     store.create(SPEC)
     store.upsert(NAME, random_documents(30))
