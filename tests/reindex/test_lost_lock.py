@@ -173,7 +173,9 @@ STOPS: list[tuple[Strategy, str, bool]] = [
 ]
 
 
-@pytest.mark.gate("in-place-upsert-True", "blue-green-encode_images-True", "blue-green-upsert-False")
+@pytest.mark.gate(
+    "in-place-upsert-True", "blue-green-encode_images-True", "blue-green-upsert-False"
+)
 @pytest.mark.parametrize(("strategy", "stage", "at_end"), STOPS)
 def test_it_ends_with_a_line_and_changes_nothing(
     strategy: Strategy, stage: str, at_end: bool, team: Team, monkeypatch: pytest.MonkeyPatch
