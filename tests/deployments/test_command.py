@@ -32,6 +32,7 @@ def run(forked: ForkedMuge, tmp_path: Path) -> Run:
     return start
 
 
+@pytest.mark.thorough
 def test_the_commands_of_the_flows_and_web_are_there(run: Run) -> None:
     said = run("--help").stdout
     assert "web" in said

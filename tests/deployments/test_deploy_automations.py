@@ -63,6 +63,7 @@ def runs_of(machine: Machine, name: str) -> list[Any]:
     return [run for run in found if not run["auto_scheduled"]]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["Completed", WITH_REJECTS])
 def test_a_reindex_that_ended_well_is_measured(deployed: Machine, name: str) -> None:
     before = len(runs_of(deployed, "evaluate"))
@@ -99,6 +100,7 @@ def told(deployed: Machine, people: tuple[str, list[Any]]) -> Iterator[Told]:
             assert deployed.request("DELETE", f"automations/{found['id']}").is_success
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("deployment", "kind", "name", "message"),
     [

@@ -31,6 +31,7 @@ from tests.deployments.machines import Machine
 from tests.deployments.test_deploy_images import compose
 
 
+@pytest.mark.thorough
 def test_a_server_as_prefect_starts_it_is_warned_of(deployed: Machine) -> None:
     done = deployed.muge("deploy", "--json")
     open_to_all, forgetful, hoarding = json.loads(done.stdout)["warnings"]

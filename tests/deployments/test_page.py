@@ -71,6 +71,7 @@ def test_going_back_shows_the_search_before(open_at: Open) -> None:
     assert watched.page.get_by_label("想找什么？").input_value() == "熊猫"
 
 
+@pytest.mark.thorough
 def test_upload_then_words_beside_it_then_without_it(open_at: Open, place: Path) -> None:
     id, content = panda(place)
     watched = open_at()
@@ -100,6 +101,7 @@ DROP = """async ([bytes, kind]) => {
 }"""
 
 
+@pytest.mark.gate("paste")
 @pytest.mark.parametrize("kind", ["paste", "drop"])
 def test_paste_and_drop(kind: str, open_at: Open, place: Path) -> None:
     id, content = panda(place)
@@ -161,6 +163,7 @@ def test_an_example_searches(open_at: Open) -> None:
     assert hits_on(watched.page)
 
 
+@pytest.mark.thorough
 def test_english_and_back(open_at: Open) -> None:
     watched = open_at("?text=熊猫")
     page = watched.page

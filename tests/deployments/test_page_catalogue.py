@@ -41,6 +41,7 @@ def kinds_on(page: Page) -> set[str]:
     return set(page.locator(".hit .fields div:has(dt:text-is('category')) dd").all_inner_texts())
 
 
+@pytest.mark.thorough
 def test_hits_show_their_fields_and_where_they_come_from(open_at: Open, shop: str) -> None:
     page = open_at("?text=商品", address=shop).page
     first = page.locator(".hit").first
@@ -51,6 +52,7 @@ def test_hits_show_their_fields_and_where_they_come_from(open_at: Open, shop: st
     assert len(ids) == len({int(id.removeprefix("SKU-")) // 2 for id in ids}) == 10
 
 
+@pytest.mark.thorough
 def test_facets_narrow_the_search_and_can_be_taken_off(open_at: Open, shop: str) -> None:
     page = open_at("?text=商品&topk=50", address=shop).page
     assert kinds_on(page) == {"女装", "男装", "童装"}

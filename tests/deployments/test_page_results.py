@@ -173,6 +173,7 @@ def test_the_browsers_language_is_spoken_until_another_is_chosen(
     assert open_at("", address=shop, locale="de").page.locator("h1").inner_text() == "找图片"
 
 
+@pytest.mark.thorough
 def test_signing_in_leads_to_the_search_that_was_shared(stall: Path, shop: str) -> None:
     with server_process(stall, MUGE_WEB_TOKEN="秘密") as address:
         asked = httpx.get(f"{address}/?text=商品&topk=3", headers={"Accept": "text/html"})

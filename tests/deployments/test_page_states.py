@@ -65,6 +65,7 @@ def test_hostile_text_is_shown_and_not_run(open_at: Open) -> None:
     assert watched.page.locator("img[src=x]").count() == 0
 
 
+@pytest.mark.thorough
 def test_everything_is_reached_by_keyboard(open_at: Open) -> None:
     page = open_at("?text=熊猫").page
     reached = []
@@ -77,6 +78,7 @@ def test_everything_is_reached_by_keyboard(open_at: Open) -> None:
     assert wanted <= set(reached), wanted - set(reached)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("query", ["", "?text=熊猫", "?text=a&filter=x = 3", "?text=猫&lang=en"])
 def test_a_phone_needs_no_sideways_scrolling(query: str, open_at: Open) -> None:
     page = open_at(query, size=PHONE).page
@@ -91,12 +93,14 @@ def test_on_a_phone_the_hits_come_into_view(open_at: Open) -> None:
     expect(page.get_by_role("heading", name="熊猫")).to_be_in_viewport()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("query", ["", "?text=熊猫", "?text=a&filter=x = 3"])
 def test_every_text_stands_out_from_its_ground(query: str, dark: bool, open_at: Open) -> None:
     assert open_at(query, dark=dark).page.evaluate(LOW_CONTRAST) == []
 
 
+@pytest.mark.thorough
 def test_without_scripts_words_and_addresses_still_search(open_at: Open) -> None:
     watched = open_at(scripts=False)
     type_and_search(watched.page, "熊猫")

@@ -82,6 +82,7 @@ def test_a_wrong_key_fails_at_once_and_keeps_the_encoding(
     assert "wrong-key-of-somebody" not in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_credentials_from_a_block(
     pictures: Path,
     place: dict[str, Any],

@@ -7,6 +7,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.flows.conftest import Muge
 
 Demo = tuple[Path, "subprocess.CompletedProcess[str]"]
@@ -31,6 +33,7 @@ def test_demo_from_nothing(muge: Muge, demo: Demo) -> None:
     assert collection["documents"] == collection["expected"] > 2000
 
 
+@pytest.mark.thorough
 def test_sample_search_finds_the_right_pictures(muge: Muge, demo: Demo) -> None:
     """Chinese queries find real pictures by meaning alone, in the collection of the demo."""
     place, _ = demo

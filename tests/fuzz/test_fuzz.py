@@ -19,6 +19,7 @@ def watched() -> Iterator[Watched]:
         yield started
 
 
+@pytest.mark.gate("pictures", "filters", "csv", "page: questions", "models", "jsonl")
 @pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if not kind.slow])
 def test_whatever_comes_is_a_row_a_reject_or_a_line(
     kind: str, watched: Watched, tmp_path: Path

@@ -142,6 +142,7 @@ def test_one_that_was_asked_for_is_used_and_called_worse(
     assert not any(is_dominated(alpha, record) for alpha in (0.0, 1.0, 0.3))
 
 
+@pytest.mark.gate("gain0")
 @pytest.mark.parametrize("gain", [(0.02, -0.01, 0.05), (0.006, 0.004, 0.008), (0.0, 0.0, 0.0)])
 def test_one_that_may_be_no_better_is_not_used(
     context: Context,

@@ -152,6 +152,7 @@ def test_an_alias_of_a_backup_drops_nothing(choices: ReindexChoices, team: Team)
     assert (done.collection, done.previous) == ("muge-4", "muge-3")
 
 
+@pytest.mark.gate("blue-green")
 @pytest.mark.parametrize("choices", [BLUE_GREEN, ReindexChoices()], ids=lambda c: c.strategy)
 def test_a_run_without_the_server_drops_nothing(choices: ReindexChoices, team: Team) -> None:
     with pytest.raises(AliasDoubtError, match="set PREFECT_API_URL"):

@@ -70,6 +70,7 @@ def seen(page: Page) -> str:
     return page.locator("body").inner_text()
 
 
+@pytest.mark.gate("search", "hostile")
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_asked_for_and_nothing_complains(name: str, open_page: Open) -> None:
     watched = open_page(PAGES[name]())
@@ -134,7 +135,7 @@ def test_without_scripts_the_page_is_chinese(open_page: Open) -> None:
     assert "Top 10" not in seen(page)
 
 
-@pytest.mark.gate("zh-evaluation", "zh-hostile", "en-search")
+@pytest.mark.gate("zh-hostile")
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_a_phone_needs_no_sideways_scrolling(name: str, language: str, open_page: Open) -> None:
@@ -151,7 +152,7 @@ def test_metrics_fit_a_phone(open_page: Open) -> None:
     )
 
 
-@pytest.mark.gate("light-search", "dark-evaluation", "light-hostile")
+@pytest.mark.gate("dark-evaluation")
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_every_text_stands_out_from_its_ground(name: str, dark: bool, open_page: Open) -> None:
@@ -159,12 +160,14 @@ def test_every_text_stands_out_from_its_ground(name: str, dark: bool, open_page:
     assert page.evaluate(LOW_CONTRAST) == []
 
 
+@pytest.mark.thorough
 def test_light_and_dark_differ(open_page: Open) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     light = open_page(PAGES["search"]()).page.evaluate(ground)
     assert light != open_page(PAGES["search"](), dark=True).page.evaluate(ground)
 
 
+@pytest.mark.gate("search")
 @pytest.mark.parametrize("name", ["search", "demo", "evaluation"])
 def test_pictures_are_decoded_and_described(name: str, open_page: Open) -> None:
     page = open_page(PAGES[name]()).page
@@ -199,7 +202,7 @@ def test_the_policy_stops_what_gets_in(open_page: Open) -> None:
     assert any("Content Security Policy" in line for line in watched.complaints)
 
 
-@pytest.mark.gate("search", "evaluation")
+@pytest.mark.gate("search")
 @pytest.mark.parametrize("name", PAGES)
 def test_headings_go_down_one_level_at_a_time(name: str, open_page: Open) -> None:
     page = open_page(PAGES[name]()).page

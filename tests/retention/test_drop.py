@@ -124,6 +124,7 @@ def test_another_work_folders_collection_is_not_dropped(toy_shop: Shop) -> None:
     assert shop.drop("muge", in_use=True).dropped
 
 
+@pytest.mark.gate("both")
 @pytest.mark.parametrize("lost", ["copy", "alias", "both"])
 def test_a_lost_alias_is_adopted_before_anything_is_dropped(lost: str, toy_shop: Shop) -> None:
     shop = toy_shop
@@ -163,6 +164,7 @@ STEPS: dict[str, Callable[[Any], tuple[Any, str]]] = {
 }
 
 
+@pytest.mark.gate("index-before the record", "drop-between ledgers", "drop-before the store")
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("then", ["drop", "index"])
 def test_killed_it_is_gone_on_with(

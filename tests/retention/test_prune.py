@@ -46,6 +46,7 @@ def test_what_is_left_serves_searches_rollback_repair_and_reindex(shop: Shop) ->
     assert (again.collection, again.encoded_images, again.upserted) == ("muge", 1, 1)
 
 
+@pytest.mark.thorough
 def test_in_place_the_runs_before_go(toy_shop: Shop) -> None:
     shop = toy_shop
     shop.index()

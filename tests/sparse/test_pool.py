@@ -38,6 +38,7 @@ def workers() -> Iterator[SparsePool]:
         yield started
 
 
+@pytest.mark.thorough
 def test_counting_is_the_same(workers: SparsePool) -> None:
     texts = corpus(9000)
     lexicon = Lexicon(frozenset({"红色连衣裙"}), frozenset({"手机"}))

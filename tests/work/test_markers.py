@@ -123,6 +123,7 @@ def test_a_marker_whose_counts_were_altered_is_not_complete(done: Folder) -> Non
     assert completed(done, OUTPUT) is None
 
 
+@pytest.mark.gate("local", "memory")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(st.data())
 def test_one_altered_byte_is_noticed(done: Folder, data: st.DataObject) -> None:

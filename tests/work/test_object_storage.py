@@ -125,6 +125,7 @@ CASES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES)
 def test_storage_that_cannot_be_asked(case: str, bucket: Folder, s3: S3Server) -> None:
     changed, expected = CASES[case]

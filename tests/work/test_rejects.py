@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def test_any_reader_of_parquet_can_read_them(folder: Folder) -> None:
     assert table.to_pylist()[0]["position"] == "queries.jsonl:17"
 
 
+@pytest.mark.gate("local", "memory")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(ANY_TEXT, ANY_TEXT)
 def test_any_text_can_be_a_reason(folder: Folder, position: str, reason: str) -> None:

@@ -109,6 +109,7 @@ def test_a_batch_is_what_was_asked_or_found(encoder: ChineseClipEncoder) -> None
     assert encoder.batch_images(0, 1 << 30) == encoder.batch_images(0, 1 << 20) > 0
 
 
+@pytest.mark.gate("vit-b", "resnet")
 @pytest.mark.parametrize("family", FAMILY)
 def test_a_text_is_the_same_in_any_company(tiny: Tiny, family: str) -> None:
     """Batches are padded to their longest text alone; the original pads all to 52."""
@@ -118,6 +119,7 @@ def test_a_text_is_the_same_in_any_company(tiny: Tiny, family: str) -> None:
     np.testing.assert_allclose(encoder.encode_texts(texts), alone, rtol=0, atol=1e-5)
 
 
+@pytest.mark.gate("vit-b-bf16", "vit-b-fp16", "vit-b-fp8")
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp8"])
 @pytest.mark.parametrize("family", ["vit-b", "vit-h"])
 def test_lower_precisions_are_close(tiny: Tiny, family: str, precision: Any) -> None:

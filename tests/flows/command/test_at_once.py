@@ -129,6 +129,7 @@ typer.run(main)
 """
 
 
+@pytest.mark.gate("2-a stage", "15-another thread", "2-a library")
 @pytest.mark.parametrize(
     "busy",
     [

@@ -49,6 +49,7 @@ def test_export_and_import(muge: Muge, there: list[str], tmp_path: Path) -> None
     assert muge("verify", "muge-copy", "--full").returncode == 0
 
 
+@pytest.mark.thorough
 def test_refusals_are_one_line(muge: Muge, there: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     muge("export", "muge", str(out), *there)

@@ -122,6 +122,7 @@ def test_the_kept_baseline_ends_the_command_with_1(muge: Muge, pictures: Path, m
     assert muge(*measure, "--hold").returncode == 0
 
 
+@pytest.mark.thorough
 def test_prefects_lines_are_json_by_its_own_variable(tmp_path: Path) -> None:
     code = (
         "from flows.orchestration.lines import prefect_in_json\n"

@@ -113,6 +113,7 @@ def test_a_query_of_a_million_images_is_one_reject(muge: Muge, tmp_path: Path) -
     assert inspected(muge, f"muge:{tmp_path}") == {"too_many_ids": 1}
 
 
+@pytest.mark.gate("dictionary", "nested")
 @pytest.mark.parametrize(
     "bomb",
     [

@@ -25,7 +25,7 @@ CASES: dict[str, tuple[list[MugeError], bool, int, str]] = {
 }
 
 
-@pytest.mark.gate("it passes", "it cannot pass")
+@pytest.mark.gate("it cannot pass")
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_that_fails(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "PAUSE_SECONDS", 0)

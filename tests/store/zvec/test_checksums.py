@@ -79,6 +79,7 @@ def no_flip_is_wrong(outcomes: Outcomes, least: int) -> None:
     assert outcomes.total("detected") > 0.9 * outcomes.total("harmless")
 
 
+@pytest.mark.gate("True")
 @pytest.mark.parametrize("keep_time", [False, True])
 def test_a_flipped_byte_is_detected_or_harmless(store: ZvecStore, keep_time: bool) -> None:
     files = [file for file in files_of(store) if file.is_file()]

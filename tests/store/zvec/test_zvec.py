@@ -250,6 +250,7 @@ def mapped_kb(root: Path) -> int:
     return sum(int(kb) for each in ours for kb in re.findall(r"^Rss: +(\d+)", each, re.MULTILINE))
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux says what is mapped")
 def test_a_writer_lets_go_of_what_it_wrote(
     root: Path, store: ZvecStore, monkeypatch: pytest.MonkeyPatch

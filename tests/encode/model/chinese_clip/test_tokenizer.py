@@ -109,6 +109,7 @@ def test_special_texts(ours: TextTokenizer, original: Any, text: str) -> None:
     assert_same(ours, original, [text])
 
 
+@pytest.mark.thorough
 def test_random_texts(ours: TextTokenizer, original: Any) -> None:
     assert_same(ours, original, random_texts(20_000))
 
