@@ -60,12 +60,22 @@ class HitAnswer(BaseModel):
     fields: dict[str, FieldValue]
 
 
+class DoubtAnswer(BaseModel):
+    """Perhaps nothing fits: the best similarity (cosine) of a hit is below the threshold, which the
+    best one of all but the share `refused` of the collection's own queries reaches."""
+
+    best: float
+    threshold: float
+    refused: float
+
+
 class SearchAnswer(BaseModel):
     """As `muge search --json` prints it; times in milliseconds."""
 
     query: AskedAnswer
     hits: list[HitAnswer]
     took_ms: dict[str, float]
+    doubt: DoubtAnswer | None = None
 
 
 class PictureAnswer(BaseModel):

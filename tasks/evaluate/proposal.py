@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tasks.encode.stage.embeddings import read_embeddings
-from tasks.evaluate.drawn import drawn_queries
+from tasks.evaluate.certainty import measure_certainty
+from tasks.evaluate.drawn import drawn_queries, query_vectors
 from tasks.evaluate.exact import QueryVectors, rank_exactly, weighted
 from tasks.evaluate.fusion import ALPHAS, in_choosing_half
 from tasks.evaluate.gallery import Gallery, image_of, images_of
@@ -23,9 +23,8 @@ from tasks.evaluate.judgements import EvaluationProtocol, Judgement, textless_sh
 from tasks.evaluate.keywords import keyword_scores
 from tasks.evaluate.metrics import METRICS, Float64, score_queries
 from tasks.index.run import IndexRun
-from tasks.records import Float32, QueryPart
 from tasks.sparse.bm25 import load_bm25
-from tasks.work.collections import AlphaProposal
+from tasks.work.collections import AlphaProposal, Certainty
 
 QUERIES = 1000
 FEWEST = 40
@@ -37,15 +36,23 @@ PAIRS_A_PICTURE = 4
 """So many times as many documents are ranked where a picture has several."""
 
 
-def propose_alpha(run: IndexRun, gallery: Gallery, documents: int) -> AlphaProposal:
-    """What alpha suits the collection that a run filled with so many documents; its `why` says
-    where that cannot be judged."""
+def measure(
+    run: IndexRun, gallery: Gallery, documents: int
+) -> tuple[AlphaProposal, Certainty | None]:
+    """What alpha suits the collection that a run filled with so many documents, where the `why` of
+    the proposal says that this cannot be judged; and how near its best pictures are."""
     queries = run.plan.counts.queries
     if queries < FEWEST:
-        return AlphaProposal(run.made_of, f"it has {queries} queries, fewer than {FEWEST}")
+        why = f"it has {queries} queries, fewer than {FEWEST}"
+        return AlphaProposal(run.made_of, why), None
     if documents > MOST_DOCUMENTS:
-        return AlphaProposal(run.made_of, f"it has more than {MOST_DOCUMENTS} documents")
+        why = f"it has more than {MOST_DOCUMENTS} documents"
+        return AlphaProposal(run.made_of, why), None
     judged = drawn_queries(run.folder, run.plan, QUERIES)
+    return _propose(run, gallery, judged), measure_certainty(run, gallery, judged)
+
+
+def _propose(run: IndexRun, gallery: Gallery, judged: Sequence[Judgement]) -> AlphaProposal:
     form = run.parts.form
     texts = ((image_of(document, form), said) for document, said in gallery.documents())
     protocol = EvaluationProtocol("leave-query-out", len(judged), textless_share(judged, texts))
@@ -79,10 +86,9 @@ def _scores(
     run: IndexRun, gallery: Gallery, judged: Sequence[Judgement], protocol: EvaluationProtocol
 ) -> dict[float, Float64]:
     """(queries, len(METRICS)) by alpha, each query without itself."""
-    vectors = _vectors(run, {judgement.query_id for judgement in judged})
     queries = QueryVectors(
         tuple(judgement.query_id for judgement in judged),
-        np.stack([vectors[judgement.query_id] for judgement in judged]),
+        query_vectors(run, judged),
         tuple({} for _ in judged),
     )
     bm25, form = load_bm25(run.folder, run.bm25_file), run.parts.form
@@ -98,11 +104,3 @@ def _scores(
         alpha: score_queries([images_of(ranking, form) for ranking in rankings], relevant)
         for alpha, rankings in ranked.items()
     }
-
-
-def _vectors(run: IndexRun, wanted: set[str]) -> dict[str, Float32]:
-    found: dict[str, Float32] = {}
-    for part in map(QueryPart, range(run.plan.query_parts)):
-        for ids, _, vectors in read_embeddings(run.folder, part.file_in(run.texts)):
-            found |= {id: vector for id, vector in zip(ids, vectors, strict=True) if id in wanted}
-    return found

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tasks.encode.stage.embeddings import formats_in
 from tasks.index.agreement import other_arithmetic
 from tasks.index.run import Filling
-from tasks.work.collections import AlphaProposal, CollectionRecord, save_record
+from tasks.work.collections import AlphaProposal, Certainty, CollectionRecord, save_record
 
 _log = logging.getLogger(__name__)
 
@@ -18,6 +18,7 @@ def complete_record(
     bm25_hash: str,
     counts: dict[str, int],
     proposal: AlphaProposal | None = None,
+    certainty: Certainty | None = None,
 ) -> CollectionRecord:
     """Write that the collection is ready and holds what the run made."""
     run = filling.run
@@ -44,6 +45,7 @@ def complete_record(
         updates=(),
         computed_in=now,
         proposal=proposal,
+        certainty=certainty,
         superseded=tuple(sorted(before - {run.plan.folder})),
     )
     save_record(run.work, ready)

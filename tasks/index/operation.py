@@ -24,7 +24,7 @@ from tasks.index.runner import Encoders, Runner
 from tasks.index.times import StageTimes
 from tasks.records import ModelInfo, QueryPart, Shard
 from tasks.settings import Settings
-from tasks.work.collections import AlphaProposal, CollectionRecord, readable_record
+from tasks.work.collections import AlphaProposal, Certainty, CollectionRecord, readable_record
 from tasks.work.folder import Folder
 
 AT_LEAST = 16
@@ -299,19 +299,21 @@ def complete(
         "documents": sum(shard.documents for shard in upserts),
         "queries": made.run.plan.counts.queries,
     }
-    proposal = filling.record.proposal
+    proposal, certainty = filling.record.proposal, filling.record.certainty
     if proposal is None or proposal.made_of != filling.run.made_of:
-        proposal = _propose(filling, runner, counts["documents"])
-    record = complete_record(filling, made.bm25_hash, counts, proposal)
+        proposal, certainty = _measure(filling, runner, counts["documents"])
+    record = complete_record(filling, made.bm25_hash, counts, proposal, certainty)
     tell(filling.run.settings, record)
     return record
 
 
-def _propose(filling: Filling, runner: Runner, documents: int) -> AlphaProposal:
+def _measure(
+    filling: Filling, runner: Runner, documents: int
+) -> tuple[AlphaProposal, Certainty | None]:
     from tasks.evaluate.gallery import Gallery
-    from tasks.evaluate.proposal import propose_alpha  # searches are no part of most runs
+    from tasks.evaluate.proposal import measure  # searches are no part of most runs
 
     run = filling.run
     store = runner.context.store(run.settings.store_uri)
     gallery = Gallery(filling.record, store, run.folder, run.plan.shards, run.parts)
-    return propose_alpha(run, gallery, documents)
+    return measure(run, gallery, documents)

@@ -82,6 +82,7 @@ class Section:
     filter: str | None
     groups: tuple[tuple[Words | None, tuple[Card, ...]], ...]
     advice: tuple[Words, ...]
+    doubt: Words | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,17 @@ def section_of(view: SearchView, number: int) -> Section:
             for label, group in listed
         ),
         advice=() if hits else advice(view),
+        doubt=doubt_words(view),
     )
+
+
+def doubt_words(view: SearchView) -> Words | None:
+    """That perhaps nothing fits, in a sentence."""
+    doubt = view.doubt
+    if doubt is None:
+        return None
+    best, threshold = f"{doubt.best:.2f}", f"{doubt.threshold:.2f}"
+    return say("search.doubt", best=best, threshold=threshold, share=f"{1 - doubt.refused:.0%}")
 
 
 def advice(view: SearchView) -> tuple[Words, ...]:

@@ -29,6 +29,7 @@ def search_view(answer: Answer) -> SearchView:
         product=answer.product,
         sources=answer.sources,
         before=answer.before,
+        doubt=answer.doubt,
     )
 
 

@@ -14,6 +14,7 @@ from tasks.report.components import (
     Details,
     advice,
     details_of,
+    doubt_words,
     downloads_words,
     id_shown,
     interval_text,
@@ -40,6 +41,7 @@ def search_table(view: SearchView, *, language: Language = "en") -> RenderableTy
     if not any(hits for _, hits in sections):
         return _nothing_found(view, language)
     wanted = needles(view.text or "", view.words)
+    doubt = doubt_words(view)
     table = _hit_table(language)
     for value, hits in sections:
         if value:
@@ -47,7 +49,9 @@ def search_table(view: SearchView, *, language: Language = "en") -> RenderableTy
         for rank, hit in enumerate(hits, 1):
             table.add_row(*_hit_row(rank, hit, wanted, details_of(hit, view)))
         table.add_section()
-    return table
+    if doubt is None:
+        return table
+    return Group(table, Text(in_language(doubt, language), style="yellow"))
 
 
 def metrics_table(

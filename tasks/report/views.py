@@ -14,6 +14,7 @@ from tasks.records import FieldValue, Hit, HitGroup
 
 if TYPE_CHECKING:  # a search has none
     from tasks.downloaded.stage import Downloads
+    from tasks.search.answers import Doubt
 
 Words = str | tuple[str, str]
 """Something to say: the same in both languages, or (Chinese, English)."""
@@ -36,7 +37,8 @@ class SearchView:
     sparse side cut them, to be marked in the hits; empty: they are guessed from `text`.
     `groups`, where given, is shown instead of `hits`. `took_ms` has "model", "store", "total".
     `product` is the field of which each hit is the best of its value; `sources` say where pictures
-    came from, by the hits' ids; `before` better hits are not shown.
+    came from, by the hits' ids; `before` better hits are not shown; `doubt` says that perhaps
+    nothing fits.
     """
 
     hits: Sequence[Hit]
@@ -51,6 +53,7 @@ class SearchView:
     product: str = ""
     sources: Mapping[str, ImageSource] = field(default_factory=dict)
     before: int = 0
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)

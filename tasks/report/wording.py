@@ -37,6 +37,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "用时 {ms}（模型 {model}，检索 {store}）",
         "Took {ms} (model {model}, store {store})",
     ),
+    "search.doubt": (
+        "这里可能没有与之相符的图片：最相近的相似度只有 {best}，"
+        "而本集合自己的查询有 {share} 达到 {threshold} 以上。",
+        "Perhaps nothing here fits: the most similar picture reaches {best}, and {share} of the "
+        "collection's own queries reach {threshold} or more.",
+    ),
     "search.group": ("分组：{value}", "Group: {value}"),
     # a hit
     "hit.rank": ("第 {rank} 名", "Rank {rank}"),

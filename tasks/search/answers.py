@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +11,17 @@ from tasks.dataset.sources import ImageSource
 from tasks.records import Document, FieldValue, Hit, HitGroup
 from tasks.search.products import more_pictures
 from tasks.search.questions import Question
+from tasks.work.collections import Certainty
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why perhaps nothing fits: the `best` cosine of a text and a hit is below `threshold`, which
+    the best one of all but the share `refused` of the collection's own queries reaches."""
+
+    best: float
+    threshold: float
+    refused: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +30,8 @@ class Answer:
     in the model (with BM25) and in the store; `hits` are those of `groups` if it was grouped, and
     each stands for a product if `product` names the field that says which. `sources` say where the
     hits' pictures came from, by the hits' ids. `before` hits were better and are left out;
-    `counted` are the keywords of the question, as the collection counts them."""
+    `counted` are the keywords of the question, as the collection counts them, `doubt` says that
+    perhaps nothing fits."""
 
     question: Question
     picture: bytes | None
@@ -30,6 +42,7 @@ class Answer:
     sources: Mapping[str, ImageSource] = field(default_factory=dict)
     before: int = 0
     counted: tuple[str, ...] = ()
+    doubt: Doubt | None = None
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
@@ -48,6 +61,8 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "hits": [_hit(hit, answer) for hit in answer.hits],
         "took_ms": answer.took_ms,
     }
+    if answer.doubt is not None:
+        answered["doubt"] = asdict(answer.doubt)
     if question.group_by is not None:
         answered["groups"] = [
             {"value": group.value, "hits": [_hit(hit, answer) for hit in group.hits]}
@@ -102,6 +117,21 @@ def picture_kind(picture: bytes) -> str | None:
     if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP":
         return "image/webp"
     return None
+
+
+def doubt_of(question: Question, hits: Sequence[Hit], certainty: Certainty) -> Doubt | None:
+    """Whether perhaps nothing fits a text; None where a hit's own text has all of it, or where
+    nearness is not what hits are ordered by."""
+    text = (question.text or "").casefold()
+    by_text = question.image is None and question.like is None and question.needs_dense
+    # ranks and normalised scores are no cosines
+    if not text or not by_text or question.fusion not in (None, "weighted") or not hits:
+        return None
+    best = max(hit.dense for hit in hits) / question.alpha
+    named = any(text in str(hit.fields.get("query", "")).casefold() for hit in hits)
+    if best >= certainty.threshold or named:
+        return None
+    return Doubt(best, certainty.threshold, certainty.refused)
 
 
 def answers(hit: Hit, alpha: float) -> bool:

@@ -31,7 +31,7 @@ from tasks.index.alpha import tell, usual_alpha
 from tasks.index.documents import NO_QUERY
 from tasks.ranges import MAX_TOPK
 from tasks.records import Document, FieldType, Float32, Hit, HitGroup, Query, SparseVector, Uint8
-from tasks.search.answers import Answer, answers, as_json, stored_picture, took
+from tasks.search.answers import Answer, Doubt, answers, as_json, doubt_of, stored_picture, took
 from tasks.search.fusion import ask_fused, is_fused
 from tasks.search.pictures import read_picture
 from tasks.search.products import best_of_products
@@ -192,6 +192,7 @@ class Searcher:
                 self._product_of(e.question),
                 self._sources(wanted) if fields is None else {},
                 counted=self._counted(e.question) if fields is None else (),
+                doubt=self._doubt(e.question, wanted, fields),
             )
             for e, (wanted, groups) in zip(batch, answered, strict=True)
         ]
@@ -294,6 +295,16 @@ class Searcher:
         if not question.needs_words:
             return ()
         return tuple(dict.fromkeys(tokenize(question.text or "", self._bm25.lexicon)))
+
+    def _doubt(
+        self, question: Question, hits: Sequence[Hit], fields: Sequence[str] | None
+    ) -> Doubt | None:
+        certainty = self.record.certainty
+        if certainty is None or certainty.made_of != self.record.made_of:
+            return None
+        if fields is not None and "query" not in fields:
+            return None
+        return doubt_of(question, hits, certainty)
 
     def _product_of(self, question: Question) -> str:
         """The field whose values are answered with one hit each; "" if hits are pictures."""

@@ -68,6 +68,19 @@ class AlphaProposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Certainty:
+    """How near the best picture is when there is a right one, in a collection that is `made_of`
+    this: all but the share `refused` of `queries` of its own reach the cosine `threshold`. Without
+    their right pictures the share `caught` of them would not."""
+
+    made_of: str
+    threshold: float
+    queries: int
+    refused: float
+    caught: float
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionRecord:
     """How a collection was made.
 
@@ -88,7 +101,7 @@ class CollectionRecord:
     `imported`: the export that it was first filled from, by its id ("" if from none).
     `computed_in`: the number formats that its vectors were computed in, by commas ("" in records
     from before that was noted; the embeddings say it). `proposal`: what alpha was measured to suit
-    it (None: it was not).
+    it, `certainty`: how near the best picture is when there is a right one (None: not measured).
     """
 
     collection: str
@@ -120,6 +133,7 @@ class CollectionRecord:
     imported: str = ""
     computed_in: str = ""
     proposal: AlphaProposal | None = None
+    certainty: Certainty | None = None
 
 
 _FORM = TypeAdapter(CollectionRecord)
