@@ -98,7 +98,9 @@ def test_what_is_farther_than_good_answers_is_doubted(
     best = max(hit.dense for hit in answer.hits) / answer.question.alpha
     assert answer.doubt.best == pytest.approx(best)
     assert as_json(answer)["doubt"] == {"best": best, "threshold": 0.99, "refused": REFUSED}
-    chinese, english = doubt_words(search_view(answer)) or ("", "")
+    words = doubt_words(search_view(answer))
+    assert isinstance(words, tuple)
+    chinese, english = words
     assert f"只有 {best:.2f}" in chinese
     assert "95% 达到 0.99 以上" in chinese
     assert "95% of the collection's own queries reach 0.99" in english
