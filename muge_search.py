@@ -162,9 +162,11 @@ class Collection:
         group_by: str | None = None,
         products: bool = True,
         fusion: Fusion | None = None,
+        text_weight: float | None = None,
     ) -> Answer:
         """The best hits for a text, a picture (file, http(s) address or bytes), both (picture =
-        meaning, text = keywords), or more like a document's id.
+        meaning, text = keywords and, as much as `text_weight` says, meaning), or more like a
+        document's id.
 
         `alpha` 1 is meaning only, 0 keywords only; it and `topk` default to the settings'. If the
         data has products, each hit is the best picture of its own, unless `products` is False.
@@ -192,6 +194,7 @@ class Collection:
             group_by=group_by,
             products=products,
             fusion=fusion,
+            text_weight=self._settings.text_weight if text_weight is None else text_weight,
             alpha_is_open=alpha is None and "alpha" not in self._settings.model_fields_set,
         )
         return self.ask(question, image if isinstance(image, bytes) else None)

@@ -41,8 +41,11 @@ def search_images(
     """Search a collection for every text, picture, or pair of both."""
     settings, hits = given.settings, given.read(HitChoices)
     asked = pair_up(texts or [], images or [], settings.alpha, settings.topk, hits.filter)
-    left_open = is_open(settings)
-    questions = [replace(q, products=hits.products, alpha_is_open=left_open) for q in asked]
+    left_open, weight = is_open(settings), settings.text_weight
+    questions = [
+        replace(q, products=hits.products, alpha_is_open=left_open, text_weight=weight)
+        for q in asked
+    ]
     with caller_context(settings) as context:
         answers = PrefectRunner(context).once(SEARCH, settings, questions)
     markdown = search_markdown(answers)

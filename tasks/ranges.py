@@ -14,6 +14,9 @@ MIN_TOPK, MAX_TOPK = 1, 1024
 Alpha = Annotated[float, Field(ge=MIN_ALPHA, le=MAX_ALPHA, allow_inf_nan=False)]
 """The weight of meaning (dense) against keywords (sparse): 1 is meaning only, 0 keywords only."""
 
+TextWeight = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+"""The share of the text in the meaning of a search by picture and text."""
+
 TopK = Annotated[int, Field(ge=MIN_TOPK, le=MAX_TOPK)]
 """How many results a search gives at most."""
 
@@ -22,6 +25,12 @@ def check_alpha(alpha: float) -> None:
     """Raise `QueryError` unless `alpha` is a number from 0 to 1."""
     if not (isinstance(alpha, int | float) and MIN_ALPHA <= alpha <= MAX_ALPHA):
         raise QueryError(f"alpha is {alpha!r}, expected 0 (keywords) to 1 (meaning)")
+
+
+def check_text_weight(weight: float) -> None:
+    """Raise `QueryError` unless `weight` is a number from 0 to 1."""
+    if not (isinstance(weight, int | float) and 0 <= weight <= 1):
+        raise QueryError(f"text_weight is {weight!r}, expected 0 (picture) to 1 (text)")
 
 
 def check_topk(topk: int) -> None:

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tasks.encode.model.names import Choices as ModelChoices
 from tasks.encode.model.names import with_choices
 from tasks.options import Choices, Group, OptionValue, flag, plain, read_options
-from tasks.ranges import Alpha, TopK
+from tasks.ranges import Alpha, TextWeight, TopK
 from tasks.records import Tokens
 
 DocumentForm = Literal["image", "pair"]
@@ -220,6 +220,9 @@ class Searching(Group):
         "stretched to 0..1, or reciprocal ranks.",
     )
     topk: TopK = flag(10, "Number of results.")
+    text_weight: TextWeight = flag(
+        0.0, "With a picture and a text: the text's share in the meaning; 0: it is keywords alone."
+    )
 
 
 class Replacing(Group):

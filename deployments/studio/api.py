@@ -48,6 +48,7 @@ class AskedAnswer(BaseModel):
     like: str | None = None
     skip: int = 0
     fusion: str | None = None
+    text_weight: float | None = None
 
 
 class HitAnswer(BaseModel):

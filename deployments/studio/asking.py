@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.ranges import MAX_TOPK, Alpha, TopK
+from tasks.ranges import MAX_TOPK, Alpha, TextWeight, TopK
 from tasks.search.questions import Question
 from tasks.settings import Fusion
 
@@ -35,6 +35,9 @@ class Asking(BaseModel):
     alpha: Alpha | None = Field(default=None, description="1 = meaning only, 0 = keywords only.")
     fusion: Fusion | None = Field(
         default=None, description="How meaning and keywords become one ranking."
+    )
+    text_weight: TextWeight | None = Field(
+        default=None, description="With a picture and words: the words' share in the meaning."
     )
     topk: TopK | None = Field(default=None, description="Number of results.")
     skip: int | None = Field(
@@ -79,6 +82,7 @@ class Asking(BaseModel):
             filter=self.filter,
             like=self.like,
             fusion=self.fusion,
+            text_weight=self.text_weight or 0.0,
             alpha_is_open=alpha_is_open and self.alpha is None,
         )
 

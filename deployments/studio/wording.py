@@ -27,6 +27,12 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "ask.uploaded": ("正在用：上传的图片", "In use: the uploaded picture"),
     "ask.like": ("正在用：图片 {id}", "In use: image {id}"),
+    "ask.steer": ("文字改变意思的程度", "How much the words change the meaning"),
+    "ask.steer_hint": (
+        "0：文字只作关键词；越往右，越像“这张图，但是……”，例如“红色”。",
+        "0: words are keywords alone. Further right: this picture, but as the words say, such as "
+        "红色 (red).",
+    ),
     "ask.remove": ("不用这张图片", "Remove this picture"),
     "ask.alpha": ("按什么找", "What counts"),
     "ask.keywords": ("关键词", "Keywords"),

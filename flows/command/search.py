@@ -81,6 +81,7 @@ def search(
             group_by=hits.group_by,
             per_group=hits.per_group,
             products=hits.products,
+            text_weight=settings.text_weight,
             alpha_is_open=is_open(settings),
         )
         _show(_answer(given, checked(question)), html, as_json)

@@ -294,6 +294,9 @@ def _facts(view: SearchView, found: int) -> tuple[Words, ...]:
         say("search.alpha", alpha=f"{view.alpha:g}", dense=dense, sparse=sparse),
         say("search.topk", topk=view.topk, found=found),
     ]
+    if view.text_weight:
+        share = {"picture": f"{1 - view.text_weight:.0%}", "text": f"{view.text_weight:.0%}"}
+        facts.append(say("search.steered", **share))
     took = {name: f"{ms:,.0f} ms" for name, ms in view.took_ms.items()}
     if {"total", "model", "store"} <= took.keys():
         parts = {"ms": took["total"], "model": took["model"], "store": took["store"]}

@@ -38,7 +38,7 @@ class SearchView:
     `groups`, where given, is shown instead of `hits`. `took_ms` has "model", "store", "total".
     `product` is the field of which each hit is the best of its value; `sources` say where pictures
     came from, by the hits' ids; `before` better hits are not shown; `doubt` says that perhaps
-    nothing fits.
+    nothing fits; `text_weight` is the text's share in the meaning beside a picture's.
     """
 
     hits: Sequence[Hit]
@@ -54,6 +54,7 @@ class SearchView:
     sources: Mapping[str, ImageSource] = field(default_factory=dict)
     before: int = 0
     doubt: Doubt | None = None
+    text_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

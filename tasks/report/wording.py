@@ -37,6 +37,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "用时 {ms}（模型 {model}，检索 {store}）",
         "Took {ms} (model {model}, store {store})",
     ),
+    "search.steered": (
+        "语义：图片占 {picture}，文字占 {text}",
+        "Meaning: {picture} the picture, {text} the text",
+    ),
     "search.doubt": (
         "这里可能没有与之相符的图片：最相近的相似度只有 {best}，"
         "而本集合自己的查询有 {share} 达到 {threshold} 以上。",

@@ -54,6 +54,8 @@ def as_json(answer: Answer) -> dict[str, Any]:
             asked[name] = value
     if question.fusion not in (None, "weighted"):
         asked["fusion"] = question.fusion
+    if question.is_steered:
+        asked["text_weight"] = question.text_weight
     if answer.before:
         asked["skip"] = answer.before
     answered = {

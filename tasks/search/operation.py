@@ -32,6 +32,7 @@ def search_file(
         per_group=hits.per_group,
         products=hits.products,
         alpha_is_open=is_open(settings),
+        text_weight=settings.text_weight,
     )
     watched = runner.context.watch.run("search", settings.collection, queries)
     with watched as run, runner.context.stage("search"):

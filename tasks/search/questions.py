@@ -8,13 +8,14 @@ from typing import get_args
 
 from tasks.dataset.text import clean_query
 from tasks.errors import QueryError, QueryTextError
-from tasks.ranges import check_alpha, check_topk
+from tasks.ranges import check_alpha, check_text_weight, check_topk
 from tasks.settings import Fusion
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A text, a picture, or both (then the picture is the dense side, the text the sparse one).
+    """A text, a picture, or both (then the picture is the dense side, the text the sparse one,
+    and with `text_weight` above 0 the dense side too, as much as that says).
 
     `image` is a file name or an http(s) address; `like` instead is the id of a document whose own
     vector is searched with (itself is no hit). alpha 1 is meaning only, 0 keywords only; a picture
@@ -36,6 +37,13 @@ class Question:
     products: bool = True
     fusion: Fusion | None = None
     alpha_is_open: bool = False
+    text_weight: float = 0.0
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether the dense side is a picture and a text."""
+        by_picture = self.image is not None or self.like is not None
+        return by_picture and self.text is not None and self.text_weight > 0
 
     @property
     def needs_dense(self) -> bool:
@@ -45,7 +53,7 @@ class Question:
     @property
     def needs_model(self) -> bool:
         """Whether something must be encoded for the dense side."""
-        return self.needs_dense and self.like is None
+        return self.needs_dense and (self.like is None or self.is_steered)
 
     @property
     def needs_words(self) -> bool:
@@ -57,6 +65,7 @@ def checked(question: Question) -> Question:
     """The question with its text cleaned; raises `QueryError` for what cannot be asked."""
     check_alpha(question.alpha)
     check_topk(question.topk)
+    check_text_weight(question.text_weight)
     if question.fusion not in (None, *get_args(Fusion)):
         raise QueryError(
             f"fusion is {str(question.fusion)[:40]!r}, expected {', '.join(get_args(Fusion))}"

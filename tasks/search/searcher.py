@@ -58,6 +58,8 @@ __all__ = [
 
 PICTURES_AT_ONCE = 64
 PICTURE = "picture"
+OPPOSITE = 1e-6
+"""Of a sum shorter than that nothing is left but rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +221,13 @@ class Searcher:
         ids = [e.question.like for e in batch if e.question.like is not None]
         documents = self._documents(list(dict.fromkeys(ids)))
         return [
-            replace(e, dense=documents[like].vector, picture=stored_picture(documents[like]))
-            if (like := e.question.like) is not None
-            else e
+            e
+            if (like := e.question.like) is None
+            else replace(
+                e,
+                dense=_steered(documents[like].vector, e.dense, e.question),
+                picture=stored_picture(documents[like]),
+            )
             for e in batch
         ]
 
@@ -350,20 +356,31 @@ class Searcher:
         return [hit for group in kept for hit in group.hits], [g for g in kept if g.hits]
 
     def _encode(self, batch: Sequence[PreparedQuestion]) -> list[Float32 | None]:
-        """The dense vector (D,) of every question that needs the model, else None."""
+        """The dense vector (D,) of every question that needs the model, else None; of one that is
+        to be like a document, that of its text."""
         vectors: list[Float32 | None] = [None] * len(batch)
         needing = [n for n, asked in enumerate(batch) if asked.question.needs_model]
         pictures = {n: pixels for n in needing if (pixels := batch[n].pixels) is not None}
-        texts = {n: batch[n].question.text or "" for n in needing if n not in pictures}
+        texts = {
+            n: batch[n].question.text or ""
+            for n in needing
+            if n not in pictures or batch[n].question.is_steered
+        }
         if texts:
             encoded = self._encoder.encode_texts(list(texts.values()))
             vectors = _placed(vectors, texts, encoded)
+        words = list(vectors)
         places, step = list(pictures), self._settings.batch_images or PICTURES_AT_ONCE
         for start in range(0, len(places), step):
             some = places[start : start + step]
             encoded = self._encoder.encode_images(np.stack([pictures[n] for n in some]))
             vectors = _placed(vectors, some, encoded)
-        return vectors
+        return [
+            vector
+            if vector is None or n not in pictures
+            else _steered(vector, words[n], batch[n].question)
+            for n, vector in enumerate(vectors)
+        ]
 
     @cached_property
     def fields(self) -> Mapping[str, FieldType]:
@@ -393,6 +410,15 @@ def _placed(
     """The list with the rows (N, D) of `encoded` at N places."""
     rows = dict(zip(places, encoded, strict=True))
     return [rows.get(number, vector) for number, vector in enumerate(vectors)]
+
+
+def _steered(picture: Float32 | None, text: Float32 | None, question: Question) -> Float32 | None:
+    """The vector (D,) of a picture, with as much of the text's as the question wants, L2 norm 1."""
+    if picture is None or text is None or not question.is_steered:
+        return picture
+    mixed = (1 - question.text_weight) * picture.astype(np.float64) + question.text_weight * text
+    norm = float(np.linalg.norm(mixed))
+    return picture if norm < OPPOSITE else (mixed / norm).astype(np.float32)
 
 
 def _words(question: Question, bm25: Bm25) -> SparseVector:

@@ -154,6 +154,30 @@ def test_more_like_this(open_at: Open) -> None:
     assert f"like={first}" in watched.page.url
 
 
+def test_words_change_what_a_picture_means(open_at: Open) -> None:
+    page = open_at("?text=熊猫").page
+    panda = hits_on(page)[0]
+    page.locator(".like").first.click()
+    page.get_by_label("找什么？").fill("香蕉")
+    page.get_by_role("button", name="搜索").click()
+    expect(page.get_by_role("heading", name="香蕉")).to_be_visible()
+    before = hits_on(page)
+    weight = page.get_by_label("文字改变意思的程度")
+    weight.fill("0.6")
+    expect(page.get_by_text("语义：图片占 40%，文字占 60%")).to_be_visible()
+    assert "text_weight=0.6" in page.url
+    assert panda not in hits_on(page) != before
+    expect(weight).to_have_value("0.6")
+
+
+def test_what_is_not_there_is_said(open_at: Open) -> None:
+    page = open_at("?text=自行车").page
+    expect(page.get_by_role("status").filter(has_text="可能没有与之相符的图片")).to_be_visible()
+    assert hits_on(page)
+    page.goto(page.url.replace("%E8%87%AA%E8%A1%8C%E8%BD%A6", "熊猫").replace("自行车", "熊猫"))
+    expect(page.locator(".doubt")).to_have_count(0)
+
+
 def test_an_example_searches(open_at: Open) -> None:
     watched = open_at()
     example = watched.page.locator(".examples a").first

@@ -90,6 +90,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_ALPHA": "1 = 只看语义（稠密），0 = 只看关键词（稀疏）。",
     "MUGE_FUSION": "两边怎样合成一个排名：向量库的加权和、拉伸到 0..1 后加权，或倒数名次。",
     "MUGE_TOPK": "结果条数。",
+    "MUGE_TEXT_WEIGHT": "同时用图片和文字搜索时，文字在语义里占的比例；0：文字只作关键词。",
     "MUGE_VERIFY_SAMPLES": "索引之后抽样重读的文档数。",
     "MUGE_ONLY_WRITER": "没有别的任务写这个工作目录：它的存储不必能上锁。",
     "MUGE_MAX_IMAGES": "这次运行最多编码多少张新图片，下一次接着做。0：全部。",

@@ -141,6 +141,7 @@
   });
   field("alpha").addEventListener("input", describeAlpha);
   for (const name of ["alpha", "topk"]) field(name).addEventListener("change", search);
+  chosen.addEventListener("change", search);
   field("image").addEventListener("input", () => chosen.replaceChildren());
   for (const element of document.querySelectorAll(".upload")) element.hidden = false;
   document.getElementById("file").addEventListener("change", (event) => {
