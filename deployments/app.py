@@ -20,6 +20,7 @@ from tasks.settings import (
     Place,
     WebSettings,
     load_settings,
+    load_web_settings,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +34,16 @@ def web(given: Given) -> None:
         from deployments.studio.serve import serve
 
         serve(given.settings, given.read(WebSettings))
+
+
+@options(flags_of(Place), flags_of(Encoding))
+def mcp(given: Given) -> None:
+    """Give assistants tools to search with, by the Model Context Protocol, on standard input and
+    output; over HTTP it is `muge web --mcp`."""
+    with explained():
+        from deployments.studio.serve import serve_tools
+
+        serve_tools(given.settings, load_web_settings())
 
 
 @options(flags_of(DeploySettings, leave_out=["port"]), flags_of(Place), flags_of(Content, "model"))
@@ -121,7 +132,7 @@ def _definitions(given: Given) -> Definitions:
     return read_definitions(settings, choices)
 
 
-for added in (web, deploy, serve, worker):
+for added in (web, mcp, deploy, serve, worker):
     command.app.command()(added)
 
 

@@ -366,11 +366,17 @@ class WebSettings(BaseSettings):
 
     host: str = flag("127.0.0.1", "Address to listen on; 0.0.0.0: every network.")
     port: int = flag(7860, "Port to listen on; 0: any free one.", ge=0, le=65535)
+    mcp: bool = flag(False, "Serve /mcp too: search tools for assistants.")
     token: SecretStr | None = plain(None, description="Whoever asks must give it. Default: none.")
     hosts: str = plain(
         "",
         description="Names, by commas, that the page is asked by. Default: those of loopback if it "
         "listens there, else any.",
+    )
+    origins: str = plain(
+        "",
+        description="Sites, by blanks, whose scripts may use the API, such as "
+        "https://shop.example; *: all.",
     )
     frames: str = plain("", description="Sites, by blanks, that may show the page in a frame.")
     proxies: str = plain("", description="Addresses of proxies whose X-Forwarded-For is believed.")

@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from deployments.studio import problems
 from deployments.studio.api import api_routes
+from deployments.studio.assistant import make_assistant, routes_of, sessions
 from deployments.studio.guard import LOG, Guard, problem_response
 from deployments.studio.limits import BusyError
 from deployments.studio.problems import Problem, invalid
@@ -24,10 +27,14 @@ from tasks.context import Context
 from tasks.errors import MugeError
 from tasks.settings import Settings, WebSettings
 
+if TYPE_CHECKING:  # an extra
+    from mcp.server.mcpserver import MCPServer
+
 
 def make_app(context: Context, settings: Settings, web: WebSettings) -> FastAPI:
     """The application for one collection; it closes the stores of the context at its end."""
     service = Service(context, settings, web)
+    assistant = make_assistant(service) if web.mcp else None
     guard = Guard(service)
     app = FastAPI(
         title="muge-search",
@@ -36,20 +43,39 @@ def make_app(context: Context, settings: Settings, web: WebSettings) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=partial(_running, service),
+        lifespan=partial(_running, service, assistant),
     )
     app.middleware("http")(guard)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)
+    if origins := web.origins.split():
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            max_age=600,
+        )
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_problem)
     app.include_router(api_routes(service))
     app.include_router(page_routes(service, guard))
+    if assistant is not None:
+        app.router.routes += routes_of(assistant)
     app.state.service = service
     return app
 
 
 @contextlib.asynccontextmanager
-async def _running(service: Service, _: FastAPI) -> AsyncIterator[None]:
+async def _running(
+    service: Service, assistant: MCPServer[Any] | None, _: FastAPI
+) -> AsyncIterator[None]:
+    async with tended(service), sessions(assistant):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def tended(service: Service) -> AsyncIterator[None]:
+    """The service, ready before anybody searches, and closed at the end."""
     tending = asyncio.create_task(_tend(service))
     try:
         yield

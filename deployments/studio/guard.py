@@ -41,7 +41,7 @@ class Guard:
         self._token = web.token.get_secret_value() if web.token else None
         named = tuple(name.strip().lower() for name in web.hosts.split(",") if name.strip())
         self._hosts = named or (LOOPBACK if web.host in LOOPBACK else ())
-        self._headers = security_headers(web.frames)
+        self._headers = security_headers(web.frames, bool(web.origins.split()))
 
     async def __call__(self, request: Request, call_next: Next) -> Response:
         """The answer, whatever happens."""
@@ -100,8 +100,9 @@ def host_name(host: str) -> str:
     return "" if match is None else (match["six"] or match["name"]).lower()
 
 
-def security_headers(frames: str) -> dict[str, str]:
-    """The same for every answer: only this server's own style, script and pictures."""
+def security_headers(frames: str, shared: bool = False) -> dict[str, str]:
+    """The same for every answer: only this server's own style, script and pictures; if it is
+    `shared` with other sites, those may show its pictures."""
     ancestors = frames.strip() or "'none'"
     headers = {
         "Content-Security-Policy": (
@@ -111,7 +112,7 @@ def security_headers(frames: str) -> dict[str, str]:
         ),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "cross-origin" if shared else "same-origin",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
         "Cache-Control": "no-store",
     }

@@ -12,7 +12,8 @@ from functools import partial
 import uvicorn
 from fastapi import FastAPI
 
-from deployments.studio.app import make_app
+from deployments.studio.app import make_app, tended
+from deployments.studio.assistant import serve_assistant
 from deployments.studio.connections import BoundedProtocol, ConnectionLimits, Crowd
 from deployments.studio.guard import LOOPBACK
 from flows.command.output import explained
@@ -37,6 +38,14 @@ def serve(settings: Settings, web: WebSettings) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), caller_context(settings) as context:
         _Server(server_config(make_app(context, settings, web), web)).run()
+
+
+def serve_tools(settings: Settings, web: WebSettings) -> None:
+    """Answer one assistant on standard input and output until it goes, or this is ended."""
+    logging.basicConfig(level=logging.WARNING, format="muge mcp: %(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), caller_context(settings) as context:
+        serve_assistant(context, settings, web, tended)
 
 
 def _check_free(host: str, port: int) -> None:

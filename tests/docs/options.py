@@ -122,6 +122,8 @@ CHINESE: Mapping[str, str] = {
     "MUGE_WEB_PORT": "监听的端口；0：任何空闲的。",
     "MUGE_WEB_TOKEN": "谁来问都必须给出它。默认：不需要。",
     "MUGE_WEB_HOSTS": "网页的主机名，用逗号分开。默认：听本机时只有本机的名字，否则不限。",
+    "MUGE_WEB_ORIGINS": "哪些网站的脚本可以用 API，用空格分开，例如 https://shop.example；*：全部。",
+    "MUGE_WEB_MCP": "同时提供 /mcp：给助手用的搜索工具。",
     "MUGE_WEB_FRAMES": "哪些网站可以把网页放进框架，用空格分开。",
     "MUGE_WEB_PROXIES": "哪些代理的 X-Forwarded-For 可信，地址。",
     "MUGE_WEB_FETCH": "取哪些图片网址：公网的、内网的也取，或都不取。",

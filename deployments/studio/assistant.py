@@ -1,0 +1,165 @@
+"""Search tools for assistants, by the Model Context Protocol: the page's search, for programs that
+talk. On standard input and output (`muge mcp`), or beside the page at /mcp (`muge web --mcp`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Any
+
+from starlette.routing import BaseRoute
+
+from deployments.studio.asking import Asking
+from deployments.studio.guard import logged_problem
+from deployments.studio.live import LiveCollection
+from deployments.studio.service import Service
+from tasks.context import Context
+from tasks.errors import UsageError
+from tasks.search.searcher import as_json
+from tasks.settings import Settings, WebSettings
+
+if TYPE_CHECKING:  # an extra
+    from mcp.server.mcpserver import MCPServer
+
+CLIENT = "assistants"
+"""How queues know them, all together."""
+SIDE, MOST_LOOKED_AT = 512, 8
+INSTRUCTIONS = (
+    "Searches a collection of pictures with texts, mostly Chinese. Ask in Chinese where you can. "
+    "`search` answers ids, scores, texts and fields; `look` shows pictures by their ids; "
+    "`collection` says what there is and which fields a filter may name. A `doubt` in an answer "
+    "means that perhaps nothing fits: say so."
+)
+
+
+def make_assistant(service: Service) -> MCPServer[Any]:
+    """The tools over one collection. Raises `UsageError` if the extra is not installed."""
+    try:
+        from mcp.server.mcpserver import Image, MCPServer
+        from mcp.server.mcpserver.exceptions import ToolError
+        from mcp.types import ToolAnnotations
+    except ImportError:
+        raise UsageError(
+            "search tools for assistants need the extra [mcp]: pip install 'muge-search[mcp]'"
+        ) from None
+    server: MCPServer[Any] = MCPServer(
+        "muge-search",
+        instructions=INSTRUCTIONS,
+        version=version("muge-search"),
+        log_level="WARNING",
+        subscriptions=False,
+    )
+    reads = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
+
+    def tool(call: Callable[..., Awaitable[Any]], is_data: bool) -> None:
+        async def told(**given: Any) -> Any:
+            try:
+                return await call(**given)
+            except Exception as error:
+                raise ToolError(logged_problem(error).message) from None
+
+        told.__signature__ = inspect.signature(call, eval_str=True)  # type: ignore[attr-defined]
+        server.add_tool(
+            told,
+            name=call.__name__,
+            description=inspect.getdoc(call),
+            annotations=reads,
+            structured_output=is_data,
+        )
+
+    async def search(**asked: Any) -> dict[str, Any]:
+        """Find pictures by words (Chinese best), by a picture's address, by a document's id
+        (`like`), or by a picture and words together. Best first; scores compare within an answer.
+        """
+        answer = await service.search(Asking(**asked), CLIENT)
+        said = as_json(answer)
+        for hit in said["hits"]:
+            hit["fields"].pop("picture", None)  # `look` shows it
+        return said
+
+    async def look(ids: list[str]) -> list[Any]:
+        """Show pictures of documents, at most 8, in the order of their ids."""
+        wanted = ids[:MOST_LOOKED_AT]
+        pictures = [await service.original(id, SIDE, CLIENT) for id in wanted]
+        return [Image(data=picture, format="jpeg") for picture in pictures]
+
+    async def collection() -> dict[str, Any]:
+        """Say what the collection is: documents, fields for filters, model, examples of words."""
+        said = await service.quietly(partial(_described, service.live))
+        return {**said, "examples": list(service.examples)}
+
+    search.__signature__ = _signature(Asking)  # type: ignore[attr-defined]
+    for each in (search, collection):
+        tool(each, is_data=True)
+    tool(look, is_data=False)
+    return server
+
+
+def _signature(model: type[Asking]) -> inspect.Signature:
+    """What may be asked, flat, as it is declared once; names of uploads are the page's alone."""
+    parameters = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=Annotated[field.annotation, field],
+        )
+        for name, field in model.model_fields.items()
+        if name != "picture"
+    ]
+    return inspect.Signature(parameters, return_annotation=dict[str, Any])
+
+
+def _described(live: LiveCollection) -> dict[str, Any]:
+    searcher = live.searcher()
+    record = searcher.record
+    return {
+        "collection": record.collection,
+        "documents": record.counts["documents"],
+        "dataset": record.dataset,
+        "model": record.model.name,
+        "fields": {name: kind for name, kind in searcher.fields.items() if name != "picture"},
+        "alpha": live.usual_alpha,
+    }
+
+
+def serve_assistant(
+    context: Context,
+    settings: Settings,
+    web: WebSettings,
+    running: Callable[[Service], contextlib.AbstractAsyncContextManager[None]],
+) -> None:
+    """Answer one assistant on standard input and output until it goes."""
+    service = Service(context, settings, web)
+    server = make_assistant(service)
+
+    async def answer() -> None:
+        async with running(service):
+            await server.run_stdio_async()
+
+    asyncio.run(answer())
+
+
+def routes_of(server: MCPServer[Any]) -> list[BaseRoute]:
+    """/mcp, each request by itself; hosts, rates and the token are the page's own affair."""
+    from mcp.server.transport_security import TransportSecuritySettings
+
+    unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    app = server.streamable_http_app(
+        json_response=True, stateless_http=True, transport_security=unchecked
+    )
+    return list(app.routes)
+
+
+@contextlib.asynccontextmanager
+async def sessions(server: MCPServer[Any] | None) -> AsyncIterator[None]:
+    """Sessions over HTTP while the page is there; nothing without a server."""
+    if server is None:
+        yield
+        return
+    async with server.session_manager.run():
+        yield
