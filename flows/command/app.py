@@ -30,7 +30,6 @@ from tasks.errors import UsageError
 app = typer.Typer(
     name="muge",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -262,6 +262,21 @@ def test_a_folder_without_its_form_is_meant(indexed: tuple[Path, Path], muge: Mu
     assert done.stderr.endswith("; a folder of pictures is folder:pictures\n")
 
 
+COMPLETED = {
+    "muge rein": "reindex",
+    "muge search --text-": "--text-weight",
+    "muge evaluate --base": "--baseline",
+}
+
+
+@pytest.mark.parametrize("begun", COMPLETED)
+def test_shells_complete_commands_and_options(begun: str, muge: Muge) -> None:
+    count = str(len(begun.split()) - 1)
+    asked = {"_MUGE_COMPLETE": "complete_bash", "COMP_WORDS": begun, "COMP_CWORD": count}
+    done = muge(environment=asked)
+    assert (done.stdout.split(), done.stderr) == ([COMPLETED[begun]], "")
+
+
 def test_version_and_short_help(muge: Muge) -> None:
     assert muge("--version").stdout == f"muge-search {version('muge-search')}\n"
     assert muge("search", "-h").stdout == muge("search", "--help").stdout != ""
