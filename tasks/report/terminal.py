@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +30,7 @@ from tasks.report.texts import needles, one_line
 from tasks.report.views import IndexView, Intervals, Metrics, SearchView
 from tasks.report.wording import Language, in_language, name_of, say
 
+ANY_WIDTH = 10_000
 TEXT_LENGTH = 200
 """A row's texts are cut here before the terminal's width cuts them further."""
 
@@ -57,12 +60,49 @@ def metrics_table(
     language: Language = "en",
     title: str | None = None,
     intervals: Intervals | None = None,
+) -> RenderableType:
+    """A row for each mode, under it the ends of the intervals; the highest of a column is bold.
+
+    Columns that a narrow terminal has no room for stand below the others.
+    """
+
+    def table_of(names: Sequence[str]) -> Table:
+        return _metrics_table(metrics, names, alpha, language, intervals or {})
+
+    return _Fitting(metric_names(metrics), table_of, title)
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """A table of columns by name, in as many pieces as the width wants."""
+
+    names: Sequence[str]
+    table_of: Callable[[Sequence[str]], Table]
+    title: str | None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        tables: list[Table] = []
+        for pieces in range(1, len(self.names) + 1):
+            step = math.ceil(len(self.names) / pieces)
+            parts = [self.names[n : n + step] for n in range(0, len(self.names), step)]
+            tables = [self.table_of(part) for part in parts]
+            ample = options.update(width=ANY_WIDTH)
+            widths = [console.measure(table, options=ample).maximum for table in tables]
+            if max(widths) <= options.max_width or step == 1:
+                break
+        if self.title:
+            yield Text(one_line(self.title), style="bold")
+        yield from tables
+
+
+def _metrics_table(
+    metrics: Metrics,
+    names: Sequence[str],
+    alpha: float,
+    language: Language,
+    intervals: Intervals,
 ) -> Table:
-    """A row for each mode, under it the ends of the intervals; the highest of a column is bold."""
-    names = metric_names(metrics)
     table = _table()
-    if title:
-        table.title, table.title_justify = Text(one_line(title), style="bold"), "left"
     table.add_column(_said("table.metrics_mode", language))
     for label in metric_labels(names):
         table.add_column(label, justify="right", no_wrap=True)
@@ -76,7 +116,7 @@ def metrics_table(
             for name in names
         ]
         table.add_row(Text(one_line(said_mode)), *cells)
-        if intervals and (ends := intervals.get(mode)):
+        if ends := intervals.get(mode):
             said = (interval_text(name, ends[name]) if name in ends else "" for name in names)
             table.add_row("", *(Text(text, style="dim") for text in said))
     return table

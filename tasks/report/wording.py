@@ -125,10 +125,11 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "evaluation.reading": (
         "R@K：前 K 名中有正确图片的查询比例；MR：R@1、R@5、R@10 的平均；"
-        "nDCG@10 与 MRR@100：正确图片排得越靠前越接近 1；100 名之后的按 0 计。",
+        "nDCG@10、MRR@100 与 MAP@100：正确图片（MAP：全部正确图片）排得越靠前越接近 1；"
+        "100 名之后的按 0 计。",
         "R@K: share of queries with a right picture among the first K; MR: mean of R@1, R@5 and "
-        "R@10; nDCG@10 and MRR@100: nearer 1 the earlier the right pictures come; a rank behind "
-        "100 counts 0.",
+        "R@10; nDCG@10, MRR@100 and MAP@100: nearer 1 the earlier the right pictures come (MAP: "
+        "all of them); a rank behind 100 counts 0.",
     ),
     "evaluation.intervals": (
         "数字下方是 95% 置信区间：对查询做有放回重抽样（bootstrap）所得。",

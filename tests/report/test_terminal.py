@@ -67,6 +67,18 @@ def test_metrics_have_a_row_a_mode() -> None:
     assert lines[-1].split()[-6:] == ["60.0%", "82.0%", "88.0%", "76.8%", "0.710", "0.687"]
 
 
+def test_columns_that_do_not_fit_stand_below_the_others() -> None:
+    rows = {mode: {**row, "R@100": 0.991, "MAP@100": 0.433} for mode, row in METRICS.items()}
+    ends = {mode: dict.fromkeys(row, (0.1, 0.2)) for mode, row in rows.items()}
+    for width, tables in ((130, 1), (80, 2), (40, 8)):
+        lines = printed(metrics_table(rows, alpha=0.8, title="exact", intervals=ends), width)
+        said = "\n".join(lines)
+        assert max(map(len, lines)) <= width
+        assert "…" not in said
+        assert (lines[0].strip(), said.count("mode")) == ("exact", tables)
+        assert said.count("0.433") == 3
+
+
 def test_a_mode_without_a_metric_shows_a_dash() -> None:
     metrics = {"dense": {"R@1": 0.5}, "[red]": {"R@1": 0.25, "MRR": 0.5}}
     lines = printed(metrics_table(metrics, alpha=1.0))
