@@ -98,10 +98,21 @@ def fused(
     near: Sequence[Scored], said: Sequence[Scored], fusion: FusionName, alpha: float, depth: int
 ) -> Rankings:
     """Rankings of all queries as searches fuse both sides; at alpha 0 or 1 that is one of them."""
+    scored = fused_scores(near, said, fusion, alpha, depth)
+    return [[id for id, _ in ranking] for ranking in scored]
+
+
+def fused_scores(
+    near: Sequence[Scored], said: Sequence[Scored], fusion: FusionName, alpha: float, depth: int
+) -> list[Scored]:
+    """As `fused`, with the scores."""
     if not is_fused(fusion, alpha):
-        return [[id for id, _ in side] for side in (near if alpha else said)]
+        return list(near if alpha else said)
     pairs = zip(near, said, strict=True)
-    return [[each.id for each in fuse(a, b, fusion, alpha, depth)] for a, b in pairs]
+    return [
+        [(each.id, each.dense + each.sparse) for each in fuse(a, b, fusion, alpha, depth)]
+        for a, b in pairs
+    ]
 
 
 def _statistics(

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from tasks.context import Context
 from tasks.dataset.readers import bounds_of, open_reader
 from tasks.errors import DatasetError, NothingInCommonError, UsageError
-from tasks.evaluate.asked import JudgedQueries, Ranked, by_mode, encode_queries, filled, modes_of
-from tasks.evaluate.breakdown import Group, by_frequency, by_length
+from tasks.evaluate.against import Against, Earlier, check_earlier, compare_with
+from tasks.evaluate.asked import (
+    JudgedQueries,
+    Ranked,
+    by_mode,
+    encode_queries,
+    filled,
+    images_scored,
+    modes_of,
+    scored_by_mode,
+)
+from tasks.evaluate.breakdown import Group, ValueGroup, by_frequency, by_length, by_value
 from tasks.evaluate.directions import Direction, picture_to_picture, picture_to_text
 from tasks.evaluate.exact import score_exactly, weighted
+from tasks.evaluate.files import run_file
 from tasks.evaluate.fusion import (
     ALPHAS,
     RRF,
     Keywords,
     Sweep,
-    fused,
+    fused_scores,
     judge_sweep,
     rank_sweep,
     with_scores,
 )
 from tasks.evaluate.gallery import Gallery, image_of, images_of, open_gallery
+from tasks.evaluate.given import Files, open_files
 from tasks.evaluate.intervals import intervals_of
 from tasks.evaluate.judgements import (
     EvaluationProtocol,
@@ -36,16 +50,30 @@ from tasks.evaluate.judgements import (
 )
 from tasks.evaluate.keywords import keyword_scores
 from tasks.evaluate.live import ask_store
-from tasks.evaluate.metrics import DEPTH, METRICS, Float64, overlap_at, recall_curve
-from tasks.evaluate.origin import origin_of
+from tasks.evaluate.metrics import (
+    DEPTH,
+    METRICS,
+    Float64,
+    first_rank,
+    overlap_at,
+    recall_curve,
+)
+from tasks.evaluate.origin import fingerprint_of, origin_of
+from tasks.evaluate.per_query import write_per_query
 from tasks.evaluate.predictions import write_predictions
+from tasks.evaluate.regraded import Regraded, regrade
 from tasks.evaluate.result import Evaluation, Table, Worst
-from tasks.evaluate.worst import worst_queries
+from tasks.evaluate.trec import write_qrels, write_run
+from tasks.evaluate.worst import best_queries, worst_queries
 from tasks.index.agreement import computed_in
 from tasks.index.alpha import usual_alpha
 from tasks.index.runner import Stage
 from tasks.search.fusion import is_fused
 from tasks.settings import EvaluateChoices, Fusion, Settings
+
+GROUP = "muge_group"
+"""The field under which the column of `--group-by` is read."""
+_log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -59,28 +87,34 @@ def evaluate(
     `CollectionRecordError` as `open_searcher` does.
     """
     clock = _Clock()
+    files = open_files(options)
     gallery = open_gallery(context, settings, options.filter)
     settings = settings.model_copy(update={"alpha": usual_alpha(settings, gallery.record)})
     form = gallery.parts.form
-    reader = open_reader(dataset, bounds_of(settings))
-    judgements = read_judgements(reader, dataset, unanswered=True)
     known = gallery.image_ids()
+    judgements, regraded = _judgements(dataset, settings, options, files, known)
     _check_related(dataset, judgements, gallery, known)
     protocol = choose_protocol(judgements, gallery.texts(), options.protocol)
     if protocol.name == "leave-query-out":
         texts = ((image_of(document, form), said) for document, said in gallery.documents())
         protocol = replace(protocol, textless=textless_share(judgements, texts))
     _check(dataset, judgements, protocol, options)
+    about = _about(gallery, settings, protocol, judgements, len(known))
+    modes = modes_of(protocol.honest_hybrid, settings.alpha)
+    if files.earlier is not None:
+        judged = [judgement for judgement in judgements if judgement.relevant]
+        check_earlier(files.earlier, judged, list(modes), about)
     with context.stage("search_exact"):
         asked = encode_queries(gallery, judgements, settings)
         keywords = keyword_scores(gallery, asked.bm25, judgements, protocol)
         clock.lap("encode")
-        modes = modes_of(protocol.honest_hybrid, settings.alpha)
         exact = _exactly(gallery, asked, keywords, modes, settings.fusion)
     clock.lap("exact")
     if options.predictions is not None:
         images = [images_of(ranking, form) for ranking in filled(exact)]
         write_predictions(options.predictions, judgements, images)
+    scores, ranks = exact.scores(asked), _ranks(asked, exact)
+    _write(options, asked, exact, scores, ranks, about)
     modes = modes_of(protocol.honest_store, settings.alpha)
     live = _live(context, gallery, asked, modes, settings.fusion)
     clock.lap("store")
@@ -88,7 +122,6 @@ def evaluate(
     clock.lap("sweep")
     record, formats = gallery.record, (computed_in(gallery.record, gallery.run), asked.format)
     origin = origin_of(dataset, settings, _as_arguments(options), record, judgements, formats)
-    scores = exact.scores(asked)
     ranked = _differences(scores) if protocol.ranks_hybrid else {}
     intervals = intervals_of({**scores, **ranked}, METRICS)
     return Evaluation(
@@ -111,11 +144,107 @@ def evaluate(
         curves=_curves(asked, exact),
         directions=_directions(gallery, asked),
         breakdown=_breakdown(asked, scores),
+        regraded=regraded,
+        group_by=options.group_by,
+        groups=_groups(asked, scores) if options.group_by else [],
+        against=_against(files.earlier, asked, scores, ranks, exact.main_mode),
         worst=_worst(gallery, asked, exact, known),
+        best=_best(gallery, asked, exact, scores),
         sweep=sweep,
         origin=origin,
         seconds=clock.done("report"),
     )
+
+
+def _judgements(
+    dataset: str,
+    settings: Settings,
+    options: EvaluateChoices,
+    files: Files,
+    known: set[str],
+) -> tuple[list[Judgement], Regraded | None]:
+    """The queries as the data set, or a file of judgements, has them."""
+    bounds = bounds_of(settings)
+    if options.group_by is not None:
+        bounds = replace(bounds, fields=f"{GROUP}={options.group_by}:str")
+    reader = open_reader(dataset, bounds)
+    group = GROUP if options.group_by is not None else ""
+    if group and group not in reader.fields.types:
+        raise UsageError(
+            f"--group-by {options.group_by}: data set {dataset!r} has no columns beside picture "
+            f"and query; name a table: csv:, jsonl:, parquet:"
+        )
+    judgements = read_judgements(reader, dataset, unanswered=True, group=group)
+    if files.qrels is None:
+        return judgements, None
+    judgements, regraded = regrade(dataset, judgements, files.qrels, known)
+    if not regraded.is_whole:
+        _log.warning("%s", regraded)
+    return judgements, regraded
+
+
+def _about(
+    gallery: Gallery,
+    settings: Settings,
+    protocol: EvaluationProtocol,
+    judgements: Sequence[Judgement],
+    images: int,
+) -> dict[str, Any]:
+    """How the scores of queries are measured, for whoever compares them later."""
+    return {
+        "collection": gallery.record.collection,
+        "gallery": images,
+        "model": gallery.record.model.name,
+        "alpha": settings.alpha,
+        "fusion": settings.fusion,
+        "protocol": protocol.name,
+        "filter": gallery.filter,
+        "queries": fingerprint_of(judgements),
+    }
+
+
+def _ranks(asked: JudgedQueries, ranked: Ranked) -> dict[str, list[int | None]]:
+    """The rank of the first right image of each judged query, by mode."""
+    found = {}
+    for mode, rankings in ranked.by_mode.items():
+        pairs = zip(asked.images(rankings), asked.relevant, strict=True)
+        found[mode] = [first_rank(*pair) for pair in pairs]
+    return found
+
+
+def _write(
+    options: EvaluateChoices,
+    asked: JudgedQueries,
+    exact: Ranked,
+    scores: Mapping[str, Float64],
+    ranks: Mapping[str, list[int | None]],
+    about: Mapping[str, Any],
+) -> None:
+    """The files that other tools read."""
+    if options.run is not None:
+        for mode, scored in exact.scored.items():
+            images = [images_scored(ranking, asked.form) for ranking in scored]
+            write_run(run_file(options.run, mode), f"muge-{mode}", asked.vectors.ids, images)
+    if options.qrels_out is not None:
+        write_qrels(options.qrels_out, asked.judgements)
+    if options.per_query is not None:
+        write_per_query(options.per_query, about, asked.answered, scores, ranks)
+
+
+def _groups(asked: JudgedQueries, scores: Mapping[str, Float64]) -> list[ValueGroup]:
+    return by_value([judgement.group for judgement in asked.answered], scores)
+
+
+def _against(
+    earlier: Earlier | None,
+    asked: JudgedQueries,
+    scores: Mapping[str, Float64],
+    ranks: Mapping[str, list[int | None]],
+    main: str,
+) -> Against | None:
+    if earlier is None:
+        return None
+    return compare_with(earlier, asked.answered, scores, ranks, main)
 
 
 class _Clock:
@@ -183,15 +312,14 @@ def _exactly(
     fusion: Fusion,
 ) -> Ranked:
     sums = {alpha: weighted(alpha) for alpha in sorted(set(modes.values()))}
-    fusing = [alpha for alpha in sums if is_fused(fusion, alpha)]
-    scored = (1.0, 0.0) if fusing else ()
     ranked, scores = score_exactly(
-        gallery.chunks, asked.vectors, keywords, sums, DEPTH, scored=scored
+        gallery.chunks, asked.vectors, keywords, sums, DEPTH, scored=sums
     )
-    if fusing:
-        near, said = ([*map(with_scores, ranked[side], scores[side])] for side in scored)
-        ranked |= {alpha: fused(near, said, fusion, alpha, DEPTH) for alpha in fusing}
-    return by_mode(modes, ranked)
+    scored = {alpha: [*map(with_scores, ranked[alpha], scores[alpha])] for alpha in sums}
+    for alpha in sums:
+        if is_fused(fusion, alpha):
+            scored[alpha] = fused_scores(scored[1.0], scored[0.0], fusion, alpha, DEPTH)
+    return scored_by_mode(modes, scored)
 
 
 def _live(
@@ -269,10 +397,21 @@ def _worst(
     return worst_queries(gallery, asked.answered, rankings, known)
 
 
+def _best(
+    gallery: Gallery, asked: JudgedQueries, exact: Ranked, scores: Mapping[str, Float64]
+) -> tuple[Worst, ...]:
+    scored = exact.scored[exact.main_mode]
+    ndcg = scores[exact.main_mode][:, METRICS.index("nDCG@10")].tolist()
+    return best_queries(gallery, asked.answered, [scored[place] for place in asked.judged], ndcg)
+
+
 def _as_arguments(options: EvaluateChoices) -> list[str]:
     protocol = [] if options.protocol == "auto" else ["--protocol", options.protocol]
     kept = [] if options.filter is None else ["--filter", options.filter]
-    return [*protocol, *kept, *(["--alpha-sweep"] if options.alpha_sweep else [])]
+    judged = [] if options.judgements is None else ["--judgements", options.judgements]
+    groups = [] if options.group_by is None else ["--group-by", options.group_by]
+    sweep = ["--alpha-sweep"] if options.alpha_sweep else []
+    return [*protocol, *kept, *judged, *groups, *sweep]
 
 
 def _ann_recall(live: Ranked, exact: Ranked) -> float:

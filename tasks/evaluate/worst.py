@@ -1,4 +1,4 @@
-"""The queries whose right picture comes last, to be looked at."""
+"""The queries whose right picture comes last, and those with the surest, to be looked at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tasks.evaluate.gallery import Gallery, image_of, images_of
 from tasks.evaluate.judgements import Judgement
 from tasks.evaluate.metrics import first_rank
 from tasks.evaluate.result import Worst
-from tasks.settings import DocumentForm
+from tasks.search.fusion import Scored
 
 SHOWN = 12
 NEVER = 1 << 30
@@ -18,7 +18,7 @@ NEVER = 1 << 30
 def worst_queries(
     gallery: Gallery,
     judgements: Sequence[Judgement],
-    rankings: Sequence[list[str]],
+    rankings: Sequence[Sequence[str]],
     known: set[str],
     shown: int = SHOWN,
 ) -> tuple[Worst, ...]:
@@ -26,33 +26,48 @@ def worst_queries(
     picture is in the gallery (`known` ids) are left out, since no search could find it."""
     form = gallery.parts.form
     ranked = [
-        (first_rank(images_of(ranking, form), judgement.relevant), judgement, ranking)
+        (first_rank(images_of(list(ranking), form), judgement.relevant), judgement, ranking)
         for judgement, ranking in zip(judgements, rankings, strict=True)
         if not known.isdisjoint(judgement.relevant)
     ]
     late = [query for query in ranked if query[0] != 1]
     late.sort(key=lambda query: -(query[0] or NEVER))
-    found = [_worst(*query, known, form) for query in late[:shown]]
+    found = []
+    for rank, judgement, ranking in late[:shown]:
+        wanted = next((d for d in ranking if image_of(d, form) in judgement.relevant), None)
+        first = ranking[0] if ranking else ""
+        found.append(_shown(judgement, rank, wanted or min(judgement.relevant & known), first))
     return _with_fields(gallery, found)
 
 
-def _worst(
-    rank: int | None,
-    judgement: Judgement,
-    ranking: list[str],
-    known: set[str],
-    form: DocumentForm,
-) -> Worst:
-    wanted = next((d for d in ranking if image_of(d, form) in judgement.relevant), None)
-    return Worst(
-        query_id=judgement.query_id,
-        text=judgement.text,
-        rank=rank,
-        wanted=wanted or min(judgement.relevant & known),
-        found=ranking[0] if ranking else "",
-        wanted_fields={},
-        found_fields={},
-    )
+def best_queries(
+    gallery: Gallery,
+    judgements: Sequence[Judgement],
+    rankings: Sequence[Scored],
+    ndcg: Sequence[float],
+    shown: int = SHOWN,
+) -> tuple[Worst, ...]:
+    """The best by nDCG@10 first, among equals those whose first picture is the furthest before the
+    first wrong one; only queries whose first picture is right. `ndcg` is of each query."""
+    form = gallery.parts.form
+    best = []
+    for judgement, ranking, value in zip(judgements, rankings, ndcg, strict=True):
+        images = [image_of(document, form) for document, _ in ranking]
+        if not images or images[0] not in judgement.relevant:
+            continue
+        wrong = next((n for n, image in enumerate(images) if image not in judgement.relevant), None)
+        lead = ranking[0][1] - (ranking[wrong][1] if wrong is not None else 0.0)
+        best.append((-value, -lead, len(best), judgement, ranking, wrong))
+    best.sort()
+    found = [
+        _shown(judgement, 1, ranking[0][0], ranking[wrong][0] if wrong is not None else "")
+        for _, _, _, judgement, ranking, wrong in best[:shown]
+    ]
+    return _with_fields(gallery, found)
+
+
+def _shown(judgement: Judgement, rank: int | None, wanted: str, found: str) -> Worst:
+    return Worst(judgement.query_id, judgement.text, rank, wanted, found, {}, {})
 
 
 def _with_fields(gallery: Gallery, worst: Sequence[Worst]) -> tuple[Worst, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -15,6 +16,7 @@ from tasks.records import Hit
 from tasks.report.components import (
     Details,
     advice,
+    change_text,
     details_of,
     downloads_words,
     id_shown,
@@ -23,11 +25,12 @@ from tasks.report.components import (
     metric_labels,
     metric_names,
     metric_text,
+    p_text,
     rate_text,
     seconds_text,
 )
 from tasks.report.texts import needles, one_line
-from tasks.report.views import IndexView, Intervals, Metrics, SearchView
+from tasks.report.views import AgainstView, BreakdownView, IndexView, Intervals, Metrics, SearchView
 from tasks.report.wording import Language, in_language, name_of, say
 
 ANY_WIDTH = 10_000
@@ -119,6 +122,52 @@ def _metrics_table(
         if ends := intervals.get(mode):
             said = (interval_text(name, ends[name]) if name in ends else "" for name in names)
             table.add_row("", *(Text(text, style="dim") for text in said))
+    return table
+
+
+def against_table(against: AgainstView, *, alpha: float, language: Language = "en") -> Group:
+    """What was tested against an earlier evaluation, and the queries that changed most."""
+    table = _table()
+    for key in ("what", "then", "now", "change", "better", "worse", "p"):
+        justify: Literal["left", "right"] = "left" if key == "what" else "right"
+        table.add_column(_said(f"against.{key}", language), justify=justify, no_wrap=key != "what")
+    for mode, metric, then, now, better, worse, p in against.rows:
+        name = in_language(name_of("mode", mode, alpha=f"{alpha:g}"), language)
+        table.add_row(
+            Text(one_line(f"{name} {metric_labels((metric,))[0]}")),
+            metric_text(metric, then),
+            metric_text(metric, now),
+            change_text(metric, now - then),
+            f"{better:,}",
+            f"{worse:,}",
+            p_text(p),
+        )
+    parts: list[RenderableType] = [
+        Text(one_line(in_language(against.title, language)), style="bold"),
+        Text(in_language(against.said, language)),
+        table,
+    ]
+    for key, queries in (("improved", against.improved), ("worsened", against.worsened)):
+        if queries:
+            parts.append(Text(_said(f"against.{key}", language), style="bold"))
+        for text, then, now in queries:
+            parts.append(Text(f"  {then:.3f} → {now:.3f}  {one_line(text)[:TEXT_LENGTH]}"))
+    return Group(*parts)
+
+
+def groups_table(found: BreakdownView, *, alpha: float, language: Language = "en") -> Table:
+    """Groups of queries with their number and R@10 by mode."""
+    table = _table()
+    table.title, table.title_justify = Text(in_language(found.title, language)), "left"
+    modes = list(dict.fromkeys(mode for _, _, values in found.groups for mode in values))
+    table.add_column(_said("breakdown.group", language), overflow="fold")
+    names = [in_language(name_of("mode", mode, alpha=f"{alpha:g}"), language) for mode in modes]
+    for name in (_said("breakdown.count", language), *names):
+        table.add_column(name, justify="right")
+    for label, count, values in found.groups:
+        shares = (metric_text("R@10", values[mode]) for mode in modes)
+        name = one_line(in_language(label, language))[:TEXT_LENGTH]
+        table.add_row(Text(name), f"{count:,}", *shares)
     return table
 
 
