@@ -50,7 +50,7 @@ def best_queries(
     """The best by nDCG@10 first, among equals those whose first picture is the furthest before the
     first wrong one; only queries whose first picture is right. `ndcg` is of each query."""
     form = gallery.parts.form
-    best = []
+    best: list[tuple[float, float, int, Judgement, Scored, int | None]] = []
     for judgement, ranking, value in zip(judgements, rankings, ndcg, strict=True):
         images = [image_of(document, form) for document, _ in ranking]
         if not images or images[0] not in judgement.relevant:

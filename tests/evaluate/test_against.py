@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy.stats import permutation_test
 
 from tasks.errors import UsageError, WorkFolderError
 from tasks.evaluate.against import (
@@ -70,7 +69,7 @@ def test_a_row_for_each_query_and_mode(tmp_path: Path) -> None:
 
 
 def test_exact_p_values_are_met() -> None:
-    """All 2**8 exchanges, counted; and scipy's test of the same kind."""
+    """Those of all 2**8 exchanges, counted."""
     then, now = scores_of(THEN), scores_of(NOW)
     found = dict(zip(METRICS, randomisation_test(then, now), strict=True))
     differences = now - then
@@ -81,13 +80,6 @@ def test_exact_p_values_are_met() -> None:
         ]
         exact = np.mean(np.array(means) >= abs(differences[:, place].sum()) - 1e-9)
         assert found[name].p == pytest.approx(exact, abs=4 * np.sqrt(0.25 / SAMPLES))
-    by_scipy = permutation_test(
-        (now[:, 4], then[:, 4]),
-        lambda a, b, axis: (a - b).mean(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-    )
-    assert found["nDCG@10"].p == pytest.approx(by_scipy.pvalue, abs=0.02)
     assert (found["R@1"].better, found["R@1"].worse) == (3, 1)
     assert found["R@1"].difference == pytest.approx(0.25)
     assert randomisation_test(then, now) == randomisation_test(then, now)

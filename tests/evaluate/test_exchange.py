@@ -4,43 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import ir_measures
 import pyarrow.parquet as pq
 import pytest
-from ir_measures import AP, RR, Success, nDCG
 
 from tasks.context import Context
 from tasks.errors import DatasetError, UsageError
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.evaluate.stages import evaluate
 from tasks.settings import EvaluateChoices, Settings
+from tests.evaluate.scorers import MEASURES, by_trec_eval
 from tests.evaluate.test_stages import HELD_OUT, STANDARD, questions
 from tests.search.conftest import settings_in
 from tests.search.library import build
-
-MEASURES = {
-    "R@1": Success @ 1,
-    "R@5": Success @ 5,
-    "R@10": Success @ 10,
-    "R@100": Success @ 100,
-    "nDCG@10": nDCG @ 10,
-    "MAP@100": AP @ 100,
-    "MRR": RR,
-}
-
-
-def by_trec_eval(run: Path, qrels: Path) -> Mapping[str, float]:
-    provider = ir_measures.providers.registry["pytrec_eval"]
-    found = provider.calc_aggregate(
-        list(MEASURES.values()),
-        list(ir_measures.read_trec_qrels(str(qrels))),
-        list(ir_measures.read_trec_run(str(run))),
-    )
-    return {name: found[measure] for name, measure in MEASURES.items()}
 
 
 def check_runs(folder: Path, found: Evaluation) -> None:
@@ -63,7 +41,7 @@ def test_trec_eval_has_the_numbers_of_every_mode(
 ) -> None:
     dataset = questions(tmp_path / "asked", HELD_OUT)
     settings = built.model_copy(update={"fusion": fusion})
-    files = EvaluateChoices(**outputs(tmp_path))
+    files = EvaluateChoices.model_validate(outputs(tmp_path))
     found = evaluate(context, dataset, settings, files)
     assert found.metrics == evaluate(context, dataset, settings, STANDARD).metrics
     assert found.metrics.keys() == {"dense", "sparse", "hybrid"}
@@ -84,7 +62,7 @@ def test_pair_documents_are_images_in_a_run(
     settings = settings_in(tmp_path, model).model_copy(update={"document": "pair"})
     build(context, f"folder:{pictures}", settings)
     dataset = questions(tmp_path / "asked", HELD_OUT)
-    found = evaluate(context, dataset, settings, EvaluateChoices(**outputs(tmp_path)))
+    found = evaluate(context, dataset, settings, EvaluateChoices.model_validate(outputs(tmp_path)))
     assert len(found.metrics) == 3
     check_runs(tmp_path, found)
 
@@ -94,7 +72,7 @@ def test_the_datas_own_judgements_change_nothing(
 ) -> None:
     """Written and read back, with grades of 1: the same to the last bit."""
     dataset = questions(tmp_path / "asked", HELD_OUT)
-    own = evaluate(context, dataset, built, EvaluateChoices(**outputs(tmp_path)))
+    own = evaluate(context, dataset, built, EvaluateChoices.model_validate(outputs(tmp_path)))
     qrels = str(tmp_path / "q.qrels")
     read = evaluate(context, dataset, built, EvaluateChoices(judgements=qrels))
     # the fourth query's picture is in no gallery
@@ -112,7 +90,7 @@ def test_graded_judgements(context: Context, built: Settings, tmp_path: Path) ->
     lines = ["500 0 0 1", "500 0 6 3", "500 0 3 -2", "501 0 1 2", "502 0 4 0", "9 0 1 1"]
     qrels.write_text("\n".join(lines))
     options = {**outputs(tmp_path), "judgements": str(qrels)}
-    found = evaluate(context, dataset, built, EvaluateChoices(**options))
+    found = evaluate(context, dataset, built, EvaluateChoices.model_validate(options))
     # 502 is judged and has no right picture, 503 is not judged: both have no score
     assert (found.queries, found.unanswered, found.without_positive) == (2, 2, 0)
     said = as_json(found)["judgements"]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import ir_measures
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ir_measures import AP, RR, Success, nDCG
 
 from tasks.dataset.reader import stable_id
 from tasks.errors import DatasetError, UsageError, WorkFolderError
@@ -20,15 +18,8 @@ from tasks.evaluate.metrics import METRICS, score_queries
 from tasks.evaluate.regraded import regrade
 from tasks.evaluate.trec import read_qrels, read_run, write_qrels, write_run
 from tasks.settings import EvaluateChoices
+from tests.evaluate.scorers import by_trec_eval
 
-MEASURES = {
-    "R@1": Success @ 1,
-    "R@10": Success @ 10,
-    "R@100": Success @ 100,
-    "nDCG@10": nDCG @ 10,
-    "MAP@100": AP @ 100,
-    "MRR": RR,
-}
 IDS = [str(number) for number in range(40)]
 # equal scores, and some that only 64 bits tell apart
 SCORES = st.sampled_from([0.5, 0.5 + 1e-9, 0.25, 0.0, -0.125, 1e-30, 16.0])
@@ -69,14 +60,8 @@ def test_trec_eval_has_our_numbers(
         [judgements[place].relevant for place in answered],
         [judgements[place].grades for place in answered],
     ).mean(axis=0)
-    provider = ir_measures.providers.registry["pytrec_eval"]
-    theirs = provider.calc_aggregate(
-        list(MEASURES.values()),
-        list(ir_measures.read_trec_qrels(qrels)),
-        list(ir_measures.read_trec_run(run)),
-    )
-    for name, measure in MEASURES.items():
-        assert ours[METRICS.index(name)] == pytest.approx(theirs[measure], abs=1e-12), name
+    for name, value in by_trec_eval(run, qrels).items():
+        assert ours[METRICS.index(name)] == pytest.approx(value, abs=1e-12), name
     assert read_run(run).rankings == {
         judgement.query_id: [id for id, _ in ranking]
         for judgement, ranking in zip(judgements, rankings, strict=True)
@@ -198,7 +183,7 @@ def test_outputs_are_looked_at_before(tmp_path: Path) -> None:
     }
     for option, (path, said) in cases.items():
         with pytest.raises(WorkFolderError, match=f"(?i)cannot write .*{said}"):
-            check_outputs(EvaluateChoices(**{option: path}))
+            check_outputs(EvaluateChoices.model_validate({option: path}))
     twice = EvaluateChoices(qrels_out=str(tmp_path / "q"), per_query=str(tmp_path / "." / "q"))
     with pytest.raises(UsageError, match="would be written twice"):
         check_outputs(twice)
