@@ -74,6 +74,8 @@ def read_per_query(path: str) -> PerQuery:
                 raise ValueError(f"it has {file.metadata.num_rows} rows")
             schema = file.schema_arrow
             about = json.loads((schema.metadata or {})[ABOUT])
+            if not isinstance(about, dict):
+                raise ValueError("its metadata are none of an evaluation")
             metrics = tuple(name for name in METRICS if name in schema.names)
             wanted = [name for name in SCHEMA.names if name in schema.names]
             table = file.read(wanted)

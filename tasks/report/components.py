@@ -271,6 +271,14 @@ def change_text(name: str, value: float) -> str:
     return f"{100 * value:+.1f}" if name.startswith("R@") or name == "MR" else f"{value:+.3f}"
 
 
+def unchanged_words(mode: str, alpha: float) -> Words:
+    """That no query of a mode changed."""
+    name = name_of("mode", mode, alpha=f"{alpha:g}")
+    chinese, english = (name, name) if isinstance(name, str) else name
+    key = "against.unchanged"
+    return say(key, mode=chinese)[0], say(key, mode=english)[1]
+
+
 def p_text(p: float) -> str:
     """A p-value with as many places as it is sure of."""
     return f"< {LEAST_P}" if p < LEAST_P else f"{p:.3f}"

@@ -21,6 +21,7 @@ from tasks.report.components import (
     miss_of,
     p_text,
     sweep_rows,
+    unchanged_words,
 )
 from tasks.report.page import render_page
 from tasks.report.texts import clip
@@ -47,6 +48,7 @@ class AgainstTable:
     said: Words
     names: tuple[Words, ...]
     rows: tuple[MetricRow, ...]
+    unchanged: tuple[Words, ...]
     changed_names: tuple[Words, ...]
     changed: tuple[tuple[Words, tuple[MetricRow, ...]], ...]
 
@@ -152,6 +154,7 @@ def _against(against: AgainstView, alpha: float) -> AgainstTable:
         said=against.said,
         names=tuple(say(f"against.{key}") for key in keys),
         rows=tuple(rows),
+        unchanged=tuple(unchanged_words(mode, alpha) for mode in against.unchanged),
         changed_names=tuple(say(f"against.{key}") for key in ("then", "now")),
         changed=tuple((say(f"against.{key}"), _changed(some)) for key, some in both if some),
     )

@@ -41,6 +41,8 @@ PROTOCOLS = {
     ),
 }
 
+ABOUT = ("collection", "model", "fusion", "alpha")
+"""What is said of an earlier evaluation that another is held against."""
 
 TEXTLESS = (
     "但去掉查询自己之后，{share} 的查询没有一张正确图片还留有文字，关键词再好也找不到："
@@ -115,12 +117,20 @@ def evaluation_view(measured: Evaluation, commands: Sequence[str] = ()) -> Evalu
 def against_view(against: Against, alpha: float) -> AgainstView:
     """Tests against an earlier evaluation or a run as a table."""
     key, name = ("against.run", against.run) if against.run else ("against.title", against.path)
+    about = [str(against.about[name]) for name in ABOUT if against.about.get(name) is not None]
+    same = [
+        mode
+        for mode, tested in against.modes.items()
+        if mode != against.main and not any(each.better + each.worse for each in tested.values())
+    ]
     return AgainstView(
-        title=say(key, name=name),
+        title=say(key, name=f"{name} ({', '.join(about)})" if about else name),
+        unchanged=same,
         said=against_words(against, alpha),
         rows=[
             (mode, metric, found.then, found.now, found.better, found.worse, found.p)
             for mode, tested in against.modes.items()
+            if mode not in same
             for metric, found in tested.items()
         ],
         improved=[*map(_change, against.improved)],

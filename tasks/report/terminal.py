@@ -28,6 +28,7 @@ from tasks.report.components import (
     p_text,
     rate_text,
     seconds_text,
+    unchanged_words,
 )
 from tasks.report.texts import needles, one_line
 from tasks.report.views import AgainstView, BreakdownView, IndexView, Intervals, Metrics, SearchView
@@ -146,6 +147,7 @@ def against_table(against: AgainstView, *, alpha: float, language: Language = "e
         Text(one_line(in_language(against.title, language)), style="bold"),
         Text(in_language(against.said, language)),
         table,
+        *(Text(in_language(unchanged_words(m, alpha), language)) for m in against.unchanged),
     ]
     for key, queries in (("improved", against.improved), ("worsened", against.worsened)):
         if queries:

@@ -109,12 +109,14 @@ class BreakdownView:
 @dataclass(frozen=True, slots=True)
 class AgainstView:
     """How an evaluation stands beside an earlier one or another system's run: `said` in one
-    sentence, `rows` (mode, metric, then, now, better, worse, p-value), and the queries that changed
-    most as (text, then, now) in nDCG@10."""
+    sentence, `rows` (mode, metric, then, now, better, worse, p-value) of modes in which some query
+    changed, the `unchanged` other modes, and the queries that changed most as (text, then, now) in
+    nDCG@10."""
 
     title: Words
     said: Words
     rows: Sequence[tuple[str, str, float, float, int, int, float]]
+    unchanged: Sequence[str] = ()
     improved: Sequence[tuple[str, float, float]] = ()
     worsened: Sequence[tuple[str, float, float]] = ()
 

@@ -275,6 +275,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "much (two-sided paired randomisation test, 10,000 samples). Of twenty tests one is below "
         "0.05 by chance: conclude from one metric, chosen beforehand.",
     ),
+    "against.unchanged": ("{mode}：没有一条查询有变化。", "{mode}: no query changed."),
     "against.what": ("方式与指标", "Mode and metric"),
     "against.then": ("先前", "Then"),
     "against.now": ("现在", "Now"),

@@ -170,6 +170,11 @@ def without_metadata(path: str) -> None:
     pq.write_table(pq.read_table(path).replace_schema_metadata(), path)
 
 
+def with_other_metadata(path: str) -> None:
+    table = pq.read_table(path).replace_schema_metadata({b"muge_evaluation": b"[]"})
+    pq.write_table(table, path)
+
+
 def with_texts(path: str) -> None:
     table = pq.read_table(path)
     place = table.column_names.index("R@1")
@@ -197,7 +202,16 @@ def without_rows(path: str) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [damaged, without_metadata, with_texts, with_nulls, twice, without_ids, without_rows],
+    [
+        damaged,
+        without_metadata,
+        with_other_metadata,
+        with_texts,
+        with_nulls,
+        twice,
+        without_ids,
+        without_rows,
+    ],
 )
 def test_a_parquet_that_is_none(tmp_path: Path, spoil: Any) -> None:
     path = written(tmp_path)

@@ -146,6 +146,7 @@ def against() -> AgainstView:
             ("hybrid", "MR", 0.642, 0.768, 123, 1045, 0.0001),
             ("hybrid", "MAP@100", 0.5, 0.45, 12, 45, 0.0312),
         ],
+        unchanged=["sparse"],
         improved=[("下弦月", 0.0, 1.0), (HOSTILE, 0.2, 0.5)],
         worsened=[("满月", 1.0, 0.0)],
     )

@@ -163,7 +163,16 @@ def test_the_evaluation_shows_its_best_queries_and_what_it_is_against() -> None:
     outline = Outline(render_evaluation_page(evaluation()))
     for words in ("满月", "最靠前的其他图片", "只排出了正确的图片", "正确图片排第一"):
         assert words in outline.text
-    for words in ("先前.parquet", "64.2%", "+12.6", "1,045", "< 0.001", "0.031", "随机化检验"):
+    for words in (
+        "先前.parquet",
+        "64.2%",
+        "+12.6",
+        "1,045",
+        "< 0.001",
+        "0.031",
+        "随机化检验",
+        "没有一条",
+    ):
         assert words in outline.text
     assert "MAP@100" in render_evaluation_page(evaluation()).replace("<wbr>", "")
     bare = Outline(render_evaluation_page(replace(evaluation(), best=(), against=None)))

@@ -100,6 +100,7 @@ def test_what_an_evaluation_is_against_fits(language: Language) -> None:
     assert not any("\x1b" in line for line in lines)
     (row,) = (line.split() for line in lines if "MR " in line and "12.6" in line)
     assert row[-7:] == ["64.2%", "76.8%", "+12.6", "123", "1,045", "<", "0.001"]
+    assert sum("(sparse): no query" in line or "没有一条查询" in line for line in lines) == 1
     assert sum("0.000 → 1.000" in line for line in lines) == 1
 
 

@@ -52,6 +52,10 @@ def test_files_for_other_tools(muge: Muge, measure: tuple[str, ...], tmp_path: P
     for words in ("与另一系统相比：muge-dense", "答得最好的查询", "q.qrels", "1.000"):
         assert words in written
 
+    second = muge(*measure, *LEFT_OUT, "--against", scores, "--alpha", "0.2")
+    assert "s.parquet (muge, " in second.stdout
+    assert "Meaning (dense): no query changed." in second.stdout
+
     third = muge(*measure, *LEFT_OUT, "--against", scores, "--json", "--alpha", "0.2")
     assert third.returncode == 0, third.stderr
     against = json.loads(third.stdout)["against"]
