@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from tasks.evaluate.exact import QueryVectors
 from tasks.evaluate.gallery import Gallery, image_of, images_of
 from tasks.evaluate.judgements import Judgement
 from tasks.evaluate.metrics import Float64, score_queries
 from tasks.index.agreement import encoder_beside
+from tasks.records import Float32
 from tasks.search.fusion import Scored
 from tasks.search.searcher import load_statistics
 from tasks.settings import DocumentForm, Settings
@@ -17,6 +19,8 @@ from tasks.sparse.bm25 import Bm25
 
 Rankings = list[list[str]]
 """Document ids of all queries, best first."""
+Scores = Float32 | Float64
+NO_SCORES: Mapping[float, Sequence[Scores]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,11 @@ class JudgedQueries:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Rankings of all queries by mode (dense, sparse, hybrid), and where they are known the same
-    with scores."""
+    """Rankings of all queries by mode (dense, sparse, hybrid), and where they are known the scores
+    of the documents in them, an array a query."""
 
     by_mode: Mapping[str, Rankings]
-    scored: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
+    similarities: Mapping[str, Sequence[Scores]] = field(default_factory=dict)
 
     @property
     def main_mode(self) -> str:
@@ -100,22 +104,21 @@ def modes_of(honest_hybrid: bool, alpha: float) -> dict[str, float]:
     return {"dense": 1.0, "sparse": 0.0, "hybrid": alpha} if honest_hybrid else {"dense": 1.0}
 
 
-def by_mode(modes: Mapping[str, float], rankings: Mapping[float, Rankings]) -> Ranked:
-    """Rankings by alpha as rankings by mode: two modes may have one alpha."""
-    return Ranked({mode: rankings[alpha] for mode, alpha in modes.items()})
+def by_mode(
+    modes: Mapping[str, float],
+    rankings: Mapping[float, Rankings],
+    scores: Mapping[float, Sequence[Scores]] = NO_SCORES,
+) -> Ranked:
+    """Rankings by alpha, and their scores if they are known, by mode: two modes may have one
+    alpha."""
+    found = {mode: rankings[alpha] for mode, alpha in modes.items()}
+    return Ranked(found, {mode: scores[alpha] for mode, alpha in modes.items() if alpha in scores})
 
 
-def scored_by_mode(modes: Mapping[str, float], scored: Mapping[float, Sequence[Scored]]) -> Ranked:
-    """As `by_mode`, of rankings with scores."""
-    rankings = {alpha: [[id for id, _ in one] for one in found] for alpha, found in scored.items()}
-    by_scores = {mode: scored[alpha] for mode, alpha in modes.items()}
-    return Ranked(by_mode(modes, rankings).by_mode, by_scores)
-
-
-def images_scored(ranking: Scored, form: DocumentForm) -> Scored:
+def images_scored(ranking: Sequence[str], scores: Scores, form: DocumentForm) -> Scored:
     """Image ids with the score of their best document, each once."""
     found: dict[str, float] = {}
-    for document, score in ranking:
+    for document, score in zip(ranking, scores.tolist(), strict=True):
         found.setdefault(image_of(document, form), score)
     return list(found.items())
 

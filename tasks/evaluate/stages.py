@@ -17,12 +17,12 @@ from tasks.evaluate.against import Against, Earlier, check_earlier, compare_with
 from tasks.evaluate.asked import (
     JudgedQueries,
     Ranked,
+    Scores,
     by_mode,
     encode_queries,
     filled,
     images_scored,
     modes_of,
-    scored_by_mode,
 )
 from tasks.evaluate.breakdown import Group, ValueGroup, by_frequency, by_length, by_value
 from tasks.evaluate.directions import Direction, picture_to_picture, picture_to_text
@@ -33,7 +33,7 @@ from tasks.evaluate.fusion import (
     RRF,
     Keywords,
     Sweep,
-    fused_scores,
+    fused_with_scores,
     judge_sweep,
     rank_sweep,
     with_scores,
@@ -222,8 +222,9 @@ def _write(
 ) -> None:
     """The files that other tools read."""
     if options.run is not None:
-        for mode, scored in exact.scored.items():
-            images = [images_scored(ranking, asked.form) for ranking in scored]
+        for mode, similarities in exact.similarities.items():
+            pairs = zip(exact.by_mode[mode], similarities, strict=True)
+            images = (images_scored(*pair, asked.form) for pair in pairs)
             write_run(run_file(options.run, mode), f"muge-{mode}", asked.vectors.ids, images)
     if options.qrels_out is not None:
         write_qrels(options.qrels_out, asked.judgements)
@@ -315,11 +316,12 @@ def _exactly(
     ranked, scores = score_exactly(
         gallery.chunks, asked.vectors, keywords, sums, DEPTH, scored=sums
     )
-    scored = {alpha: [*map(with_scores, ranked[alpha], scores[alpha])] for alpha in sums}
-    for alpha in sums:
-        if is_fused(fusion, alpha):
-            scored[alpha] = fused_scores(scored[1.0], scored[0.0], fusion, alpha, DEPTH)
-    return scored_by_mode(modes, scored)
+    found: dict[float, Sequence[Scores]] = dict(scores)
+    if fusing := [alpha for alpha in sums if is_fused(fusion, alpha)]:
+        near, said = ([*map(with_scores, ranked[side], scores[side])] for side in (1.0, 0.0))
+        for alpha in fusing:
+            ranked[alpha], found[alpha] = fused_with_scores(near, said, fusion, alpha, DEPTH)
+    return by_mode(modes, ranked, found)
 
 
 def _live(
@@ -400,9 +402,10 @@ def _worst(
 def _best(
     gallery: Gallery, asked: JudgedQueries, exact: Ranked, scores: Mapping[str, Float64]
 ) -> tuple[Worst, ...]:
-    scored = exact.scored[exact.main_mode]
+    similarities = exact.similarities[exact.main_mode]
     ndcg = scores[exact.main_mode][:, METRICS.index("nDCG@10")].tolist()
-    return best_queries(gallery, asked.answered, [scored[place] for place in asked.judged], ndcg)
+    pairs = [(exact.main[place], similarities[place]) for place in asked.judged]
+    return best_queries(gallery, asked.answered, pairs, ndcg)
 
 
 def _as_arguments(options: EvaluateChoices) -> list[str]:

@@ -44,7 +44,7 @@ class Run:
     rankings: dict[str, list[str]]
 
 
-def write_run(path: str, tag: str, queries: Sequence[str], rankings: Sequence[Scored]) -> None:
+def write_run(path: str, tag: str, queries: Sequence[str], rankings: Iterable[Scored]) -> None:
     """Write the rankings of queries. A score that is not below the one before in 32 bits is the
     next lower number. Raises `WorkFolderError` if the file cannot be written."""
     _write(path, _run_lines(tag, queries, rankings))
@@ -139,7 +139,7 @@ def _lines(path: str, width: int, form: str) -> Iterator[tuple[str, list[str]]]:
         raise UsageError(f"{path} cannot be read: {reason_of(error)}") from None
 
 
-def _run_lines(tag: str, queries: Sequence[str], rankings: Sequence[Scored]) -> Iterator[str]:
+def _run_lines(tag: str, queries: Sequence[str], rankings: Iterable[Scored]) -> Iterator[str]:
     lowest = np.float32(-np.inf)
     for query, ranking in zip(queries, rankings, strict=True):
         before = np.float32(np.inf)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tasks.evaluate.asked import Scores
 from tasks.evaluate.gallery import Gallery, image_of, images_of
 from tasks.evaluate.judgements import Judgement
 from tasks.evaluate.metrics import first_rank
 from tasks.evaluate.result import Worst
-from tasks.search.fusion import Scored
 
 SHOWN = 12
 NEVER = 1 << 30
@@ -43,27 +43,25 @@ def worst_queries(
 def best_queries(
     gallery: Gallery,
     judgements: Sequence[Judgement],
-    rankings: Sequence[Scored],
+    rankings: Sequence[tuple[Sequence[str], Scores]],
     ndcg: Sequence[float],
     shown: int = SHOWN,
 ) -> tuple[Worst, ...]:
     """The best by nDCG@10 first, among equals those whose first picture is the furthest before the
-    first wrong one; only queries whose first picture is right. `ndcg` is of each query."""
+    first wrong one; only queries whose first picture is right. `rankings` are documents with their
+    scores, `ndcg` is of each query."""
     form = gallery.parts.form
-    best: list[tuple[float, float, int, Judgement, Scored, int | None]] = []
-    for judgement, ranking, value in zip(judgements, rankings, ndcg, strict=True):
-        images = [image_of(document, form) for document, _ in ranking]
-        if not images or images[0] not in judgement.relevant:
+    best: list[tuple[float, float, int, Judgement, str, str]] = []
+    for judgement, (ranking, scores), value in zip(judgements, rankings, ndcg, strict=True):
+        right = [image_of(document, form) in judgement.relevant for document in ranking]
+        if not right or not right[0]:
             continue
-        wrong = next((n for n, image in enumerate(images) if image not in judgement.relevant), None)
-        lead = ranking[0][1] - (ranking[wrong][1] if wrong is not None else 0.0)
-        best.append((-value, -lead, len(best), judgement, ranking, wrong))
+        wrong = right.index(False) if False in right else None
+        lead = float(scores[0]) - (0.0 if wrong is None else float(scores[wrong]))
+        found = "" if wrong is None else ranking[wrong]
+        best.append((-value, -lead, len(best), judgement, ranking[0], found))
     best.sort()
-    found = [
-        _shown(judgement, 1, ranking[0][0], ranking[wrong][0] if wrong is not None else "")
-        for _, _, _, judgement, ranking, wrong in best[:shown]
-    ]
-    return _with_fields(gallery, found)
+    return _with_fields(gallery, [_shown(each[3], 1, *each[4:]) for each in best[:shown]])
 
 
 def _shown(judgement: Judgement, rank: int | None, wanted: str, found: str) -> Worst:

@@ -41,7 +41,7 @@ PROTOCOLS = {
     ),
 }
 
-ABOUT = ("collection", "model", "fusion", "alpha")
+ABOUT = {"collection": "", "model": "", "fusion": "", "alpha": "α = "}
 """What is said of an earlier evaluation that another is held against."""
 
 TEXTLESS = (
@@ -117,7 +117,7 @@ def evaluation_view(measured: Evaluation, commands: Sequence[str] = ()) -> Evalu
 def against_view(against: Against, alpha: float) -> AgainstView:
     """Tests against an earlier evaluation or a run as a table."""
     key, name = ("against.run", against.run) if against.run else ("against.title", against.path)
-    about = [str(against.about[name]) for name in ABOUT if against.about.get(name) is not None]
+    about = [f"{ABOUT[name]}{against.about[name]}" for name in ABOUT if name in against.about]
     same = [
         mode
         for mode, tested in against.modes.items()
