@@ -86,18 +86,23 @@ def test_the_command_writes_everything_and_ends_with_1(
     dataset = f"folder:{pictures}"
     page, lines, baseline = (tmp_path / name for name in ("e.html", "p.jsonl", "b.json"))
     arguments = ["evaluate", dataset, "--protocol", "leave-query-out", "--alpha-sweep"]
-    files = ["--html", str(page), "--predictions", str(lines)]
+    files = ["--html", str(page), "--predictions", str(lines), "--run", str(tmp_path / "r.trec")]
+    files += ["--qrels-out", str(tmp_path / "q"), "--per-query", str(tmp_path / "s.parquet")]
     first = muge(*arguments, *files, "--json", environment=environment)
     assert first.returncode == 0, first.stderr
     said = json.loads(first.stdout)
     assert said["protocol"] == "leave-query-out"
     assert len(lines.read_text("utf-8").splitlines()) == said["queries"] == 5
     assert said["origin"]["data"] in page.read_text("utf-8")
+    assert len((tmp_path / "r.sparse.trec").read_text("utf-8").splitlines()) > 5
 
     said["metrics"]["dense"]["MR"] += 0.01
     baseline.write_text(json.dumps(said))
+    against = ["--against", str(tmp_path / "s.parquet"), "--judgements", str(tmp_path / "q")]
+    arguments += against
     held = muge(*arguments, "--baseline", str(baseline), environment=environment)
     assert held.returncode == 1
     assert "worse than the baseline by more than 0.005: metrics dense MR" in held.stderr
     assert "Keywords (sparse)" in held.stdout
+    assert "Keywords (sparse): no query changed." in held.stdout
     assert "reported on the other" in held.stdout
