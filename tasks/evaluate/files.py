@@ -19,12 +19,14 @@ def run_file(path: str, mode: str) -> str:
     """Where the run of a mode is written: `run.trec` is `run.dense.trec`, since trec_eval takes all
     lines of a file for one system's."""
     place = Path(path)
-    return str(place.with_name(f"{place.stem}.{mode}{place.suffix}"))
+    return str(place.parent / f"{place.stem}.{mode}{place.suffix}")
 
 
 def check_outputs(choices: EvaluateChoices, page: Path | None = None) -> None:
     """Raise `WorkFolderError` for a file that cannot be written, before anything is computed, and
     `UsageError` for one that is to be written twice; nothing is written here."""
+    if choices.run is not None and not Path(choices.run).stem.strip("."):
+        raise UsageError(f"--run {choices.run!r}: expected a file's name, such as run.trec")
     runs = [] if choices.run is None else [run_file(choices.run, mode) for mode in MODES]
     given = (choices.predictions, choices.qrels_out, choices.per_query, page)
     places = [*runs, *(str(place) for place in given if place is not None)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.errors import UsageError, reason_of
+from tasks.dataset.table.pages import rows_at_once
+from tasks.errors import DatasetError, UsageError, reason_of
 from tasks.evaluate.files import written
 from tasks.evaluate.judgements import Judgement
 from tasks.evaluate.metrics import METRICS, Float64
@@ -27,6 +29,7 @@ SCHEMA = pa.schema(
 ABOUT = b"muge_evaluation"
 """The key of the file's metadata under which it says, as JSON, how it was measured."""
 MOST_BYTES, MOST_ROWS = 1 << 30, 10_000_000
+ROWS_AT_ONCE, LONGEST_TEXT = 10_000, 32_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,15 @@ def read_per_query(path: str) -> PerQuery:
                 raise ValueError("its metadata are none of an evaluation")
             metrics = tuple(name for name in METRICS if name in schema.names)
             wanted = [name for name in SCHEMA.names if name in schema.names]
-            table = file.read(wanted)
-            columns = {name: table[name].cast(SCHEMA.field(name).type) for name in wanted}
-            said = {name: column.to_pylist() for name, column in columns.items()}
+            groups = range(file.metadata.num_row_groups)
+            at_once = rows_at_once(file.metadata, groups, wanted, opened, ROWS_AT_ONCE)
             found = PerQuery(path, about, {}, metrics, {}, {})
-            _fill(found, said)
+            for batch in file.iter_batches(at_once, columns=wanted):
+                columns = {name: batch[name].cast(SCHEMA.field(name).type) for name in wanted}
+                _fill(found, {name: column.to_pylist() for name, column in columns.items()})
     except KeyError as error:
-        raise _refusal(path, f"it has no {error.args[0]!r}") from None
-    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        raise _refusal(path, f"it has no {reason_of(error)}") from None
+    except (DatasetError, OSError, ValueError, TypeError, pa.ArrowException) as error:
         raise _refusal(path, reason_of(error)) from None
     if not metrics or not found.values:
         raise _refusal(path, "it has no row with a metric")
@@ -96,8 +100,10 @@ def _fill(found: PerQuery, columns: Mapping[str, Sequence[Any]]) -> None:
     by_metric = [columns[name] for name in found.metrics]
     keys = zip(*(columns[name] for name in ("query_id", "query", "mode", "rank")), strict=True)
     for (query, text, mode, rank), *values in zip(keys, *by_metric, strict=True):
-        if None in (query, text, mode, *values):
-            raise ValueError(f"query {query} of mode {mode} has empty values")
+        if None in (query, text, mode, *values) or not all(map(math.isfinite, values)):
+            raise ValueError(f"query {query!s:.40} has values that are none")
+        if len(text) > LONGEST_TEXT or len(query) > LONGEST_TEXT or len(mode) > LONGEST_TEXT:
+            raise ValueError(f"query {query:.40} has a text of more than {LONGEST_TEXT} characters")
         of_mode = found.values.setdefault(mode, {})
         if query in of_mode:
             raise ValueError(f"query {query} is there twice in mode {mode}")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tasks.context import Context
+from tasks.dataset.reader import Reader
 from tasks.dataset.readers import bounds_of, open_reader
 from tasks.errors import DatasetError, NothingInCommonError, UsageError
 from tasks.evaluate.against import Against, Earlier, check_earlier, compare_with
@@ -164,16 +165,8 @@ def _judgements(
     known: set[str],
 ) -> tuple[list[Judgement], Regraded | None]:
     """The queries as the data set, or a file of judgements, has them."""
-    bounds = bounds_of(settings)
-    if options.group_by is not None:
-        bounds = replace(bounds, fields=f"{GROUP}={options.group_by}:str")
-    reader = open_reader(dataset, bounds)
+    reader = _reader(dataset, settings, options.group_by)
     group = GROUP if options.group_by is not None else ""
-    if group and group not in reader.fields.types:
-        raise UsageError(
-            f"--group-by {options.group_by}: data set {dataset!r} has no columns beside picture "
-            f"and query; name a table: csv:, jsonl:, parquet:"
-        )
     judgements = read_judgements(reader, dataset, unanswered=True, group=group)
     if files.qrels is None:
         return judgements, None
@@ -181,6 +174,27 @@ def _judgements(
     if not regraded.is_whole:
         _log.warning("%s", regraded)
     return judgements, regraded
+
+
+def _reader(dataset: str, settings: Settings, column: str | None) -> Reader:
+    """The data set, and with a column that column as the field `GROUP`."""
+    bounds = bounds_of(settings)
+    if column is None:
+        return open_reader(dataset, bounds)
+    if "," in column:
+        raise UsageError(f"--group-by {column}: one column, whose name has no comma")
+    field = f"{GROUP}={column}:str"
+    try:
+        reader = open_reader(dataset, replace(bounds, fields=field))
+    except DatasetError as error:
+        asked = f"--group-by {column}"
+        raise DatasetError(str(error).replace(f"--fields {field}", asked)) from None
+    if GROUP not in reader.fields.types:
+        raise UsageError(
+            f"--group-by {column}: data set {dataset!r} has no columns beside picture and query; "
+            f"name a table: csv:, jsonl:, parquet:"
+        )
+    return reader
 
 
 def _about(

@@ -181,6 +181,23 @@ def with_texts(path: str) -> None:
     pq.write_table(table.set_column(place, "R@1", pa.array(["viel"] * 16)), path)
 
 
+def with_nan(path: str) -> None:
+    table = pq.read_table(path)
+    place = table.column_names.index("R@1")
+    pq.write_table(table.set_column(place, "R@1", pa.array([float("nan")] * 16)), path)
+
+
+def with_a_long_text(path: str) -> None:
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(1, "query", pa.array(["红" * 40_000] * 16)), path)
+
+
+def with_a_bomb(path: str) -> None:
+    table = pq.read_table(path)
+    texts = pa.array(["x" * (70 << 20)] + [""] * 15)
+    pq.write_table(table.set_column(1, "query", texts), path, compression="zstd")
+
+
 def with_nulls(path: str) -> None:
     table = pq.read_table(path)
     place = table.column_names.index("R@1")
@@ -207,7 +224,10 @@ def without_rows(path: str) -> None:
         without_metadata,
         with_other_metadata,
         with_texts,
+        with_nan,
         with_nulls,
+        with_a_long_text,
+        with_a_bomb,
         twice,
         without_ids,
         without_rows,

@@ -184,6 +184,9 @@ def test_outputs_are_looked_at_before(tmp_path: Path) -> None:
     for option, (path, said) in cases.items():
         with pytest.raises(WorkFolderError, match=f"(?i)cannot write .*{said}"):
             check_outputs(EvaluateChoices.model_validate({option: path}))
+    for name in ("", ".", "..", "/"):
+        with pytest.raises(UsageError, match="expected a file's name"):
+            check_outputs(EvaluateChoices(run=name))
     twice = EvaluateChoices(qrels_out=str(tmp_path / "q"), per_query=str(tmp_path / "." / "q"))
     with pytest.raises(UsageError, match="would be written twice"):
         check_outputs(twice)

@@ -75,7 +75,8 @@ def test_numbers_by_a_column(muge: Muge, measure: tuple[str, ...], tmp_path: Pat
     assert "鞋 (fewer than 10: says little)" in found.stdout
     assert "(no value) (fewer than 10: says little)" in found.stdout
     for column, dataset, said in (
-        ("price", f"csv:{table}", "there is no column 'price'"),
+        ("price", f"csv:{table}", "--group-by price: there is no column 'price'"),
+        ("品类,query", f"csv:{table}", "one column, whose name has no comma"),
         ("品类", measure[1], "has no columns beside picture and query"),
     ):
         wrong = muge("evaluate", dataset, *measure[2:], "--group-by", column)
