@@ -67,6 +67,14 @@ def test_numbers_become_artifacts_and_hold_the_next_run(
     with pytest.raises(UsageError, match="its protocol is leave-query-out, here it is official"):
         evaluate_search(f"folder:{pictures}", **asked)
 
+    files = {"per_query": str(tmp_path / "s.parquet"), "qrels_out": str(tmp_path / "q")}
+    evaluate_search(f"folder:{pictures}", **files, **place)
+    given = {"against": files["per_query"], "judgements": files["qrels_out"]}
+    evaluate_search(f"folder:{pictures}", **given, **place)
+    said_last = artifacts("metrics")[-1].data
+    assert "s.parquet`: MR of Meaning (dense): " in said_last
+    assert "Judgements: 5 queries are judged by " in said_last
+
     few = "image_id < 5 or query_id = 4"
     kept = evaluate_search(f"folder:{pictures}", filter=few, **place)
     assert (kept.filter, kept.gallery, kept.through_store) == (few, 9, kept.metrics)
