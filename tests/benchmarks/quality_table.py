@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import muge_search
+from tasks.dataset.readers import parse_name
 from tasks.evaluate.metrics import LABELS
 from tasks.evaluate.result import Evaluation
 from tasks.settings import EvaluateChoices, ProtocolName, load_settings
@@ -68,11 +69,11 @@ def main() -> None:
     labels = [LABELS.get(column, column) for column in COLUMNS]
     print(f"| {' | '.join([*HEAD, *labels])} |")
     print("|---" * len(HEAD) + "|---:" * len(labels) + "|", flush=True)
-    for place, name in enumerate(options.data):
+    for name in options.data:
         dataset, asked = named(options.folder, name, options.images)
         for number, model in enumerate(options.models):
-            home = str(options.folder / f"home-{name if name.isalnum() else place}-{number}")
-            settings = load_settings(home=home, model=model)
+            home = options.folder / f"home-{parse_name(dataset).slug}-{number}"
+            settings = load_settings(home=str(home), model=model)
             muge_search.index(dataset, settings=settings)
             for queries, protocol in asked:
                 choices = EvaluateChoices(protocol=protocol)
