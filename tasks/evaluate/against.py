@@ -3,6 +3,7 @@ randomisation tests, and the queries that changed most."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ BY = "nDCG@10"
 PARQUET = b"PAR1"
 MUST_BE_EQUAL = ("queries", "protocol", "filter")
 Earlier = PerQuery | Run
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,11 @@ def check_earlier(
                 f"{earlier.path} cannot be compared: its {what} are not those of this evaluation "
                 f"({earlier.about.get(name)}, here {known[name]})"
             )
+    if earlier.about.get("gallery") != known.get("gallery"):
+        _log.warning(
+            "the gallery of %s had %s images, it has %s now: that alone changes what is found",
+            *(earlier.path, earlier.about.get("gallery"), known.get("gallery")),
+        )
     here = [mode for mode in modes if len(earlier.values.get(mode, ())) == len(asked)]
     if not here:
         raise UsageError(f"{earlier.path} has none of the modes {', '.join(modes)} of all queries")

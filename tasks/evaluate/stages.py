@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from tasks.context import Context
-from tasks.dataset.reader import Reader
-from tasks.dataset.readers import bounds_of, open_reader
 from tasks.errors import DatasetError, NothingInCommonError, UsageError
 from tasks.evaluate.against import Against, Earlier, check_earlier, compare_with
 from tasks.evaluate.asked import (
@@ -22,13 +18,12 @@ from tasks.evaluate.asked import (
     by_mode,
     encode_queries,
     filled,
-    images_scored,
     modes_of,
 )
 from tasks.evaluate.breakdown import Group, ValueGroup, by_frequency, by_length, by_value
 from tasks.evaluate.directions import Direction, picture_to_picture, picture_to_text
 from tasks.evaluate.exact import score_exactly, weighted
-from tasks.evaluate.files import run_file
+from tasks.evaluate.exchange import about_of, ranks_of, read_queries, write_files
 from tasks.evaluate.fusion import (
     ALPHAS,
     RRF,
@@ -40,13 +35,12 @@ from tasks.evaluate.fusion import (
     with_scores,
 )
 from tasks.evaluate.gallery import Gallery, image_of, images_of, open_gallery
-from tasks.evaluate.given import Files, open_files
+from tasks.evaluate.given import open_files
 from tasks.evaluate.intervals import intervals_of
 from tasks.evaluate.judgements import (
     EvaluationProtocol,
     Judgement,
     choose_protocol,
-    read_judgements,
     textless_share,
 )
 from tasks.evaluate.keywords import keyword_scores
@@ -55,26 +49,18 @@ from tasks.evaluate.metrics import (
     DEPTH,
     METRICS,
     Float64,
-    first_rank,
     overlap_at,
     recall_curve,
 )
-from tasks.evaluate.origin import fingerprint_of, origin_of
-from tasks.evaluate.per_query import write_per_query
+from tasks.evaluate.origin import origin_of
 from tasks.evaluate.predictions import write_predictions
-from tasks.evaluate.regraded import Regraded, regrade
 from tasks.evaluate.result import Evaluation, Table, Worst
-from tasks.evaluate.trec import write_qrels, write_run
 from tasks.evaluate.worst import best_queries, worst_queries
 from tasks.index.agreement import computed_in
 from tasks.index.alpha import usual_alpha
 from tasks.index.runner import Stage
 from tasks.search.fusion import is_fused
 from tasks.settings import EvaluateChoices, Fusion, Settings
-
-GROUP = "muge_group"
-"""The field under which the column of `--group-by` is read."""
-_log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -93,14 +79,14 @@ def evaluate(
     settings = settings.model_copy(update={"alpha": usual_alpha(settings, gallery.record)})
     form = gallery.parts.form
     known = gallery.image_ids()
-    judgements, regraded = _judgements(dataset, settings, options, files, known)
+    judgements, regraded = read_queries(dataset, settings, options, files, known)
     _check_related(dataset, judgements, gallery, known)
     protocol = choose_protocol(judgements, gallery.texts(), options.protocol)
     if protocol.name == "leave-query-out":
         texts = ((image_of(document, form), said) for document, said in gallery.documents())
         protocol = replace(protocol, textless=textless_share(judgements, texts))
     _check(dataset, judgements, protocol, options)
-    about = _about(gallery, settings, protocol, judgements, len(known))
+    about = about_of(gallery, settings, protocol, judgements, len(known))
     modes = modes_of(protocol.honest_hybrid, settings.alpha)
     if files.earlier is not None:
         judged = [judgement for judgement in judgements if judgement.relevant]
@@ -114,8 +100,8 @@ def evaluate(
     if options.predictions is not None:
         images = [images_of(ranking, form) for ranking in filled(exact)]
         write_predictions(options.predictions, judgements, images)
-    scores, ranks = exact.scores(asked), _ranks(asked, exact)
-    _write(options, asked, exact, scores, ranks, about)
+    scores, ranks = exact.scores(asked), ranks_of(asked, exact)
+    write_files(options, asked, exact, scores, ranks, about)
     modes = modes_of(protocol.honest_store, settings.alpha)
     live = _live(context, gallery, asked, modes, settings.fusion)
     clock.lap("store")
@@ -155,95 +141,6 @@ def evaluate(
         origin=origin,
         seconds=clock.done("report"),
     )
-
-
-def _judgements(
-    dataset: str,
-    settings: Settings,
-    options: EvaluateChoices,
-    files: Files,
-    known: set[str],
-) -> tuple[list[Judgement], Regraded | None]:
-    """The queries as the data set, or a file of judgements, has them."""
-    reader = _reader(dataset, settings, options.group_by)
-    group = GROUP if options.group_by is not None else ""
-    judgements = read_judgements(reader, dataset, unanswered=True, group=group)
-    if files.qrels is None:
-        return judgements, None
-    judgements, regraded = regrade(dataset, judgements, files.qrels, known)
-    if not regraded.is_whole:
-        _log.warning("%s", regraded)
-    return judgements, regraded
-
-
-def _reader(dataset: str, settings: Settings, column: str | None) -> Reader:
-    """The data set, and with a column that column as the field `GROUP`."""
-    bounds = bounds_of(settings)
-    if column is None:
-        return open_reader(dataset, bounds)
-    if "," in column:
-        raise UsageError(f"--group-by {column}: one column, whose name has no comma")
-    field = f"{GROUP}={column}:str"
-    try:
-        reader = open_reader(dataset, replace(bounds, fields=field))
-    except DatasetError as error:
-        asked = f"--group-by {column}"
-        raise DatasetError(str(error).replace(f"--fields {field}", asked)) from None
-    if GROUP not in reader.fields.types:
-        raise UsageError(
-            f"--group-by {column}: data set {dataset!r} has no columns beside picture and query; "
-            f"name a table: csv:, jsonl:, parquet:"
-        )
-    return reader
-
-
-def _about(
-    gallery: Gallery,
-    settings: Settings,
-    protocol: EvaluationProtocol,
-    judgements: Sequence[Judgement],
-    images: int,
-) -> dict[str, Any]:
-    """How the scores of queries are measured, for whoever compares them later."""
-    return {
-        "collection": gallery.record.collection,
-        "gallery": images,
-        "model": gallery.record.model.name,
-        "alpha": settings.alpha,
-        "fusion": settings.fusion,
-        "protocol": protocol.name,
-        "filter": gallery.filter,
-        "queries": fingerprint_of(judgements),
-    }
-
-
-def _ranks(asked: JudgedQueries, ranked: Ranked) -> dict[str, list[int | None]]:
-    """The rank of the first right image of each judged query, by mode."""
-    found = {}
-    for mode, rankings in ranked.by_mode.items():
-        pairs = zip(asked.images(rankings), asked.relevant, strict=True)
-        found[mode] = [first_rank(*pair) for pair in pairs]
-    return found
-
-
-def _write(
-    options: EvaluateChoices,
-    asked: JudgedQueries,
-    exact: Ranked,
-    scores: Mapping[str, Float64],
-    ranks: Mapping[str, list[int | None]],
-    about: Mapping[str, Any],
-) -> None:
-    """The files that other tools read."""
-    if options.run is not None:
-        for mode, similarities in exact.similarities.items():
-            pairs = zip(exact.by_mode[mode], similarities, strict=True)
-            images = (images_scored(*pair, asked.form) for pair in pairs)
-            write_run(run_file(options.run, mode), f"muge-{mode}", asked.vectors.ids, images)
-    if options.qrels_out is not None:
-        write_qrels(options.qrels_out, asked.judgements)
-    if options.per_query is not None:
-        write_per_query(options.per_query, about, asked.answered, scores, ranks)
 
 
 def _groups(asked: JudgedQueries, scores: Mapping[str, Float64]) -> list[ValueGroup]:

@@ -118,6 +118,14 @@ def test_what_got_better_and_worse(tmp_path: Path) -> None:
     assert [each.query_id for each in found.worsened] == ["5"]
 
 
+def test_another_gallery_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    earlier = read_earlier(written(tmp_path, gallery=900))
+    check_earlier(earlier, JUDGED, ["dense"], {**ABOUT, "gallery": 900})
+    assert not caplog.messages
+    check_earlier(earlier, JUDGED, ["dense"], {**ABOUT, "gallery": 1000})
+    assert "had 900 images, it has 1000 now" in caplog.text
+
+
 def test_a_file_of_fewer_metrics_is_compared_in_those(tmp_path: Path) -> None:
     path = written(tmp_path)
     table = pq.read_table(path).drop_columns(["MAP@100", "R@100", "group"])
