@@ -237,8 +237,12 @@ def _settings(base: Settings | None, **given: str | None) -> Settings:
     _expect("settings", base, Settings, type(None))
     for name, value in given.items():
         _expect(name, value, str, type(None))
-    before = {} if base is None else base.model_dump()
-    return read_options(Settings, {**before, **{k: v for k, v in given.items() if v is not None}})
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if base is None:
+        return read_options(Settings, wanted)
+    checked = read_options(Settings, {**base.model_dump(), **wanted})
+    # what nobody said stays unsaid: a collection has its own alpha then
+    return base.model_copy(update={name: getattr(checked, name) for name in wanted})
 
 
 def _context(progress: Progress | None) -> Context:

@@ -298,9 +298,11 @@ class DropChoices(Choices):
 class EvaluateChoices(Choices):
     """What an evaluation measures beyond the standard, and what it is held against.
 
-    `predictions` is a file for the leaderboard's lines, `filter` restricts the gallery to the
-    documents that it takes, `max_metric_drop` is how far a metric may fall below a baseline: one
-    that is given, or with `hold` the one that the work folder keeps.
+    `predictions` is a file for the leaderboard's lines, `run`, `qrels_out` and `per_query` are
+    files for other tools, `judgements` one that takes the place of the data set's relevance.
+    `filter` restricts the gallery to the documents that it takes, `max_metric_drop` is how far a
+    metric may fall below a baseline: one that is given, or with `hold` the one that the work folder
+    keeps. `against` is an earlier evaluation or a run to be compared with.
     """
 
     protocol: ProtocolName = flag(
@@ -309,7 +311,19 @@ class EvaluateChoices(Choices):
         "leave-query-out: each query on documents without it.",
     )
     alpha_sweep: bool = flag(False, "Measure alpha from 0 to 1, and rank fusion.")
+    judgements: str | None = flag(
+        None, "TREC qrels, graded: relevance in place of the data set's own."
+    )
+    group_by: str | None = flag(None, "Column of a table: numbers by its values as well.")
     predictions: str | None = flag(None, "Write the MUGE leaderboard's lines to this file.")
+    run: str | None = flag(
+        None, "Write the rankings as TREC runs, one a mode: r.trec is r.dense.trec, ..."
+    )
+    qrels_out: str | None = flag(None, "Write the judgements as TREC qrels to this file.")
+    per_query: str | None = flag(None, "Write what each query scored to this Parquet file.")
+    against: str | None = flag(
+        None, "What --per-query wrote before, or a TREC run: paired tests against it."
+    )
     hold: bool = flag(False, "Fail if a metric fell below the baseline that the work folder keeps.")
     accept: bool = flag(False, "Keep this evaluation as the baseline, whatever it is.")
     baseline: str | None = flag(None, "JSON of an earlier run: fail if a metric fell.")

@@ -43,11 +43,13 @@ def evaluate(
         from flows.orchestration.context import caller_context
         from tasks.dataset.readers import bounds_of, open_reader
         from tasks.evaluate.gate import check_comparable, read_baseline
+        from tasks.evaluate.given import open_files
         from tasks.index.alpha import usual_alpha
         from tasks.work.collections import require_record
         from tasks.work.folder import Folder
 
         settings, choices = given.settings, given.read(EvaluateChoices)
+        open_files(choices, html)
         open_reader(dataset, bounds_of(settings))
         with caller_context(settings) as context:
             live = context.aliases(settings).meant()

@@ -11,8 +11,15 @@ from flows.command.output import print_json, show, spoken, write_page
 from tasks.evaluate.gate import check_held, check_quality
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.report.evaluation_page import render_evaluation_page
-from tasks.report.evaluation_views import ends_of, evaluation_view, protocol_words
-from tasks.report.terminal import metrics_table
+from tasks.report.evaluation_views import (
+    against_view,
+    ends_of,
+    evaluation_view,
+    groups_view,
+    protocol_words,
+)
+from tasks.report.terminal import against_table, groups_table, metrics_table
+from tasks.report.wording import in_language, say
 
 
 def write_evaluation_page(path: Path, measured: Evaluation) -> None:
@@ -49,6 +56,8 @@ def show_evaluation(measured: Evaluation, in_json: bool) -> None:
     )
     print(f"ann recall@10: {measured.ann_recall:.4f}")
     _show_directions(measured)
+    _show_groups(measured)
+    _show_against(measured)
     _show_sweep(measured)
 
 
@@ -73,6 +82,18 @@ def _show_directions(measured: Evaluation) -> None:
         values = {"dense": {metric: i.value for metric, i in found.metrics.items()}}
         title = f"{name.replace('_', ' ')}: {found.asked} pictures, {found.candidates} candidates"
         show(metrics_table(values, alpha=1.0, title=title, language=spoken()))
+
+
+def _show_groups(measured: Evaluation) -> None:
+    if measured.group_by is not None:
+        show(groups_table(groups_view(measured), alpha=measured.alpha, language=spoken()))
+
+
+def _show_against(measured: Evaluation) -> None:
+    if measured.against is not None:
+        view = against_view(measured.against, measured.alpha)
+        show(against_table(view, alpha=measured.alpha, language=spoken()))
+        print(in_language(say("against.reading"), spoken()))
 
 
 def _show_sweep(measured: Evaluation) -> None:

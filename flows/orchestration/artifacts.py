@@ -22,7 +22,7 @@ from tasks.evaluate.result import Evaluation
 from tasks.index.report import IndexReport
 from tasks.reindex.report import ReindexReport
 from tasks.report.components import downloads_words
-from tasks.report.evaluation_views import protocol_words
+from tasks.report.evaluation_views import against_words, protocol_words
 from tasks.retention.prune import PruneReport
 from tasks.search.searcher import Answer
 
@@ -157,6 +157,11 @@ def evaluation_markdown(measured: Evaluation) -> str:
     ]
     if measured.filter is not None:
         lines.append(f"\nThe gallery is what the filter `{measured.filter}` takes.")
+    if measured.regraded is not None:
+        lines.append(f"\nJudgements: {measured.regraded}.")
+    if measured.against is not None:
+        said = against_words(measured.against, measured.alpha)[1]
+        lines.append(f"\nAgainst `{measured.against.path}`: {said}")
     if measured.held is not None:
         lines.append(f"\nBaseline: {measured.held}.")
     if not measured.protocol.honest_hybrid:

@@ -1,7 +1,9 @@
-"""Which queries search does well on: means by length of the query and by rarity of its words."""
+"""Which queries search does well on: means by length of the query, by rarity of its words, and by a
+column of the data."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +18,11 @@ LENGTHS = ((1, 2), (3, 4), (5, 8), (9, 16), (17, None))
 FREQUENCIES = ((0, 0), (1, 2), (3, 10), (11, 100), (101, None))
 """Documents that have the query's rarest word, from and to; 0: a word that no document has."""
 
+FEW = 10
+"""Queries; the means of fewer say little."""
+MOST_VALUES = 50
+"""Values of a column that are told apart, the commonest."""
+
 Bounds = Sequence[tuple[int, int | None]]
 
 
@@ -27,6 +34,33 @@ class Group:
     high: int | None
     queries: int
     metrics: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueGroup:
+    """Queries of one value of a column ("": they have none; None: of all values that are too many
+    to be told apart), and their means by mode; `few` if they say little."""
+
+    value: str | None
+    queries: int
+    few: bool
+    metrics: dict[str, dict[str, float]]
+
+
+def by_value(groups: Sequence[str], scores: Mapping[str, Float64]) -> list[ValueGroup]:
+    """Means by the value that each query has, the commonest first."""
+    counts = Counter(groups)
+    told = sorted(counts, key=lambda value: (-counts[value], value))[:MOST_VALUES]
+    place = {value: number for number, value in enumerate(told)}
+    values = np.array([place.get(value, len(told)) for value in groups])
+    found = []
+    for number, value in enumerate([*told, None]):
+        inside = values == number
+        count = int(inside.sum())
+        if count:
+            means = {mode: _means(of_mode[inside]) for mode, of_mode in scores.items()}
+            found.append(ValueGroup(value, count, count < FEW, means))
+    return found
 
 
 def by_length(texts: Sequence[str], scores: Mapping[str, Float64]) -> list[Group]:

@@ -77,10 +77,10 @@ class ExactSearch:
         names = [self._ids[number] for number in self._kept.documents]
         return [names[a:b] for a, b in itertools.pairwise(self._ends())]
 
-    def scores(self) -> list[list[float]]:
+    def scores(self) -> list[Float32]:
         """The scores of the rankings."""
         self._settle()
-        found = self._kept.scores.tolist()
+        found = self._kept.scores
         return [found[a:b] for a, b in itertools.pairwise(self._ends())]
 
     def _ends(self) -> npt.NDArray[np.intp]:
@@ -185,14 +185,14 @@ def score_exactly(
     fusions: Mapping[Key, Fusion],
     depth: int,
     scored: Collection[Key] = (),
-) -> tuple[dict[Key, list[list[str]]], dict[Key, list[list[float]]]]:
+) -> tuple[dict[Key, list[list[str]]], dict[Key, list[Float32]]]:
     """Rankings of all queries by each way of fusing, `QUERIES_AT_ONCE` queries at a time, and the
     scores of those that are to be `scored`.
 
     `chunks` is read once for each such part of the queries.
     """
     ranked: dict[Key, list[list[str]]] = {key: [] for key in fusions}
-    scores: dict[Key, list[list[float]]] = {key: [] for key in scored}
+    scores: dict[Key, list[Float32]] = {key: [] for key in scored}
     for start in range(0, len(queries.ids), QUERIES_AT_ONCE):
         part = queries.part(start, start + QUERIES_AT_ONCE)
         found = {key: ExactSearch(len(part.ids), depth) for key in fusions}

@@ -89,9 +89,9 @@ def rank_sweep(
     return ranked, scales
 
 
-def with_scores(ranking: Sequence[str], scores: Sequence[float]) -> Scored:
+def with_scores(ranking: Sequence[str], scores: Float32) -> Scored:
     """A ranking as searches fuse it."""
-    return list(zip(ranking, scores, strict=True))
+    return list(zip(ranking, scores.tolist(), strict=True))
 
 
 def fused(
@@ -102,6 +102,18 @@ def fused(
         return [[id for id, _ in side] for side in (near if alpha else said)]
     pairs = zip(near, said, strict=True)
     return [[each.id for each in fuse(a, b, fusion, alpha, depth)] for a, b in pairs]
+
+
+def fused_with_scores(
+    near: Sequence[Scored], said: Sequence[Scored], fusion: FusionName, alpha: float, depth: int
+) -> tuple[Rankings, list[Float64]]:
+    """As `fused`, with the scores; alpha is between 0 and 1."""
+    rankings, scores = [], []
+    for a, b in zip(near, said, strict=True):
+        found = fuse(a, b, fusion, alpha, depth)
+        rankings.append([each.id for each in found])
+        scores.append(np.array([each.dense + each.sparse for each in found], np.float64))
+    return rankings, scores
 
 
 def _statistics(

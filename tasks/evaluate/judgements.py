@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tasks.dataset.reader import Reader, document_id, stable_id
 from tasks.dataset.text import clean_query
@@ -15,11 +15,15 @@ from tasks.sparse.lexicon import normalise, simplify
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One query and the ids of all images that answer it."""
+    """One query and the ids of all images that answer it; `grades` say how well those and others
+    do, where somebody graded them (none: every relevant one has grade 1). `group` is what the
+    data's column says of it that evaluations are broken down by."""
 
     query_id: str
     text: str
     relevant: frozenset[str]
+    grades: Mapping[str, int] = field(default_factory=dict, hash=False)
+    group: str = ""
 
 
 TEXTS_THAT_SUFFICE = 2
@@ -61,15 +65,18 @@ class EvaluationProtocol:
         return self.honest_hybrid and self.leaks == 0
 
 
-def read_judgements(reader: Reader, name: str, unanswered: bool = False) -> list[Judgement]:
+def read_judgements(
+    reader: Reader, name: str, unanswered: bool = False, group: str = ""
+) -> list[Judgement]:
     """All queries of a data set with their images, in the order of their first appearance.
 
-    With `unanswered` also those that name no image, as in MUGE's test split.
-    Raises `DatasetError` if there is none.
+    With `unanswered` also those that name no image, as in MUGE's test split. `group` is the field
+    of the rows whose first value a query's group is. Raises `DatasetError` if there is none.
     """
     texts: dict[int, str] = {}
     relevant: dict[int, set[str]] = {}
-    for query_id, text, image_id in _pairs(reader):
+    groups: dict[int, str] = {}
+    for query_id, text, image_id, value in _pairs(reader, group):
         if image_id is None and not unanswered:
             continue
         if texts.setdefault(query_id, text) != text:
@@ -77,12 +84,16 @@ def read_judgements(reader: Reader, name: str, unanswered: bool = False) -> list
         images = relevant.setdefault(query_id, set())
         if image_id is not None:
             images.add(document_id(image_id))
+        if value:
+            groups.setdefault(query_id, value)
     if not texts:
         raise DatasetError(f"data set {name!r} has no usable query to evaluate with")
-    return [Judgement(str(i), texts[i], frozenset(relevant[i])) for i in texts]
+    return [
+        Judgement(str(i), texts[i], frozenset(relevant[i]), group=groups.get(i, "")) for i in texts
+    ]
 
 
-def _pairs(reader: Reader) -> Iterator[tuple[int, str, ImageId | None]]:
+def _pairs(reader: Reader, group: str) -> Iterator[tuple[int, str, ImageId | None, str]]:
     for span in reader.spans():
         for row in reader.read_queries(span):
             if row.query is None or row.defect is not None:
@@ -91,7 +102,8 @@ def _pairs(reader: Reader) -> Iterator[tuple[int, str, ImageId | None]]:
                 text = clean_query(row.query)
             except QueryTextError:
                 continue  # reported as a reject when the data set was indexed
-            yield (stable_id(text) if row.query_id is None else row.query_id), text, row.image_id
+            query_id = stable_id(text) if row.query_id is None else row.query_id
+            yield query_id, text, row.image_id, str(row.fields.get(group, "")).strip()
 
 
 def choose_protocol(

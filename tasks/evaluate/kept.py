@@ -61,6 +61,7 @@ def name_of(dataset: str, settings: Settings, choices: EvaluateChoices) -> str:
         protocol=choices.protocol,
         alpha=settings.alpha,
         filter=choices.filter,
+        **({} if choices.judgements is None else {"judgements": choices.judgements}),
         **({} if settings.fusion == "weighted" else {"fusion": settings.fusion}),
     )
     return f"{FOLDER}/{settings.collection}-{asked}.json"

@@ -48,20 +48,30 @@ def origin_of(
 ) -> Origin:
     """The origin of an evaluation; `options` are those of the command beyond the settings,
     `formats` the number formats of the collection's vectors and of the queries'."""
-    queries = [[j.query_id, j.text, sorted(j.relevant)] for j in judgements]
     return Origin(
         commands=(_index_command(record), _evaluate_command(dataset, settings, options)),
         version=_version(),
         commit=_commit(),
         model=record.model,
         data=record.data_fingerprint,
-        queries=fingerprint(queries=queries),
+        queries=fingerprint_of(judgements),
         bm25=record.bm25,
         document=record.document,
         machine=f"Python {platform.python_version()}, {platform.machine()}",
         computed_in=formats[0],
         asked_in=formats[1],
     )
+
+
+def fingerprint_of(judgements: Sequence[Judgement]) -> str:
+    """What changes if a query, its right images or their grades do."""
+    queries = [[j.query_id, j.text, sorted(j.relevant), *_grades_above_1(j)] for j in judgements]
+    return fingerprint(queries=queries)
+
+
+def _grades_above_1(judgement: Judgement) -> list[list[tuple[str, int]]]:
+    high = sorted((id, grade) for id, grade in judgement.grades.items() if grade > 1)
+    return [high] if high else []
 
 
 def _index_command(record: CollectionRecord) -> str:

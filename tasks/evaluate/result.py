@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tasks.evaluate.breakdown import Group
+from tasks.evaluate.against import SAMPLES as EXCHANGES
+from tasks.evaluate.against import SEED as EXCHANGES_SEED
+from tasks.evaluate.against import Against, Difference
+from tasks.evaluate.breakdown import Group, ValueGroup
 from tasks.evaluate.directions import Direction
 from tasks.evaluate.fusion import Sweep
 from tasks.evaluate.gate import Held
 from tasks.evaluate.intervals import LEVEL, SAMPLES, SEED, Interval
 from tasks.evaluate.judgements import EvaluationProtocol
 from tasks.evaluate.origin import Origin
+from tasks.evaluate.regraded import Regraded
 from tasks.records import FieldValue
 
 Table = dict[str, dict[str, float]]
@@ -22,8 +26,9 @@ Intervals = dict[str, dict[str, Interval]]
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """A query whose right picture came late. `rank` is from 1, None if it is not among the first
-    100; `wanted` and `found` are document ids, their fields as the store holds them."""
+    """A query whose right picture came late, or first of all. `rank` is from 1, None if it is not
+    among the first 100; `wanted` and `found` (the first wrong one, "" if there is none) are
+    document ids, their fields as the store holds them."""
 
     query_id: str
     text: str
@@ -45,7 +50,9 @@ class Evaluation:
     `unanswered` counts queries for which the data names no image at all: they have no score.
     `intervals` are of `metrics`; `gains` are paired differences of hybrid from dense and sparse.
     `curves` are R@1 to R@100 by mode. With a `filter` the gallery is what it takes, everywhere.
-    `held` is how it stands beside the kept baseline (None: it was not held).
+    `held` is how it stands beside the kept baseline (None: it was not held). `regraded` says what
+    became of a file of judgements, `groups` are means by the values of the column `group_by`,
+    `against` is how it stands beside an earlier evaluation or a run (None: there was none).
     """
 
     dataset: str
@@ -68,10 +75,15 @@ class Evaluation:
     directions: dict[str, Direction] = field(default_factory=dict)
     breakdown: dict[str, list[Group]] = field(default_factory=dict)
     worst: tuple[Worst, ...] = ()
+    best: tuple[Worst, ...] = ()
     sweep: Sweep | None = None
     filter: str | None = None
     held: Held | None = None
     fusion: str = "weighted"
+    regraded: Regraded | None = None
+    group_by: str | None = None
+    groups: list[ValueGroup] = field(default_factory=list)
+    against: Against | None = None
 
 
 def as_json(measured: Evaluation) -> dict[str, Any]:
@@ -100,15 +112,42 @@ def as_json(measured: Evaluation) -> dict[str, Any]:
         "recall_curves": measured.curves,
         **{name: _direction(direction) for name, direction in measured.directions.items()},
         "breakdown": {
-            name: [asdict(group) for group in groups] for name, groups in measured.breakdown.items()
+            **{n: [asdict(group) for group in groups] for n, groups in measured.breakdown.items()},
+            **({"column": list(map(asdict, measured.groups))} if measured.group_by else {}),
         },
+        "group_by": measured.group_by,
+        "judgements": None if measured.regraded is None else asdict(measured.regraded),
+        "against": None if measured.against is None else _against(measured.against),
         "worst": [_worst(query) for query in measured.worst],
+        "best": [_worst(query) for query in measured.best],
         "sweep": None if measured.sweep is None else _sweep(measured.sweep),
         "queries_fingerprint": measured.origin.queries,
         "origin": asdict(measured.origin),
         "seconds": measured.seconds,
         "baseline": None if measured.held is None else _held(measured.held),
     }
+
+
+def _against(against: Against) -> dict[str, Any]:
+    return {
+        "file": against.path,
+        "run": against.run or None,
+        "about": against.about,
+        "queries": against.queries,
+        "samples": EXCHANGES,
+        "seed": EXCHANGES_SEED,
+        "main": against.main,
+        "modes": {
+            mode: {name: _tested(found) for name, found in tested.items()}
+            for mode, tested in against.modes.items()
+        },
+        "improved": [asdict(each) for each in against.improved],
+        "worsened": [asdict(each) for each in against.worsened],
+    }
+
+
+def _tested(found: Difference) -> dict[str, float]:
+    return {**asdict(found), "difference": found.difference}
 
 
 def _held(held: Held) -> dict[str, Any]:

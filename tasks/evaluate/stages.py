@@ -9,38 +9,53 @@ from dataclasses import replace
 import numpy as np
 
 from tasks.context import Context
-from tasks.dataset.readers import bounds_of, open_reader
 from tasks.errors import DatasetError, NothingInCommonError, UsageError
-from tasks.evaluate.asked import JudgedQueries, Ranked, by_mode, encode_queries, filled, modes_of
-from tasks.evaluate.breakdown import Group, by_frequency, by_length
+from tasks.evaluate.against import Against, Earlier, check_earlier, compare_with
+from tasks.evaluate.asked import (
+    JudgedQueries,
+    Ranked,
+    Scores,
+    by_mode,
+    encode_queries,
+    filled,
+    modes_of,
+)
+from tasks.evaluate.breakdown import Group, ValueGroup, by_frequency, by_length, by_value
 from tasks.evaluate.directions import Direction, picture_to_picture, picture_to_text
 from tasks.evaluate.exact import score_exactly, weighted
+from tasks.evaluate.exchange import about_of, ranks_of, read_queries, write_files
 from tasks.evaluate.fusion import (
     ALPHAS,
     RRF,
     Keywords,
     Sweep,
-    fused,
+    fused_with_scores,
     judge_sweep,
     rank_sweep,
     with_scores,
 )
 from tasks.evaluate.gallery import Gallery, image_of, images_of, open_gallery
+from tasks.evaluate.given import open_files
 from tasks.evaluate.intervals import intervals_of
 from tasks.evaluate.judgements import (
     EvaluationProtocol,
     Judgement,
     choose_protocol,
-    read_judgements,
     textless_share,
 )
 from tasks.evaluate.keywords import keyword_scores
 from tasks.evaluate.live import ask_store
-from tasks.evaluate.metrics import DEPTH, METRICS, Float64, overlap_at, recall_curve
+from tasks.evaluate.metrics import (
+    DEPTH,
+    METRICS,
+    Float64,
+    overlap_at,
+    recall_curve,
+)
 from tasks.evaluate.origin import origin_of
 from tasks.evaluate.predictions import write_predictions
 from tasks.evaluate.result import Evaluation, Table, Worst
-from tasks.evaluate.worst import worst_queries
+from tasks.evaluate.worst import best_queries, worst_queries
 from tasks.index.agreement import computed_in
 from tasks.index.alpha import usual_alpha
 from tasks.index.runner import Stage
@@ -59,28 +74,34 @@ def evaluate(
     `CollectionRecordError` as `open_searcher` does.
     """
     clock = _Clock()
+    files = open_files(options)
     gallery = open_gallery(context, settings, options.filter)
     settings = settings.model_copy(update={"alpha": usual_alpha(settings, gallery.record)})
     form = gallery.parts.form
-    reader = open_reader(dataset, bounds_of(settings))
-    judgements = read_judgements(reader, dataset, unanswered=True)
     known = gallery.image_ids()
+    judgements, regraded = read_queries(dataset, settings, options, files, known)
     _check_related(dataset, judgements, gallery, known)
     protocol = choose_protocol(judgements, gallery.texts(), options.protocol)
     if protocol.name == "leave-query-out":
         texts = ((image_of(document, form), said) for document, said in gallery.documents())
         protocol = replace(protocol, textless=textless_share(judgements, texts))
     _check(dataset, judgements, protocol, options)
+    about = about_of(gallery, settings, protocol, judgements, len(known))
+    modes = modes_of(protocol.honest_hybrid, settings.alpha)
+    if files.earlier is not None:
+        judged = [judgement for judgement in judgements if judgement.relevant]
+        check_earlier(files.earlier, judged, list(modes), about)
     with context.stage("search_exact"):
         asked = encode_queries(gallery, judgements, settings)
         keywords = keyword_scores(gallery, asked.bm25, judgements, protocol)
         clock.lap("encode")
-        modes = modes_of(protocol.honest_hybrid, settings.alpha)
         exact = _exactly(gallery, asked, keywords, modes, settings.fusion)
     clock.lap("exact")
     if options.predictions is not None:
         images = [images_of(ranking, form) for ranking in filled(exact)]
         write_predictions(options.predictions, judgements, images)
+    scores, ranks = exact.scores(asked), ranks_of(asked, exact)
+    write_files(options, asked, exact, scores, ranks, about)
     modes = modes_of(protocol.honest_store, settings.alpha)
     live = _live(context, gallery, asked, modes, settings.fusion)
     clock.lap("store")
@@ -88,7 +109,6 @@ def evaluate(
     clock.lap("sweep")
     record, formats = gallery.record, (computed_in(gallery.record, gallery.run), asked.format)
     origin = origin_of(dataset, settings, _as_arguments(options), record, judgements, formats)
-    scores = exact.scores(asked)
     ranked = _differences(scores) if protocol.ranks_hybrid else {}
     intervals = intervals_of({**scores, **ranked}, METRICS)
     return Evaluation(
@@ -111,11 +131,32 @@ def evaluate(
         curves=_curves(asked, exact),
         directions=_directions(gallery, asked),
         breakdown=_breakdown(asked, scores),
+        regraded=regraded,
+        group_by=options.group_by,
+        groups=_groups(asked, scores) if options.group_by else [],
+        against=_against(files.earlier, asked, scores, ranks, exact.main_mode),
         worst=_worst(gallery, asked, exact, known),
+        best=_best(gallery, asked, exact, scores),
         sweep=sweep,
         origin=origin,
         seconds=clock.done("report"),
     )
+
+
+def _groups(asked: JudgedQueries, scores: Mapping[str, Float64]) -> list[ValueGroup]:
+    return by_value([judgement.group for judgement in asked.answered], scores)
+
+
+def _against(
+    earlier: Earlier | None,
+    asked: JudgedQueries,
+    scores: Mapping[str, Float64],
+    ranks: Mapping[str, list[int | None]],
+    main: str,
+) -> Against | None:
+    if earlier is None:
+        return None
+    return compare_with(earlier, asked.answered, scores, ranks, main)
 
 
 class _Clock:
@@ -183,15 +224,15 @@ def _exactly(
     fusion: Fusion,
 ) -> Ranked:
     sums = {alpha: weighted(alpha) for alpha in sorted(set(modes.values()))}
-    fusing = [alpha for alpha in sums if is_fused(fusion, alpha)]
-    scored = (1.0, 0.0) if fusing else ()
     ranked, scores = score_exactly(
-        gallery.chunks, asked.vectors, keywords, sums, DEPTH, scored=scored
+        gallery.chunks, asked.vectors, keywords, sums, DEPTH, scored=sums
     )
-    if fusing:
-        near, said = ([*map(with_scores, ranked[side], scores[side])] for side in scored)
-        ranked |= {alpha: fused(near, said, fusion, alpha, DEPTH) for alpha in fusing}
-    return by_mode(modes, ranked)
+    found: dict[float, Sequence[Scores]] = dict(scores)
+    if fusing := [alpha for alpha in sums if is_fused(fusion, alpha)]:
+        near, said = ([*map(with_scores, ranked[side], scores[side])] for side in (1.0, 0.0))
+        for alpha in fusing:
+            ranked[alpha], found[alpha] = fused_with_scores(near, said, fusion, alpha, DEPTH)
+    return by_mode(modes, ranked, found)
 
 
 def _live(
@@ -269,10 +310,22 @@ def _worst(
     return worst_queries(gallery, asked.answered, rankings, known)
 
 
+def _best(
+    gallery: Gallery, asked: JudgedQueries, exact: Ranked, scores: Mapping[str, Float64]
+) -> tuple[Worst, ...]:
+    similarities = exact.similarities[exact.main_mode]
+    ndcg = scores[exact.main_mode][:, METRICS.index("nDCG@10")].tolist()
+    pairs = [(exact.main[place], similarities[place]) for place in asked.judged]
+    return best_queries(gallery, asked.answered, pairs, ndcg)
+
+
 def _as_arguments(options: EvaluateChoices) -> list[str]:
     protocol = [] if options.protocol == "auto" else ["--protocol", options.protocol]
     kept = [] if options.filter is None else ["--filter", options.filter]
-    return [*protocol, *kept, *(["--alpha-sweep"] if options.alpha_sweep else [])]
+    judged = [] if options.judgements is None else ["--judgements", options.judgements]
+    groups = [] if options.group_by is None else ["--group-by", options.group_by]
+    sweep = ["--alpha-sweep"] if options.alpha_sweep else []
+    return [*protocol, *kept, *judged, *groups, *sweep]
 
 
 def _ann_recall(live: Ranked, exact: Ranked) -> float:

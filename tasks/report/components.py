@@ -25,6 +25,7 @@ TEXTS_SHOWN = 2
 """Texts of a picture that its card shows; the others unfold."""
 TEXT_LENGTH = 80
 """Longer texts of a card are cut and unfold."""
+LEAST_P = 0.001
 ADDRESS_LENGTH = 300
 """A picture field that is no picture is shown as an address up to here."""
 
@@ -114,7 +115,7 @@ class StageRow:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A query whose right picture came late, beside the one that came first."""
+    """A query with its right picture and the first wrong one."""
 
     text: str
     verdict: Words
@@ -255,6 +256,14 @@ def miss_of(query: WorstQuery) -> Miss:
     return Miss(query.text, verdict, figures)
 
 
+def best_of(query: WorstQuery) -> Miss:
+    """A query whose right picture came first, beside the first wrong one."""
+    verdict = say("best.rank") if query.found else say("best.alone")
+    pairs = (("worst.wanted", query.wanted), ("best.next", query.found))
+    figures = tuple((say(key), figure_of(fields)) for key, fields in pairs if fields)
+    return Miss(query.text, verdict, figures)
+
+
 def metric_text(name: str, value: float) -> str:
     """R@K and MR as percent, as the MUGE leaderboard writes them; others from 0 to 1."""
     return f"{100 * value:.1f}%" if name.startswith("R@") or name == "MR" else f"{value:.3f}"
@@ -266,6 +275,24 @@ def interval_text(name: str, ends: tuple[float, float]) -> str:
     if name.startswith("R@") or name == "MR":
         return f"{100 * low:.1f}–{100 * high:.1f}"
     return f"{low:.3f}–{high:.3f}"
+
+
+def change_text(name: str, value: float) -> str:
+    """A difference, in the unit of `metric_text`."""
+    return f"{100 * value:+.1f}" if name.startswith("R@") or name == "MR" else f"{value:+.3f}"
+
+
+def unchanged_words(mode: str, alpha: float) -> Words:
+    """That no query of a mode changed."""
+    name = name_of("mode", mode, alpha=f"{alpha:g}")
+    chinese, english = (name, name) if isinstance(name, str) else name
+    key = "against.unchanged"
+    return say(key, mode=chinese)[0], say(key, mode=english)[1]
+
+
+def p_text(p: float) -> str:
+    """A p-value with as many places as it is sure of."""
+    return f"< {LEAST_P}" if p < LEAST_P else f"{p:.3f}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -1,24 +1,31 @@
-"""An evaluation to one page: metrics, what they mean, the hardest queries, how to do it again."""
+"""An evaluation to one page: metrics, what they mean, the hardest and the best queries, how to do
+it again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.report.charts import Chart, Curve, alpha_chart, rank_chart
 from tasks.report.components import (
+    TEXT_LENGTH,
     Cell,
     MetricRow,
     Miss,
+    best_of,
+    change_text,
     metric_labels,
     metric_names,
     metric_rows,
     metric_text,
     miss_of,
+    p_text,
     sweep_rows,
+    unchanged_words,
 )
 from tasks.report.page import render_page
-from tasks.report.views import BreakdownView, EvaluationView, SweepView, Words
+from tasks.report.texts import clip
+from tasks.report.views import AgainstView, BreakdownView, EvaluationView, SweepView, Words
 from tasks.report.wording import name_of, say
 
 STYLES = {"dense": "dense", "sparse": "sparse", "hybrid": "hybrid"}
@@ -31,6 +38,19 @@ class Breakdown:
     title: Words
     names: tuple[Words, ...]
     rows: tuple[MetricRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstTable:
+    """Tests against an earlier evaluation: a table, and two of the queries that changed most."""
+
+    title: Words
+    said: Words
+    names: tuple[Words, ...]
+    rows: tuple[MetricRow, ...]
+    unchanged: tuple[Words, ...]
+    changed_names: tuple[Words, ...]
+    changed: tuple[tuple[Words, tuple[MetricRow, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,8 @@ class Quality:
     direction_notes: tuple[Words, ...]
     breakdown: tuple[Breakdown, ...]
     misses: tuple[Miss, ...]
+    best: tuple[Miss, ...]
+    against: AgainstTable | None
     alpha: Words
 
 
@@ -104,7 +126,47 @@ def quality_of(view: EvaluationView) -> Quality:
         direction_notes=tuple(view.direction_notes),
         breakdown=tuple(_breakdown(table, view.alpha) for table in view.breakdown),
         misses=tuple(miss_of(query) for query in view.worst),
+        best=tuple(best_of(query) for query in view.best),
+        against=_against(view.against, view.alpha) if view.against else None,
         alpha=say("alpha.text", alpha=f"{view.alpha:g}"),
+    )
+
+
+def _against(against: AgainstView, alpha: float) -> AgainstTable:
+    rows = []
+    for mode, metric, then, now, better, worse, p in against.rows:
+        name, label = name_of("mode", mode, alpha=f"{alpha:g}"), metric_labels((metric,))[0]
+        chinese, english = (name, name) if isinstance(name, str) else name
+        numbers = (
+            metric_text(metric, then),
+            metric_text(metric, now),
+            change_text(metric, now - then),
+            f"{better:,}",
+            f"{worse:,}",
+            p_text(p),
+        )
+        cells = tuple(Cell(text, best=False) for text in numbers)
+        rows.append(MetricRow((f"{chinese} {label}", f"{english} {label}"), cells))
+    keys = ("then", "now", "change", "better", "worse", "p")
+    both = (("improved", against.improved), ("worsened", against.worsened))
+    return AgainstTable(
+        title=against.title,
+        said=against.said,
+        names=tuple(say(f"against.{key}") for key in keys),
+        rows=tuple(rows),
+        unchanged=tuple(unchanged_words(mode, alpha) for mode in against.unchanged),
+        changed_names=tuple(say(f"against.{key}") for key in ("then", "now")),
+        changed=tuple((say(f"against.{key}"), _changed(some)) for key, some in both if some),
+    )
+
+
+def _changed(queries: Sequence[tuple[str, float, float]]) -> tuple[MetricRow, ...]:
+    return tuple(
+        MetricRow(
+            clip(text, TEXT_LENGTH),
+            tuple(Cell(f"{value:.3f}", best=False) for value in (then, now)),
+        )
+        for text, then, now in queries
     )
 
 

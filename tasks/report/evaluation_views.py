@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 
-from tasks.evaluate.breakdown import Group
+from tasks.evaluate.against import Against, Changed
+from tasks.evaluate.breakdown import FEW, Group, ValueGroup
 from tasks.evaluate.intervals import Interval
 from tasks.evaluate.result import Evaluation
+from tasks.report.components import LEAST_P, change_text, metric_labels, metric_text, p_text
 from tasks.report.views import (
+    AgainstView,
     BreakdownView,
     EvaluationView,
     Intervals,
@@ -37,6 +41,8 @@ PROTOCOLS = {
     ),
 }
 
+ABOUT = {"collection": "", "model": "", "fusion": "", "alpha": "α = "}
+"""What is said of an earlier evaluation that another is held against."""
 
 TEXTLESS = (
     "但去掉查询自己之后，{share} 的查询没有一张正确图片还留有文字，关键词再好也找不到："
@@ -88,6 +94,10 @@ def evaluation_view(measured: Evaluation, commands: Sequence[str] = ()) -> Evalu
         ann_recall=measured.ann_recall,
         sweep=_sweep_table(measured),
         worst=[WorstQuery(w.text, w.rank, w.wanted_fields, w.found_fields) for w in measured.worst],
+        best=[WorstQuery(b.text, b.rank, b.wanted_fields, b.found_fields) for b in measured.best],
+        against=None
+        if measured.against is None
+        else against_view(measured.against, measured.alpha),
         commands=commands or measured.origin.commands,
         intervals=ends_of(measured.intervals),
         curves=measured.curves,
@@ -98,12 +108,87 @@ def evaluation_view(measured: Evaluation, commands: Sequence[str] = ()) -> Evalu
         },
         direction_intervals=ends_of({name: found.metrics for name, found in directions.items()}),
         direction_notes=list(_direction_notes(measured)),
-        breakdown=[
-            _breakdown(f"breakdown.{name}", groups) for name, groups in measured.breakdown.items()
-        ],
+        breakdown=[*_breakdowns(measured)],
         notes=list(_notes(measured)),
         facts=list(_facts(measured)),
     )
+
+
+def against_view(against: Against, alpha: float) -> AgainstView:
+    """Tests against an earlier evaluation or a run as a table."""
+    key, name = ("against.run", against.run) if against.run else ("against.title", against.path)
+    about = [f"{ABOUT[name]}{against.about[name]}" for name in ABOUT if name in against.about]
+    same = [
+        mode
+        for mode, tested in against.modes.items()
+        if mode != against.main and not any(each.better + each.worse for each in tested.values())
+    ]
+    return AgainstView(
+        title=say(key, name=f"{name} ({', '.join(about)})" if about else name),
+        unchanged=same,
+        said=against_words(against, alpha),
+        rows=[
+            (mode, metric, found.then, found.now, found.better, found.worse, found.p)
+            for mode, tested in against.modes.items()
+            if mode not in same
+            for metric, found in tested.items()
+        ],
+        improved=[*map(_change, against.improved)],
+        worsened=[*map(_change, against.worsened)],
+    )
+
+
+def against_words(against: Against, alpha: float) -> tuple[str, str]:
+    """The one test that people look at, of mean recall, or else of the first metric."""
+    tested = against.modes[against.main]
+    metric = "MR" if "MR" in tested else next(iter(tested))
+    found = tested[metric]
+    mode = name_of("mode", against.main, alpha=f"{alpha:g}")
+    modes = (mode, mode) if isinstance(mode, str) else mode
+    numbers = {
+        "metric": metric_labels((metric,))[0],
+        "then": metric_text(metric, found.then),
+        "now": metric_text(metric, found.now),
+        "change": change_text(metric, found.difference),
+        "p": p_text(found.p) if found.p < LEAST_P else f"= {p_text(found.p)}",
+        "better": f"{found.better:,}",
+        "worse": f"{found.worse:,}",
+        "same": f"{against.queries - found.better - found.worse:,}",
+    }
+    chinese, english = (say("against.said", mode=each, **numbers) for each in modes)
+    return chinese[0], english[1]
+
+
+def _change(query: Changed) -> tuple[str, float, float]:
+    return query.text, query.then, query.now
+
+
+def _breakdowns(measured: Evaluation) -> Iterator[BreakdownView]:
+    if measured.group_by is not None:
+        yield groups_view(measured)
+    for name, groups in measured.breakdown.items():
+        yield _breakdown(f"breakdown.{name}", groups)
+
+
+def groups_view(measured: Evaluation) -> BreakdownView:
+    """The queries by the values of a column."""
+    return BreakdownView(
+        say("breakdown.column", column=measured.group_by),
+        [
+            (_group_name(g), g.queries, {mode: v["R@10"] for mode, v in g.metrics.items()})
+            for g in measured.groups
+        ],
+    )
+
+
+def _group_name(group: ValueGroup) -> Words:
+    names = (group.value, group.value) if group.value else say("breakdown.none")
+    if group.value is None:
+        names = say("breakdown.others")
+    if not group.few:
+        return names
+    chinese, english = (say("breakdown.few", value=name, few=FEW) for name in names)
+    return chinese[0], english[1]
 
 
 def ends_of(intervals: Mapping[str, Mapping[str, Interval]]) -> Intervals:
@@ -117,6 +202,8 @@ def ends_of(intervals: Mapping[str, Mapping[str, Interval]]) -> Intervals:
 def _notes(measured: Evaluation) -> Iterator[Words]:
     if measured.without_positive:
         yield say("evaluation.without_positive", count=f"{measured.without_positive:,}")
+    if measured.regraded is not None:
+        yield say("evaluation.judged", **asdict(measured.regraded))
     if measured.unanswered:
         yield say("evaluation.unanswered", count=f"{measured.unanswered:,}")
     for name, found in measured.gains.items():

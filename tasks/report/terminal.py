@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +16,7 @@ from tasks.records import Hit
 from tasks.report.components import (
     Details,
     advice,
+    change_text,
     details_of,
     doubt_words,
     downloads_words,
@@ -22,13 +26,16 @@ from tasks.report.components import (
     metric_labels,
     metric_names,
     metric_text,
+    p_text,
     rate_text,
     seconds_text,
+    unchanged_words,
 )
 from tasks.report.texts import needles, one_line
-from tasks.report.views import IndexView, Intervals, Metrics, SearchView
+from tasks.report.views import AgainstView, BreakdownView, IndexView, Intervals, Metrics, SearchView
 from tasks.report.wording import Language, in_language, name_of, say
 
+ANY_WIDTH = 10_000
 TEXT_LENGTH = 200
 """A row's texts are cut here before the terminal's width cuts them further."""
 
@@ -61,12 +68,49 @@ def metrics_table(
     language: Language = "en",
     title: str | None = None,
     intervals: Intervals | None = None,
+) -> RenderableType:
+    """A row for each mode, under it the ends of the intervals; the highest of a column is bold.
+
+    Columns that a narrow terminal has no room for stand below the others.
+    """
+
+    def table_of(names: Sequence[str]) -> Table:
+        return _metrics_table(metrics, names, alpha, language, intervals or {})
+
+    return _Fitting(metric_names(metrics), table_of, title)
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """A table of columns by name, in as many pieces as the width wants."""
+
+    names: Sequence[str]
+    table_of: Callable[[Sequence[str]], Table]
+    title: str | None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        tables: list[Table] = []
+        for pieces in range(1, len(self.names) + 1):
+            step = math.ceil(len(self.names) / pieces)
+            parts = [self.names[n : n + step] for n in range(0, len(self.names), step)]
+            tables = [self.table_of(part) for part in parts]
+            ample = options.update(width=ANY_WIDTH)
+            widths = [console.measure(table, options=ample).maximum for table in tables]
+            if max(widths) <= options.max_width or step == 1:
+                break
+        if self.title:
+            yield Text(one_line(self.title), style="bold")
+        yield from tables
+
+
+def _metrics_table(
+    metrics: Metrics,
+    names: Sequence[str],
+    alpha: float,
+    language: Language,
+    intervals: Intervals,
 ) -> Table:
-    """A row for each mode, under it the ends of the intervals; the highest of a column is bold."""
-    names = metric_names(metrics)
     table = _table()
-    if title:
-        table.title, table.title_justify = Text(one_line(title), style="bold"), "left"
     table.add_column(_said("table.metrics_mode", language))
     for label in metric_labels(names):
         table.add_column(label, justify="right", no_wrap=True)
@@ -80,9 +124,56 @@ def metrics_table(
             for name in names
         ]
         table.add_row(Text(one_line(said_mode)), *cells)
-        if intervals and (ends := intervals.get(mode)):
+        if ends := intervals.get(mode):
             said = (interval_text(name, ends[name]) if name in ends else "" for name in names)
             table.add_row("", *(Text(text, style="dim") for text in said))
+    return table
+
+
+def against_table(against: AgainstView, *, alpha: float, language: Language = "en") -> Group:
+    """What was tested against an earlier evaluation, and the queries that changed most."""
+    table = _table()
+    for key in ("what", "then", "now", "change", "better", "worse", "p"):
+        justify: Literal["left", "right"] = "left" if key == "what" else "right"
+        table.add_column(_said(f"against.{key}", language), justify=justify, no_wrap=key != "what")
+    for mode, metric, then, now, better, worse, p in against.rows:
+        name = in_language(name_of("mode", mode, alpha=f"{alpha:g}"), language)
+        table.add_row(
+            Text(one_line(f"{name} {metric_labels((metric,))[0]}")),
+            metric_text(metric, then),
+            metric_text(metric, now),
+            change_text(metric, now - then),
+            f"{better:,}",
+            f"{worse:,}",
+            p_text(p),
+        )
+    parts: list[RenderableType] = [
+        Text(one_line(in_language(against.title, language)), style="bold"),
+        Text(in_language(against.said, language)),
+        table,
+        *(Text(in_language(unchanged_words(m, alpha), language)) for m in against.unchanged),
+    ]
+    for key, queries in (("improved", against.improved), ("worsened", against.worsened)):
+        if queries:
+            parts.append(Text(_said(f"against.{key}", language), style="bold"))
+        for text, then, now in queries:
+            parts.append(Text(f"  {then:.3f} → {now:.3f}  {one_line(text)[:TEXT_LENGTH]}"))
+    return Group(*parts)
+
+
+def groups_table(found: BreakdownView, *, alpha: float, language: Language = "en") -> Table:
+    """Groups of queries with their number and R@10 by mode."""
+    table = _table()
+    table.title, table.title_justify = Text(in_language(found.title, language)), "left"
+    modes = list(dict.fromkeys(mode for _, _, values in found.groups for mode in values))
+    table.add_column(_said("breakdown.group", language), overflow="fold")
+    names = [in_language(name_of("mode", mode, alpha=f"{alpha:g}"), language) for mode in modes]
+    for name in (_said("breakdown.count", language), *names):
+        table.add_column(name, justify="right")
+    for label, count, values in found.groups:
+        shares = (metric_text("R@10", values[mode]) for mode in modes)
+        name = one_line(in_language(label, language))[:TEXT_LENGTH]
+        table.add_row(Text(name), f"{count:,}", *shares)
     return table
 
 

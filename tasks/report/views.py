@@ -77,10 +77,10 @@ class IndexView:
 
 @dataclass(frozen=True, slots=True)
 class WorstQuery:
-    """A query whose right picture came late.
+    """A query whose right picture came late, or first.
 
     `rank` counts from 1; None: not among the results. `wanted` and `found` are the fields of
-    the right document and of the one that came first.
+    the right document and of the first wrong one.
     """
 
     text: str
@@ -111,6 +111,21 @@ class BreakdownView:
 
 
 @dataclass(frozen=True, slots=True)
+class AgainstView:
+    """How an evaluation stands beside an earlier one or another system's run: `said` in one
+    sentence, `rows` (mode, metric, then, now, better, worse, p-value) of modes in which some query
+    changed, the `unchanged` other modes, and the queries that changed most as (text, then, now) in
+    nDCG@10."""
+
+    title: Words
+    said: Words
+    rows: Sequence[tuple[str, str, float, float, int, int, float]]
+    unchanged: Sequence[str] = ()
+    improved: Sequence[tuple[str, float, float]] = ()
+    worsened: Sequence[tuple[str, float, float]] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationView:
     """How well search does on queries with known answers.
 
@@ -133,6 +148,8 @@ class EvaluationView:
     ann_recall: float | None = None
     sweep: Mapping[float, Mapping[str, float]] = field(default_factory=dict)
     worst: Sequence[WorstQuery] = ()
+    best: Sequence[WorstQuery] = ()
+    against: AgainstView | None = None
     commands: Sequence[str] = ()
     intervals: Intervals = field(default_factory=dict)
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)

@@ -135,10 +135,11 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "evaluation.reading": (
         "R@K：前 K 名中有正确图片的查询比例；MR：R@1、R@5、R@10 的平均；"
-        "nDCG@10 与 MRR@100：正确图片排得越靠前越接近 1；100 名之后的按 0 计。",
+        "nDCG@10、MRR@100 与 MAP@100：正确图片（MAP：全部正确图片）排得越靠前越接近 1；"
+        "100 名之后的按 0 计。",
         "R@K: share of queries with a right picture among the first K; MR: mean of R@1, R@5 and "
-        "R@10; nDCG@10 and MRR@100: nearer 1 the earlier the right pictures come; a rank behind "
-        "100 counts 0.",
+        "R@10; nDCG@10, MRR@100 and MAP@100: nearer 1 the earlier the right pictures come (MAP: "
+        "all of them); a rank behind 100 counts 0.",
     ),
     "evaluation.intervals": (
         "数字下方是 95% 置信区间：对查询做有放回重抽样（bootstrap）所得。",
@@ -154,6 +155,17 @@ WORDS: dict[str, tuple[str, str]] = {
         "{count} 条查询的正确图片不在图库中：任何检索都找不到，按 0 分计入。",
         "{count} queries have no right picture in the gallery: no search can find it, they count "
         "as 0.",
+    ),
+    "evaluation.judged": (
+        "正确图片与等级取自 {path}：{queries} 条查询有标注，最高 {highest} 级；"
+        "{unjudged} 条没有标注，不计分；{unknown_queries} 条标注的查询不在数据集中；"
+        "{unknown_documents} 张标注为正确的图片不在图库中；{negative} 个负等级按 0 计。"
+        "nDCG 的增益就是等级（与 trec_eval 相同），其余指标把 1 级及以上算作正确。",
+        "Right pictures and grades are those of {path}: {queries} queries are judged, grades up to "
+        "{highest}; {unjudged} are not and have no score; {unknown_queries} judged queries are not "
+        "in the data set; {unknown_documents} right pictures are not in the gallery; {negative} "
+        "negative grades count as 0. Gains of nDCG are the grades, as trec_eval has them; for the "
+        "other metrics grades from 1 on are right.",
     ),
     "evaluation.unanswered": (
         "另有 {count} 条查询没有给出正确图片，不计分。",
@@ -211,6 +223,13 @@ WORDS: dict[str, tuple[str, str]] = {
         "按最罕见的词出现在多少文档中，R@10",
         "By the number of documents with the rarest word, R@10",
     ),
+    "breakdown.column": ("按 {column} 的取值，R@10", "By {column}, R@10"),
+    "breakdown.none": ("（没有取值）", "(no value)"),
+    "breakdown.others": ("（其余取值）", "(all other values)"),
+    "breakdown.few": (
+        "{value}（不足 {few} 条，仅供参考）",
+        "{value} (fewer than {few}: says little)",
+    ),
     "breakdown.reading": (
         "0：查询里有任何文档都没有的词，关键词检索帮不上忙。",
         "0: a word of the query is in no document, so that keywords cannot help.",
@@ -240,6 +259,42 @@ WORDS: dict[str, tuple[str, str]] = {
     "worst.missing": ("结果中没有正确图片", "Right picture not among the results"),
     "worst.wanted": ("正确图片", "Right picture"),
     "worst.found": ("排在第一的图片", "Picture that came first"),
+    # best queries
+    "best.title": ("答得最好的查询", "Best answers"),
+    "best.reading": (
+        "按 nDCG@10，再按正确图片领先第一张错误图片的得分排列；看看它们是否真的对。",
+        "By nDCG@10, then by how far the right picture's score is ahead of the first wrong one's. "
+        "Worth a look whether they are right indeed.",
+    ),
+    "best.alone": ("只排出了正确的图片", "Nothing wrong among the results"),
+    "best.rank": ("正确图片排第一", "Right picture first"),
+    "best.next": ("最靠前的其他图片", "First of the others"),
+    # against an earlier evaluation
+    "against.title": ("与先前结果相比：{name}", "Against an earlier evaluation: {name}"),
+    "against.run": ("与另一系统相比：{name}", "Against another system: {name}"),
+    "against.said": (
+        "{mode} 的 {metric}：{then} → {now}（{change}），p {p}；{better} 条查询变好，{worse} 条变差"
+        "，{same} 条不变。",
+        "{metric} of {mode}: {then} → {now} ({change}), p {p}; {better} queries better, {worse} "
+        "worse, {same} the same.",
+    ),
+    "against.reading": (
+        "p：随机逐条交换先前与现在的得分，差距至少这么大的比例（双侧配对随机化检验，10,000 次）。"
+        "表中有许多检验，二十个里总有一个碰巧低于 0.05：请事先选定一个指标来下结论。",
+        "p: share of random exchanges of then and now, query by query, that differ at least as "
+        "much (two-sided paired randomisation test, 10,000 samples). Of twenty tests one is below "
+        "0.05 by chance: conclude from one metric, chosen beforehand.",
+    ),
+    "against.unchanged": ("{mode}：没有一条查询有变化。", "{mode}: no query changed."),
+    "against.what": ("方式与指标", "Mode and metric"),
+    "against.then": ("先前", "Then"),
+    "against.now": ("现在", "Now"),
+    "against.change": ("差", "Change"),
+    "against.better": ("变好", "Better"),
+    "against.worse": ("变差", "Worse"),
+    "against.p": ("p 值", "p"),
+    "against.improved": ("变好最多的查询（nDCG@10）", "Most improved queries (nDCG@10)"),
+    "against.worsened": ("变差最多的查询（nDCG@10）", "Most worsened queries (nDCG@10)"),
     # demo
     "demo.title": ("muge-search 演示报告", "muge-search demo report"),
     "demo.searches": ("搜索示例", "Searches"),

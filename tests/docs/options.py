@@ -182,7 +182,13 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--protocol": "auto：没有查询在文档的文字里时为 held-out，否则为 official（只看语义）。"
     "leave-query-out：每条查询在不含它的文档上计分。",
     "--alpha-sweep": "α 从 0 到 1 逐个评测，以及 RRF。",
+    "--judgements": "TREC qrels，可分级：代替数据集自己的标注。",
+    "evaluate --group-by": "表的一列：也按它的取值分组报告。",
     "--predictions": "写 MUGE 榜单格式。",
+    "--run": "把排序写成 TREC run，每种方式一个文件：r.trec 写成 r.dense.trec 等。",
+    "--qrels-out": "把标注写成 TREC qrels。",
+    "--per-query": "把每条查询的得分写成 Parquet。",
+    "--against": "先前 --per-query 写的文件，或一个 TREC run：与它做配对检验。",
     "--baseline": "以前一次运行的 JSON：指标下降就失败。",
     "evaluate --max-drop": "指标最多可以比基线低多少。",
     "--hold": "有指标低于工作目录里留存的基线就失败。",

@@ -46,6 +46,16 @@ def test_the_live_store_is_held_too() -> None:
         check_quality(then, now)
 
 
+def test_metrics_that_a_baseline_does_not_have_yet_are_not_held() -> None:
+    now = said(0.6)
+    now["metrics"]["dense"] |= {"R@100": 0.9, "MAP@100": 0.4}
+    assert len(check_quality(said(0.6), now)) == 2
+    assert len(check_quality(now, now)) == 4
+    lower = {"dense": {"R@1": 0.6, "MR": 0.5, "R@100": 0.9, "MAP@100": 0.3}}
+    with pytest.raises(QualityDropError, match=r"dense MAP@100 0\.4000 -> 0\.3000"):
+        check_quality(now, {**now, "metrics": lower})
+
+
 @pytest.mark.parametrize(
     "other",
     [{"protocol": "held-out"}, {"queries": 8}, {"alpha": 0.5}, {"queries_fingerprint": "b"}],

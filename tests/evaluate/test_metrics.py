@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import ir_measures
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ir_measures import RR, Qrel, ScoredDoc, Success, nDCG
+from ir_measures import AP, RR, Qrel, ScoredDoc, Success, nDCG
 
 from tasks.evaluate.metrics import METRICS, overlap_at, score_queries, score_query
 
 DOCUMENTS = [str(number) for number in range(30)]
 MEASURES = {Success @ 1: "R@1", Success @ 5: "R@5", Success @ 10: "R@10"}
-MEASURES |= {nDCG @ 10: "nDCG@10", RR: "MRR"}
+MEASURES |= {nDCG @ 10: "nDCG@10", RR: "MRR", Success @ 100: "R@100", AP @ 100: "MAP@100"}
 RANKINGS = st.lists(
     st.tuples(
         st.permutations(DOCUMENTS).flatmap(
             lambda p: st.integers(0, 30).map(lambda n: tuple(p[:n])),
         ),
-        st.sets(st.sampled_from(DOCUMENTS), min_size=1, max_size=14),
+        st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(1, 4), min_size=1, max_size=14),
     ),
     min_size=1,
     max_size=8,
@@ -37,20 +39,34 @@ def mean_scores(
 
 @settings(deadline=None, max_examples=80)
 @given(RANKINGS)
-def test_metrics_equal_ir_measures(asked: list[tuple[tuple[str, ...], set[str]]]) -> None:
-    rankings = {str(n): ranking for n, (ranking, _) in enumerate(asked)}
-    relevant = {str(n): ids for n, (_, ids) in enumerate(asked)}
-    qrels = [Qrel(query, document, 1) for query, ids in relevant.items() for document in ids]
+def test_metrics_equal_ir_measures(asked: list[tuple[tuple[str, ...], dict[str, int]]]) -> None:
+    rankings = [ranking for ranking, _ in asked]
     run = [
-        ScoredDoc(query, document, 100.0 - rank)
-        for query, ranking in rankings.items()
+        ScoredDoc(str(query), document, 100.0 - rank)
+        for query, ranking in enumerate(rankings)
         for rank, document in enumerate(ranking)
     ]
-    theirs = ir_measures.calc_aggregate(list(MEASURES), qrels, run)
-    ours = mean_scores(rankings, relevant)
-    for measure, name in MEASURES.items():
-        assert ours[name] == pytest.approx(theirs[measure], abs=1e-9)
-    assert ours["MR"] == pytest.approx((ours["R@1"] + ours["R@5"] + ours["R@10"]) / 3, abs=1e-12)
+    for graded in (False, True):
+        grades = [{id: n if graded else 1 for id, n in found.items()} for _, found in asked]
+        qrels = [Qrel(str(q), id, n) for q, found in enumerate(grades) for id, n in found.items()]
+        theirs = ir_measures.calc_aggregate(list(MEASURES), qrels, run)
+        scored = score_queries(rankings, [*map(set, grades)], grades)
+        ours = dict(zip(METRICS, scored.mean(axis=0).tolist(), strict=True))
+        for measure, name in MEASURES.items():
+            assert ours[name] == pytest.approx(theirs[measure], abs=1e-12)
+        assert ours["MR"] == pytest.approx((ours["R@1"] + ours["R@5"] + ours["R@10"]) / 3)
+        if not graded:  # to the last bit
+            assert np.array_equal(scored, score_queries(rankings, [*map(set, grades)]))
+
+
+def test_a_worked_example_of_grades() -> None:
+    """Grades 3 and 1, ranked at 2 and 1, beside one of 2 that is not found: gains 1 / log2(2) and
+    3 / log2(3) of 3 / log2(2) + 2 / log2(3) + 1 / log2(4)."""
+    scores = score_query(["a", "b"], {"a", "b", "c"}, {"a": 1, "b": 3, "c": 2})
+    by_hand = (1 + 3 / math.log2(3)) / (3 + 2 / math.log2(3) + 1 / 2)
+    assert scores["nDCG@10"] == pytest.approx(by_hand, abs=1e-15)
+    assert scores["MAP@100"] == pytest.approx(2 / 3)
+    assert (scores["R@1"], scores["R@100"]) == (1.0, 1.0)
 
 
 def test_a_worked_example_of_the_leaderboard() -> None:

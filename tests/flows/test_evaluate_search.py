@@ -67,6 +67,14 @@ def test_numbers_become_artifacts_and_hold_the_next_run(
     with pytest.raises(UsageError, match="its protocol is leave-query-out, here it is official"):
         evaluate_search(f"folder:{pictures}", **asked)
 
+    files = {"per_query": str(tmp_path / "s.parquet"), "qrels_out": str(tmp_path / "q")}
+    evaluate_search(f"folder:{pictures}", **files, **place)
+    given = {"against": files["per_query"], "judgements": files["qrels_out"]}
+    evaluate_search(f"folder:{pictures}", **given, **place)
+    said_last = artifacts("metrics")[-1].data
+    assert "s.parquet`: MR of Meaning (dense): " in said_last
+    assert "Judgements: 5 queries are judged by " in said_last
+
     few = "image_id < 5 or query_id = 4"
     kept = evaluate_search(f"folder:{pictures}", filter=few, **place)
     assert (kept.filter, kept.gallery, kept.through_store) == (few, 9, kept.metrics)
@@ -86,18 +94,23 @@ def test_the_command_writes_everything_and_ends_with_1(
     dataset = f"folder:{pictures}"
     page, lines, baseline = (tmp_path / name for name in ("e.html", "p.jsonl", "b.json"))
     arguments = ["evaluate", dataset, "--protocol", "leave-query-out", "--alpha-sweep"]
-    files = ["--html", str(page), "--predictions", str(lines)]
+    files = ["--html", str(page), "--predictions", str(lines), "--run", str(tmp_path / "r.trec")]
+    files += ["--qrels-out", str(tmp_path / "q"), "--per-query", str(tmp_path / "s.parquet")]
     first = muge(*arguments, *files, "--json", environment=environment)
     assert first.returncode == 0, first.stderr
     said = json.loads(first.stdout)
     assert said["protocol"] == "leave-query-out"
     assert len(lines.read_text("utf-8").splitlines()) == said["queries"] == 5
     assert said["origin"]["data"] in page.read_text("utf-8")
+    assert len((tmp_path / "r.sparse.trec").read_text("utf-8").splitlines()) > 5
 
     said["metrics"]["dense"]["MR"] += 0.01
     baseline.write_text(json.dumps(said))
+    against = ["--against", str(tmp_path / "s.parquet"), "--judgements", str(tmp_path / "q")]
+    arguments += against
     held = muge(*arguments, "--baseline", str(baseline), environment=environment)
     assert held.returncode == 1
     assert "worse than the baseline by more than 0.005: metrics dense MR" in held.stderr
     assert "Keywords (sparse)" in held.stdout
+    assert "Keywords (sparse): no query changed." in held.stdout
     assert "reported on the other" in held.stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import muge_search
 from tasks.context import Context
 from tasks.evaluate import proposal as proposals
 from tasks.evaluate.stages import evaluate
@@ -124,6 +125,11 @@ def test_searches_use_one_that_is_clearly_better_and_say_so(
     assert evaluate(context, dataset, settings, EvaluateChoices()).alpha == 0.3
     (status,) = collection_statuses(context, settings)
     assert status.alpha == 0.3
+    # from Python too, where the settings do not name one
+    context.close()
+    assert muge_search.evaluate(dataset, settings=settings).alpha == 0.3
+    with muge_search.open_collection(settings=settings) as collection:
+        assert collection.search("红色运动鞋").question.alpha == 0.3
 
 
 def test_one_that_was_asked_for_is_used_and_called_worse(

@@ -159,6 +159,27 @@ def test_the_evaluation_shows_its_worst_queries() -> None:
         assert words in outline.text
 
 
+def test_the_evaluation_shows_its_best_queries_and_what_it_is_against() -> None:
+    outline = Outline(render_evaluation_page(evaluation()))
+    for words in ("满月", "最靠前的其他图片", "只排出了正确的图片", "正确图片排第一"):
+        assert words in outline.text
+    for words in (
+        "先前.parquet",
+        "64.2%",
+        "+12.6",
+        "1,045",
+        "< 0.001",
+        "0.031",
+        "随机化检验",
+        "没有一条",
+    ):
+        assert words in outline.text
+    assert "MAP@100" in render_evaluation_page(evaluation()).replace("<wbr>", "")
+    bare = Outline(render_evaluation_page(replace(evaluation(), best=(), against=None)))
+    for words in ("答得最好", "p 值", "先前"):
+        assert words not in bare.text
+
+
 def test_the_evaluation_says_how_sure_it_is_and_how_it_was_made() -> None:
     page = render_evaluation_page(evaluation())
     outline = Outline(page)

@@ -7,9 +7,16 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from tasks.records import HitGroup
-from tasks.report.terminal import index_summary, metrics_table, search_table
+from tasks.report.terminal import (
+    against_table,
+    groups_table,
+    index_summary,
+    metrics_table,
+    search_table,
+)
+from tasks.report.views import BreakdownView, Words
 from tasks.report.wording import Language, spoken_language
-from tests.report.examples import METRICS, hit, hostile_search, index, search
+from tests.report.examples import METRICS, against, hit, hostile_search, index, search
 
 
 def printed(table: RenderableType, width: int = 80) -> list[str]:
@@ -67,11 +74,46 @@ def test_metrics_have_a_row_a_mode() -> None:
     assert lines[-1].split()[-6:] == ["60.0%", "82.0%", "88.0%", "76.8%", "0.710", "0.687"]
 
 
+def test_columns_that_do_not_fit_stand_below_the_others() -> None:
+    rows = {mode: {**row, "R@100": 0.991, "MAP@100": 0.433} for mode, row in METRICS.items()}
+    ends = {mode: dict.fromkeys(row, (0.1, 0.2)) for mode, row in rows.items()}
+    for width, tables in ((130, 1), (80, 2), (40, 8)):
+        lines = printed(metrics_table(rows, alpha=0.8, title="exact", intervals=ends), width)
+        said = "\n".join(lines)
+        assert max(map(len, lines)) <= width
+        assert "…" not in said
+        assert (lines[0].strip(), said.count("mode")) == ("exact", tables)
+        assert said.count("0.433") == 3
+
+
 def test_a_mode_without_a_metric_shows_a_dash() -> None:
     metrics = {"dense": {"R@1": 0.5}, "[red]": {"R@1": 0.25, "MRR": 0.5}}
     lines = printed(metrics_table(metrics, alpha=1.0))
     assert "—" in lines[2]
     assert "[red]" in lines[3]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_what_an_evaluation_is_against_fits(language: Language) -> None:
+    lines = printed(against_table(against(), alpha=0.8, language=language))
+    assert all(cell_len(line) <= 80 for line in lines)
+    assert not any("\x1b" in line for line in lines)
+    (row,) = (line.split() for line in lines if "MR " in line and "12.6" in line)
+    assert row[-7:] == ["64.2%", "76.8%", "+12.6", "123", "1,045", "<", "0.001"]
+    assert sum("(sparse): no query" in line or "没有一条查询" in line for line in lines) == 1
+    assert sum("0.000 → 1.000" in line for line in lines) == 1
+
+
+def test_groups_of_queries_have_a_row_each() -> None:
+    groups: list[tuple[Words, int, dict[str, float]]] = [
+        ("鞋", 1289, {"dense": 0.7, "hybrid": 0.8}),
+        (("（没有取值）", "(no value)"), 2, {"dense": 0.5, "hybrid": 0.5}),
+    ]
+    view = BreakdownView(("按品类", "By 品类"), groups)
+    lines = printed(groups_table(view, alpha=0.8))
+    assert lines[0].strip() == "By 品类"
+    assert lines[-2].split() == ["鞋", "1,289", "70.0%", "80.0%"]
+    assert lines[-1].split() == ["(no", "value)", "2", "50.0%", "50.0%"]
 
 
 def test_an_index_run_is_summed_up() -> None:

@@ -157,6 +157,16 @@ def test_odd_files_that_options_name(muge: Muge, tmp_path: Path, pictures: Path)
         assert "a named pipe" in refused(muge, *index, "sample", **{variable: str(pipe)})
 
 
+def test_odd_files_that_evaluations_name(muge: Muge, tmp_path: Path) -> None:
+    said = {"pipe": "a named pipe", "device": "a device", "giant": "the limit is"}
+    for name, make in ODD.items():
+        make(tmp_path / name)
+        for option in ("--judgements", "--against"):
+            line = refused(muge, "evaluate", "sample:", option, str(tmp_path / name))
+            assert f"{name} cannot be read: " in line
+            assert said[name] in line
+
+
 def test_odd_files_that_searches_name(muge: Muge, tmp_path: Path) -> None:
     for name, make in ODD.items():
         make(tmp_path / f"{name}.jpg")
