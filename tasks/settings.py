@@ -333,6 +333,16 @@ class EvaluateChoices(Choices):
     filter: str | None = flag(None, "For example: image_id < 1000")
 
 
+class ExportedJudgements(Choices):
+    """The files that judgements of the search page are written to."""
+
+    qrels: str | None = flag(None, "Write the grades as TREC qrels to this file.")
+    queries: str | None = flag(
+        None, "Write the judged queries to this JSONL file: evaluate jsonl:FILE."
+    )
+    jsonl: str | None = flag(None, "Write every thumb with user, time and settings to this file.")
+
+
 class AskChoices(Choices):
     """What is asked: one question, or a file of them with one for the answers."""
 
@@ -394,6 +404,17 @@ class WebSettings(BaseSettings):
     )
     frames: str = plain("", description="Sites, by blanks, that may show the page in a frame.")
     proxies: str = plain("", description="Addresses of proxies whose X-Forwarded-For is believed.")
+    judge: Literal["auto", "on", "off"] = plain(
+        "auto",
+        description="Thumbs on hits, kept in the work folder; auto: where the page listens on "
+        "loopback or has a token.",
+    )
+    user_header: str = plain(
+        "",
+        pattern="^[A-Za-z0-9-]*$",
+        description="Header in which a proxy of MUGE_WEB_PROXIES names who judges. Default: a "
+        "number of the browser.",
+    )
     fetch: Literal["public", "private", "off"] = plain(
         "public", description="Picture addresses fetched: public ones, private too, or none."
     )

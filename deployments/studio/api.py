@@ -13,9 +13,12 @@ from starlette.requests import ClientDisconnect
 from deployments.studio import problems
 from deployments.studio.asking import Asking
 from deployments.studio.guard import client_of
+from deployments.studio.judging import MOST_BYTES, Judges, Judging
 from deployments.studio.problems import ProblemError
 from deployments.studio.service import Service, picture_of
 from tasks.errors import QueryError
+from tasks.judge.grades import grade
+from tasks.judge.thumbs import lines_of
 from tasks.records import FieldValue
 from tasks.search.answers import picture_kind
 from tasks.search.exported import as_csv, as_zip
@@ -86,6 +89,17 @@ class PictureAnswer(BaseModel):
     bytes: int
 
 
+class JudgedAnswer(BaseModel):
+    """A judgement as it was kept."""
+
+    id: str
+    time: str
+    user: str
+    query: str
+    image: str
+    grade: int
+
+
 class StateAnswer(BaseModel):
     """How the server is."""
 
@@ -97,7 +111,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorAnswer} for status in (*statuses, 401, 421, 429, 500, 503)}
 
 
-def api_routes(service: Service) -> APIRouter:
+def api_routes(service: Service, judges: Judges) -> APIRouter:
     """The routes under /api, and /metrics."""
     api = APIRouter(tags=["search"])
 
@@ -186,6 +200,50 @@ def api_routes(service: Service) -> APIRouter:
         answer = await service.search(asking, client_of(request))
         packed = await service.quietly(lambda: as_zip(answer))
         return attached(packed, "application/zip", "results.zip")
+
+    @api.post(
+        "/api/judgements",
+        tags=["judgements"],
+        responses=errors(403, 404, 408, 413, 415, 422),
+        response_model=JudgedAnswer,
+        status_code=201,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": Judging.model_json_schema()}},
+            }
+        },
+    )
+    async def judge(request: Request) -> JudgedAnswer:
+        """Say of a hit whether it fits what was asked, or take that back; the last counts."""
+        judges.check_sent(request)
+        content = await receive(request, MOST_BYTES, service.web.body_seconds)
+        kept = await judges.keep(Judging.model_validate_json(content), request)
+        return JudgedAnswer(**kept.model_dump(include=set(JudgedAnswer.model_fields)))
+
+    @api.get(
+        "/api/judgements",
+        tags=["judgements"],
+        responses={**errors(403), 200: {"content": {"application/jsonl": {}}}},
+        response_class=Response,
+    )
+    async def judgements() -> Response:
+        """Every judgement, one JSON object a line, the oldest first."""
+        judges.check()
+        lines = await service.quietly(lambda: lines_of(judges.read()))
+        return attached(lines.encode(), "application/jsonl", "judgements.jsonl")
+
+    @api.get(
+        "/api/judgements.qrels",
+        tags=["judgements"],
+        responses={**errors(403), 200: {"content": {"text/plain": {}}}},
+        response_class=Response,
+    )
+    async def qrels() -> Response:
+        """What the judgements come to, as TREC qrels: 1 fits, 0 does not."""
+        judges.check()
+        lines = await service.quietly(lambda: [f"{n}\n" for n in grade(judges.read()).qrels()])
+        return attached("".join(lines).encode(), "text/plain", "judgements.qrels")
 
     @api.get("/api/health", tags=["state"])
     async def health() -> StateAnswer:

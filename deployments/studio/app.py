@@ -19,6 +19,7 @@ from deployments.studio import problems
 from deployments.studio.api import api_routes
 from deployments.studio.assistant import make_assistant, routes_of, sessions
 from deployments.studio.guard import LOG, Guard, problem_response
+from deployments.studio.judging import Judges
 from deployments.studio.limits import BusyError
 from deployments.studio.problems import Problem, invalid
 from deployments.studio.routes import page_routes
@@ -35,7 +36,7 @@ def make_app(context: Context, settings: Settings, web: WebSettings) -> FastAPI:
     """The application for one collection; it closes the stores of the context at its end."""
     service = Service(context, settings, web)
     assistant = make_assistant(service) if web.mcp else None
-    guard = Guard(service)
+    guard, judges = Guard(service), Judges(service)
     app = FastAPI(
         title="muge-search",
         version="1",
@@ -57,8 +58,8 @@ def make_app(context: Context, settings: Settings, web: WebSettings) -> FastAPI:
         )
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_problem)
-    app.include_router(api_routes(service))
-    app.include_router(page_routes(service, guard))
+    app.include_router(api_routes(service, judges))
+    app.include_router(page_routes(service, guard, judges))
     if assistant is not None:
         app.router.routes += routes_of(assistant)
     app.state.service = service

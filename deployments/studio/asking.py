@@ -11,7 +11,7 @@ from tasks.ranges import MAX_TOPK, Alpha, TextWeight, TopK
 from tasks.search.questions import Question
 from tasks.settings import Fusion
 
-MOST_FILTER = 1000  # characters
+MOST_TEXT = MOST_FILTER = 1000  # characters
 UPLOADED, FETCHED = "(uploaded picture)", "(picture at the address)"
 
 
@@ -20,7 +20,7 @@ class Asking(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    text: str | None = Field(default=None, max_length=1000, description="Words, Chinese best.")
+    text: str | None = Field(default=None, max_length=MOST_TEXT, description="Words, Chinese best.")
     image: str | None = Field(
         default=None,
         max_length=2000,

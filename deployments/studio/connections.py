@@ -18,6 +18,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from deployments.studio import problems
 from deployments.studio.limits import client_key
 
+PEER = "muge.peer"
+"""Where a request's scope has the address that really sent it."""
+
 HEALTH = ("/api/health", "/api/ready")
 LINGER_SECONDS = 1.0
 """For a client to read the answer to what it did not send to the end."""
@@ -118,6 +121,7 @@ class BoundedProtocol(H11Protocol):
         self._address = self.client[0] if self.client else "unknown"
         if not self._crowd.enter(self, self._address):
             self.app = only_health(self.app)
+        self.app = naming_peer(self.app, self._address)
         if self._crowd.is_bursting():
             transport.abort()
         self._time(h11.IDLE, self._limits.head_seconds)
@@ -186,6 +190,15 @@ class BoundedProtocol(H11Protocol):
         if has_begun and not answered and not self.transport.is_closing():
             self.transport.write(_TOO_SLOW)
         self.transport.close()
+
+
+def naming_peer(application: Any, address: str) -> Application:
+    """The application, told who really sent a request, whatever a proxy's header says later."""
+
+    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+        await application({**scope, PEER: address}, receive, send)
+
+    return answer
 
 
 def only_health(application: Any) -> Application:

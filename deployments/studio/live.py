@@ -62,6 +62,12 @@ class LiveCollection:
         return searcher.record.counts.get("documents") if searcher else None
 
     @property
+    def record(self) -> CollectionRecord | None:
+        """The record of the collection that was searched last."""
+        searcher = self._searcher
+        return searcher.record if searcher else None
+
+    @property
     def usual_alpha(self) -> float:
         """The alpha of searches that name none."""
         searcher = self._searcher

@@ -7,6 +7,7 @@ look alike. The browser's script fetches this same page and swaps its parts: the
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -41,7 +42,7 @@ SCRIPTS = (("deployments.studio", "static/studio.js"),)
 class Shown:
     """All that a page is made from; `count` is the number of documents, None if unknown, `usual`
     are alpha and topk of a question that says neither; `said_language` is whether the address says
-    the language."""
+    the language, `made_of` what hits with thumbs are of ("": they have none)."""
 
     asking: Asking = field(default_factory=Asking)
     language: Language = "zh"
@@ -54,6 +55,7 @@ class Shown:
     examples: Sequence[str] = ()
     answer: Answer | None = None
     problem: Problem | None = None
+    made_of: str = ""
 
 
 def render_search(shown: Shown) -> str:
@@ -86,6 +88,7 @@ def render_search(shown: Shown) -> str:
         more=_more(shown, answer, keep) if answer else "",
         files=asking.link(skip=asking.skip or ""),
         original_of=_original_of,
+        judge=_judge(shown, answer) if answer else None,
     )
 
 
@@ -125,6 +128,17 @@ def _original_of(card: Card) -> dict[str, object]:
     place = f"api/documents/{quote(card.figure.id, safe='')}/original"
     known = bool(card.details.source)
     return {"link": place, "small": f"{place}?side={SMALL}", "known": known}
+
+
+def _judge(shown: Shown, answer: Answer) -> dict[str, str] | None:
+    """What a thumb on a hit is sent with; None where hits have none. It is of a text alone: beside
+    a picture a text is not what was asked, and without one nothing can be asked again."""
+    question = answer.question
+    if not shown.made_of or question.text is None or shown.asking.pictures:
+        return None
+    said = {name: getattr(question, name) for name in ("alpha", "fusion", "filter", "topk")}
+    settings = {name: value for name, value in said.items() if value is not None}
+    return {"query": question.text, "with": json.dumps({**settings, "made_of": shown.made_of})}
 
 
 def _facets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
 from fastapi import APIRouter, Request
@@ -12,6 +13,7 @@ from deployments.studio import problems
 from deployments.studio.api import receive
 from deployments.studio.asking import Asking
 from deployments.studio.guard import COOKIE, Guard, client_of, language_of, logged_problem
+from deployments.studio.judging import Judges
 from deployments.studio.page import Shown, asset, render_search, render_token
 from deployments.studio.problems import Problem, ProblemError
 from deployments.studio.service import Service
@@ -21,7 +23,7 @@ KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8
 MAX_FORM = 32768
 
 
-def page_routes(service: Service, guard: Guard) -> APIRouter:
+def page_routes(service: Service, guard: Guard, judges: Judges) -> APIRouter:
     """Everything that browsers ask for; no part of the documented API."""
     pages = APIRouter(include_in_schema=False)
 
@@ -36,6 +38,7 @@ def page_routes(service: Service, guard: Guard) -> APIRouter:
         except Exception as error:
             problem = logged_problem(error)
         shown = await _shown(service, request, asking, answer, problem)
+        shown = replace(shown, made_of=judges.offer(request))
         status = problem.status if problem else 200
         response = HTMLResponse(await service.quietly(lambda: render_search(shown)), status)
         if problem and problem.retry_after:

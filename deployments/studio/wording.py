@@ -68,6 +68,28 @@ WORDS: dict[str, tuple[str, str]] = {
         "(the uploaded picture is kept in memory only: the link works for a while)",
     ),
     "found.searching": ("正在搜索…", "Searching…"),
+    "judge.up": ("合适：图片 {id}", "Fits: image {id}"),
+    "judge.down": ("不合适：图片 {id}", "Does not fit: image {id}"),
+    "judge.was_up": ("已记下：图片 {id} 合适", "Noted: image {id} fits"),
+    "judge.was_down": ("已记下：图片 {id} 不合适", "Noted: image {id} does not fit"),
+    "judge.was_taken_back": ("已收回对图片 {id} 的评价", "Taken back: image {id}"),
+    "judge.failed": (
+        "这个评价没有记下，请再试一次。搜索不受影响。",
+        "This judgement was not kept: try again. Searching goes on.",
+    ),
+    "judge.not_kept": (
+        "评价没有记下：服务写不了工作目录，请告诉管理员。搜索不受影响。",
+        "Not kept: the server cannot write to its work folder. Tell the operator. Searching goes "
+        "on.",
+    ),
+    "judge.not_found": (
+        "评价没有记下：这张图片已不在图库里，请重新搜索。",
+        "Not kept: this picture is no longer in the collection. Search again.",
+    ),
+    "judge.rate": (
+        "评价得太快了，这一个没有记下，请稍等再试。",
+        "Too fast: this one was not kept. Wait a little.",
+    ),
     "start.title": ("还没有搜索", "Nothing searched yet"),
     "start.hint": (
         "在上面写下想找的东西，或选一张图片。也可以点一个例子。",
@@ -124,6 +146,15 @@ WORDS: dict[str, tuple[str, str]] = {
         "连不上服务，请检查网络后再试。",
         "The server cannot be reached: check the network and try again.",
     ),
+    "problem.no_judging": ("这里不收评价。", "No judgements are taken here."),
+    "problem.other_site": (
+        "只收本站页面上的评价。",
+        "Judgements are taken from this server's own pages only.",
+    ),
+    "problem.nobody": ("不知道是谁在评价。", "Nobody says who judges."),
+    "problem.no_json": ("评价要以 JSON 发送。", "A judgement is sent as JSON."),
+    "problem.not_kept": ("评价没有记下。", "The judgement was not kept."),
+    "problem.not_read": ("评价读不出来。", "The judgements cannot be read."),
     "problem.back": ("回到搜索页", "Back to the search page"),
     "token.title": ("需要口令", "A token is needed"),
     "token.label": ("口令", "Token"),

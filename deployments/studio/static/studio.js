@@ -62,6 +62,7 @@
     const using = next.getElementById("chosen");
     if (using) chosen.replaceChildren(...using.childNodes);
     speak(results);
+    showThumbs();
     const line = results.querySelector("#count, .problem, .empty");
     status.textContent = line ? line.innerText : "";
     comeIntoView();
@@ -244,6 +245,7 @@
     const trouble = next.querySelector("#results .problem");
     if (trouble) results.append(trouble);
     speak(results);
+    showThumbs();
     status.textContent = inWords("more").replace("{count}", list.children.length);
     const first = fresh.length && fresh[0].querySelector("a");
     if (first) first.focus({ preventScroll: true });
@@ -264,7 +266,7 @@
       if (shownHit === hit) image.src = large.src;
     };
     large.src = link.href;
-    const parts = [...hit.children].filter((part) => !part.matches(".frame, details, .like"));
+    const parts = [...hit.children].filter((part) => !part.matches(".frame, details, .further"));
     caption.replaceChildren(...parts.map((part) => part.cloneNode(true)));
     for (const button of light.querySelectorAll("[data-step]")) {
       button.disabled = !neighbour(Number(button.dataset.step));
@@ -303,6 +305,109 @@
     const moved = touched === null ? 0 : event.changedTouches[0].clientX - touched;
     if (Math.abs(moved) > 50) stepTo(moved < 0 ? 1 : -1);
   });
+
+  // thumbs: the browser keeps which it pressed, and a number of its own that only the server sees
+  const KEPT = 2000;
+  const aside = {}; // where the browser keeps nothing
+  function recall(name) {
+    try {
+      return localStorage.getItem(name);
+    } catch (error) {
+      return aside[name] || null;
+    }
+  }
+  function keep(name, value) {
+    aside[name] = value;
+    try {
+      localStorage.setItem(name, value);
+    } catch (error) {
+      // private windows and full ones
+    }
+  }
+  function browserNumber() {
+    let number = recall("muge-user");
+    if (!/^[0-9a-f]{32}$/.test(number || "")) {
+      const bytes = crypto.getRandomValues(new Uint8Array(16));
+      number = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      keep("muge-user", number);
+    }
+    return number;
+  }
+  function pressed() {
+    try {
+      return new Map(JSON.parse(recall("muge-thumbs") || "[]"));
+    } catch (error) {
+      return new Map();
+    }
+  }
+  const judgedSection = () => document.getElementById("judged");
+  const thumbOf = (hit) => `${judgedSection().dataset.query}\n${hit.dataset.id}`;
+
+  function setThumb(hit, grade) {
+    for (const button of hit.querySelectorAll(".thumb")) {
+      button.setAttribute("aria-pressed", String(Number(button.dataset.grade) === grade));
+    }
+  }
+  function showThumbs() {
+    if (!judgedSection()) return;
+    const known = pressed();
+    for (const hit of results.querySelectorAll(".hit")) setThumb(hit, known.get(thumbOf(hit)) || 0);
+  }
+
+  let sending = Promise.resolve(); // one after the other: the last that was pressed counts
+  function judge(button) {
+    const hit = button.closest(".hit");
+    const grade = button.getAttribute("aria-pressed") === "true" ? 0 : Number(button.dataset.grade);
+    const { query, with: shownBy } = judgedSection().dataset;
+    const name = thumbOf(hit);
+    const said = {
+      ...JSON.parse(shownBy),
+      query,
+      id: hit.dataset.id,
+      grade,
+      rank: Number(hit.dataset.rank),
+      user: browserNumber(),
+    };
+    setThumb(hit, grade);
+    sending = sending.then(() => sendThumb(hit, name, said));
+  }
+  async function sendThumb(hit, name, said) {
+    let problem = "offline";
+    try {
+      const answer = await fetch("api/judgements", {
+        method: "POST",
+        headers: { "Content-Type": "application/json", Accept: "application/json" },
+        body: JSON.stringify(said),
+        keepalive: true,
+      });
+      problem = answer.ok ? "" : (await answer.json()).error.code;
+    } catch (error) {
+      // the server or the network is away
+    }
+    const known = pressed();
+    if (!problem) {
+      known.delete(name);
+      if (said.grade) known.set(name, said.grade);
+      keep("muge-thumbs", JSON.stringify([...known].slice(-KEPT)));
+    } else if (judgedSection() && thumbOf(hit) === name) setThumb(hit, known.get(name) || 0);
+    tellThumb(problem, said);
+  }
+  const trouble = document.getElementById("judge-says");
+  function tellThumb(problem, said_) {
+    const words = problem && said(`judge_${problem}`) ? `judge_${problem}` : problem ? "judge_failed" : `judge_${said_.grade}`;
+    const sentence = inWords(words).replace("{id}", said_.id);
+    trouble.className = problem ? "toast" : "unseen";
+    trouble.textContent = problem ? sentence : "";
+    if (!problem) status.textContent = sentence;
+  }
+  results.addEventListener("click", (event) => {
+    const button = event.target.closest(".thumb");
+    if (button) judge(button);
+  });
+  trouble.addEventListener("click", () => {
+    trouble.className = "unseen";
+  });
+  showThumbs();
 
   addEventListener("popstate", () => {
     fill(location.href);
