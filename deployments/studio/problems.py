@@ -81,7 +81,8 @@ def problem_of(error: BaseException) -> Problem | None:
         case StoreError():
             return Problem(503, "store", "the vector database does not answer; try again", 5)
         case ValidationError():
-            return invalid([(str(item["loc"][-1]), item["msg"]) for item in error.errors()])
+            named = [(str(("body", *item["loc"])[-1]), item["msg"]) for item in error.errors()]
+            return invalid(named)
         case MugeError():
             return NOT_READY
     return None

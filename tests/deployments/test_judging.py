@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,21 @@ import httpx
 import pytest
 
 from tests.deployments.collection import index_folder, sample_pictures, settings_in
-from tests.deployments.conftest import Serve, server_thread, wait_until_ready
+from tests.deployments.conftest import Serve
 from tests.deployments.test_api import panda
 
 USER = "0123456789abcdef" * 2
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Path:
-    """A collection that a test may replace."""
-    index_folder(sample_pictures(tmp_path / "pictures"), settings_in(tmp_path))
-    return tmp_path
+def judged(place: Path, serve_here: Serve) -> str:
+    """A server of which nothing was judged yet."""
+    shutil.rmtree(judgements_in(place), ignore_errors=True)
+    return serve_here()
 
 
-@pytest.fixture
-def judged(own: Path) -> Iterator[str]:
-    with server_thread(own) as address:
-        wait_until_ready(address)
-        yield address
+def judgements_in(home: Path) -> Path:
+    return home / ".muge" / "work" / "judgements"
 
 
 def judge(address: str, headers: dict[str, str] | None = None, **said: Any) -> httpx.Response:
@@ -46,8 +43,8 @@ def code(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
-def test_thumbs_are_kept_with_all_that_is_known_of_them(judged: str, own: Path) -> None:
-    id, _ = panda(own)
+def test_thumbs_are_kept_with_all_that_is_known_of_them(judged: str, place: Path) -> None:
+    id, _ = panda(place)
     shown = {"rank": 1, "alpha": 0.8, "fusion": "weighted", "filter": "image_id > 1", "topk": 10}
     answer = judge(judged, id=id, query=" 熊猫\n", **shown)
     assert answer.status_code == 201, answer.text
@@ -68,8 +65,8 @@ def test_thumbs_are_kept_with_all_that_is_known_of_them(judged: str, own: Path) 
     assert lines == f"{first['query_id']} 0 {id} 1\n"
 
 
-def test_what_cannot_be_judged(judged: str, own: Path) -> None:
-    id, _ = panda(own)
+def test_what_cannot_be_judged(judged: str, place: Path) -> None:
+    id, _ = panda(place)
     assert code(judge(judged, id="nobody")) == (404, "not_found")
     assert code(judge(judged, id="nobody", made_of="forged")) == (404, "not_found")
     for wrong in (
@@ -129,7 +126,12 @@ def test_a_proxy_may_say_who_judges(serve_here: Serve, place: Path) -> None:
     assert answer.json()["user"] == "李雷"
 
 
-def test_a_thumb_on_a_collection_that_was_replaced_is_kept(judged: str, own: Path) -> None:
+def test_a_thumb_on_a_collection_that_was_replaced_is_kept(
+    serve_here: Serve, tmp_path: Path
+) -> None:
+    own = tmp_path
+    index_folder(sample_pictures(own / "pictures"), settings_in(own))
+    judged = serve_here(own)
     html = httpx.get(f"{judged}/", params={"text": "熊猫"}, headers={"Accept": "text/html"}).text
     made_of = html.split("made_of&#34;: &#34;")[1].split("&#34;")[0]
     id, _ = panda(own)
@@ -143,12 +145,12 @@ def test_a_thumb_on_a_collection_that_was_replaced_is_kept(judged: str, own: Pat
     assert first["made_of"] == made_of != second["made_of"]
 
 
-def test_a_work_folder_that_takes_nothing(judged: str, own: Path) -> None:
+def test_a_work_folder_that_takes_nothing(judged: str, place: Path) -> None:
     """Searching goes on; what was judged before is there."""
-    id, _ = panda(own)
+    id, _ = panda(place)
     assert judge(judged, id=id).status_code == 201
-    day = next((own / ".muge" / "work" / "judgements" / "muge").iterdir())
-    judgements = day.parents[1]
+    judgements = judgements_in(place)
+    day = next((judgements / "muge").iterdir())
     judgements.rename(judgements.with_name("aside"))
     judgements.write_text("a file where a folder should be")
     try:
@@ -158,5 +160,6 @@ def test_a_work_folder_that_takes_nothing(judged: str, own: Path) -> None:
         judgements.unlink()
         judgements.with_name("aside").rename(judgements)
     assert len(kept(judged)) == 1
-    (next(day.iterdir())).write_text("{}")
+    next(day.iterdir()).write_text("{}")
     assert code(httpx.get(f"{judged}/api/judgements")) == (503, "not_read")
+    shutil.rmtree(judgements)
