@@ -52,7 +52,8 @@ def test_thumbs_are_kept_with_all_that_is_known_of_them(judged: str, place: Path
     first, second = kept(judged)
     assert first.items() >= {**shown, "query": "熊猫", "document": id, "image": id}.items()
     assert first["collection"] == "muge"
-    assert first["made_of"] and first["time"].endswith("Z")
+    assert first["made_of"]
+    assert first["time"].endswith("Z")
     assert first["user"] != second["user"]
     # whoever reads this cannot judge as somebody else
     assert USER not in httpx.get(f"{judged}/api/judgements").text
