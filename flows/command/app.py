@@ -16,6 +16,7 @@ from flows.command.demo import demo
 from flows.command.evaluate import evaluate
 from flows.command.index import index
 from flows.command.interrupts import EXIT_INTERRUPTED, INTERRUPTED
+from flows.command.judgements import judgements_app
 from flows.command.log_format import VARIABLE, end_lines, write_as
 from flows.command.look import inspect, status
 from flows.command.model import model_app
@@ -72,6 +73,7 @@ app.command("import")(import_collection)
 app.add_typer(model_app, name="model")
 app.add_typer(alias_app, name="alias")
 app.add_typer(rejects_app, name="rejects")
+app.add_typer(judgements_app, name="judgements")
 
 
 def main() -> None:
