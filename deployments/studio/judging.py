@@ -21,11 +21,10 @@ from tasks.dataset.reader import document_id
 from tasks.dataset.text import clean_query
 from tasks.errors import QueryError, QueryTextError, WorkFolderError
 from tasks.evaluate.gallery import image_of
-from tasks.judge.thumbs import Thumb, Thumbs, query_id_of
+from tasks.judge.thumbs import Thumb, query_id_of, thumbs_of
 from tasks.ranges import MAX_TOPK, Alpha, TopK
 from tasks.settings import Fusion, WebSettings
 from tasks.work.collections import CollectionRecord
-from tasks.work.folder import Folder
 
 MOST_BYTES = 1 << 16
 MOST_ID = 512  # characters; a data set's own may be longer than a document's
@@ -61,8 +60,7 @@ class Judges:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._web = service.web
-        settings = service.settings
-        self._thumbs = Thumbs(Folder(settings.work_url), settings.collection)
+        self._thumbs = thumbs_of(service.settings)
         self._proxies = {name.strip() for name in self._web.proxies.split(",") if name.strip()}
         self._shown: OrderedDict[str, CollectionRecord] = OrderedDict()
         self.is_on = may_judge(self._web)

@@ -25,6 +25,7 @@ from flows.command.rejects import rejects_app
 from flows.command.retention import drop, prune
 from flows.command.search import search
 from flows.command.surroundings import leave, refused_by_system, settle_in
+from flows.command.tune import tune
 from flows.command.upkeep import repair, verify
 from tasks.errors import UsageError
 
@@ -60,6 +61,7 @@ for command in (
     reindex,
     evaluate,
     compare,
+    tune,
     status,
     inspect,
     verify,

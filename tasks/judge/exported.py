@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from tasks.errors import DatasetError, UsageError
 from tasks.evaluate.files import check_writable, written
 from tasks.judge.grades import Graded, grade
-from tasks.judge.thumbs import Thumb, Thumbs, lines_of
-from tasks.settings import ExportedJudgements, Settings
-from tasks.work.folder import Folder
+from tasks.judge.thumbs import Thumb, lines_of, thumbs_of
+from tasks.settings import ExportedJudgements, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,9 @@ class Exported:
     files: tuple[str, ...]
 
 
-def read_thumbs(settings: Settings) -> list[Thumb]:
+def read_thumbs(settings: Place) -> list[Thumb]:
     """All thumbs of the collection's name; raises `DatasetError` if there is none."""
-    thumbs = Thumbs(Folder(settings.work_url), settings.collection)
+    thumbs = thumbs_of(settings)
     found = thumbs.read()
     if not found:
         others = thumbs.other_names()
@@ -41,12 +40,12 @@ def read_thumbs(settings: Settings) -> list[Thumb]:
         raise DatasetError(
             f"nothing of collection {settings.collection!r} was judged yet in "
             f"{settings.work_url}{there}: press thumbs on the search page (muge web), or name the "
-            f"--collection and --work-dir that it serves"
+            f"--collection, --store and --work-dir that it serves"
         )
     return found
 
 
-def export_judgements(settings: Settings, wanted: ExportedJudgements) -> Exported:
+def export_judgements(settings: Place, wanted: ExportedJudgements) -> Exported:
     """Write the files that are wanted; without any nothing is written, and what is there is said.
 
     Raises `WorkFolderError` for a file that cannot be written, before anything is, `UsageError` for

@@ -19,7 +19,8 @@ from tasks.dataset.reader import stable_id
 from tasks.errors import FileMissingError, WorkFolderError
 from tasks.names import check_name
 from tasks.records import DOCUMENT_ID
-from tasks.settings import Fusion
+from tasks.settings import Fusion, Place
+from tasks.work.collections import place_of
 from tasks.work.folder import Folder
 
 FOLDER = "judgements"
@@ -60,12 +61,11 @@ class Thumb(BaseModel):
 
 
 class Thumbs:
-    """The thumbs of a collection's name, whichever collection it means by and by."""
+    """The thumbs of a collection's name in a store, whichever collection it means by and by."""
 
-    def __init__(self, work: Folder, name: str) -> None:
+    def __init__(self, work: Folder, store: str, name: str) -> None:
         self._work = work
-        self._name = name
-        self._place = f"{FOLDER}/{check_name(name)}"
+        self._place = f"{FOLDER}/{place_of(work, store, check_name(name))}"
         self._lock = threading.Lock()
         self._last = datetime.min.replace(tzinfo=UTC)
 
@@ -91,9 +91,11 @@ class Thumbs:
         return sorted(read, key=lambda thumb: (thumb.time, thumb.id))
 
     def other_names(self) -> list[str]:
-        """Names of this work folder that have thumbs."""
-        found = {file.split("/")[1] for file in self._work.find(FOLDER) if file.endswith(".json")}
-        return sorted(found - {self._name})
+        """Other names in the store that have thumbs."""
+        store, name = self._place.rsplit("/", 1)
+        files = self._work.find(store)
+        found = {file.removeprefix(f"{store}/").split("/")[0] for file in files}
+        return sorted(found - {name})
 
     def _read(self, file: str) -> Thumb | None:
         try:
@@ -107,6 +109,11 @@ class Thumbs:
                 f"{self._work.url}/{file} is no judgement ({what}); mend it, or take it away",
                 may_pass=False,
             ) from None
+
+
+def thumbs_of(place: Place) -> Thumbs:
+    """The thumbs of the collection that the settings name."""
+    return Thumbs(Folder(place.work_url), place.store_uri, place.collection)
 
 
 def query_id_of(query: str) -> str:

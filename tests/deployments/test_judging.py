@@ -151,7 +151,6 @@ def test_a_work_folder_that_takes_nothing(judged: str, place: Path) -> None:
     id, _ = panda(place)
     assert judge(judged, id=id).status_code == 201
     judgements = judgements_in(place)
-    day = next((judgements / "muge").iterdir())
     judgements.rename(judgements.with_name("aside"))
     judgements.write_text("a file where a folder should be")
     try:
@@ -161,6 +160,6 @@ def test_a_work_folder_that_takes_nothing(judged: str, place: Path) -> None:
         judgements.unlink()
         judgements.with_name("aside").rename(judgements)
     assert len(kept(judged)) == 1
-    next(day.iterdir()).write_text("{}")
+    next(judgements.rglob("*.json")).write_text("{}")
     assert code(httpx.get(f"{judged}/api/judgements")) == (503, "not_read")
     shutil.rmtree(judgements)

@@ -17,11 +17,13 @@ from tasks.judge.thumbs import Thumbs, lines_of, query_id_of
 from tasks.work.folder import Folder
 from tests.judge.thumbs import press
 
+STORE = "dashvector:"
+
 
 @pytest.fixture(params=["local", "memory"])
 def thumbs(request: pytest.FixtureRequest, tmp_path: Path) -> Thumbs:
     place = str(tmp_path) if request.param == "local" else f"memory://{tmp_path.name}/work"
-    return Thumbs(Folder(place), "muge")
+    return Thumbs(Folder(place), STORE, "muge")
 
 
 def test_what_was_kept_is_read_in_its_order(thumbs: Thumbs) -> None:
@@ -41,7 +43,7 @@ def test_many_at_once_lose_and_double_nothing(thumbs: Thumbs) -> None:
 
 
 def _press_on(work: str, said: str) -> None:
-    thumbs = Thumbs(Folder(work), "muge")
+    thumbs = Thumbs(Folder(work), STORE, "muge")
     with open(said, "a") as file:
         for number in range(100_000):
             press(thumbs, "红色", str(number), 1)
@@ -64,28 +66,30 @@ def test_a_kill_loses_none_that_was_answered(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     answered = [int(line) for line in said.read_text().splitlines()]
-    found = [int(each.image) for each in Thumbs(Folder(str(tmp_path / "work")), "muge").read()]
+    found = [
+        int(each.image) for each in Thumbs(Folder(str(tmp_path / "work")), STORE, "muge").read()
+    ]
     assert answered == found[: len(answered)]
     assert len(found) - len(answered) in (0, 1)
     assert found == list(range(len(found)))
 
 
 def test_what_is_none_is_named(tmp_path: Path) -> None:
-    thumbs = Thumbs(Folder(str(tmp_path)), "muge")
+    thumbs = Thumbs(Folder(str(tmp_path)), STORE, "muge")
     kept = press(thumbs, "红色", "1", 1)
-    (file,) = (tmp_path / "judgements" / "muge").rglob("*.json")
+    (file,) = (tmp_path / "judgements").rglob("*.json")
     (file.parent / f"{file.name}.1234.partial").write_text("{")  # of a kill
     assert thumbs.read() == [kept]
     file.write_text('{"grade": 3')
     with pytest.raises(WorkFolderError, match=f"{file.name} is no judgement .*mend it"):
         thumbs.read()
     with pytest.raises(BadNameError):
-        Thumbs(Folder(str(tmp_path)), "../elsewhere")
-    assert Thumbs(Folder(str(tmp_path)), "other").other_names() == ["muge"]
+        Thumbs(Folder(str(tmp_path)), STORE, "../elsewhere")
+    assert Thumbs(Folder(str(tmp_path)), STORE, "other").other_names() == ["muge"]
 
 
 def test_the_last_thumb_of_each_person_counts_and_most_people_decide(tmp_path: Path) -> None:
-    thumbs = Thumbs(Folder(str(tmp_path)), "muge")
+    thumbs = Thumbs(Folder(str(tmp_path)), STORE, "muge")
     for query, image, user, said in (
         ("红", "1", "a", 1),
         ("红", "1", "a", -1),  # changed

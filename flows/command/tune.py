@@ -1,0 +1,62 @@
+"""The command `muge tune`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows.command.options import AsJson, options
+from flows.command.output import explained, print_json
+from flows.signatures import Given
+from tasks.options import flags_of
+from tasks.settings import Encoding, Place, Searching
+
+if TYPE_CHECKING:
+    from tasks.evaluate.intervals import Interval
+    from tasks.judge.tuned import Measured, Tuned
+
+
+@options(flags_of(Searching, "alpha", "fusion"), flags_of(Place), flags_of(Encoding))
+def tune(given: Given, as_json: AsJson = False) -> None:
+    """Say which alpha and fusion the thumbs on hits favour, with intervals; changes nothing.
+
+    They are compared with --alpha and --fusion, or what searches use now.
+    """
+    with explained():
+        from flows.command.bars import Bars
+        from flows.orchestration.context import caller_context, showing
+        from tasks.judge.tuned import tune as measure
+
+        settings = given.settings
+        with Bars() as bars, showing(bars), caller_context(settings) as context:
+            found = measure(context, settings)
+        if as_json:
+            from dataclasses import asdict
+
+            print_json(asdict(found))
+        else:
+            _say(found)
+
+
+def _say(found: Tuned) -> None:
+    print(
+        f"{found.collection}: {found.queries} of {found.judged_queries} judged queries have both "
+        f"thumbs, by {found.users} users; chosen on {found.chosen_on}, reported on "
+        f"{found.reported_on}; pictures that nobody judged are left out"
+    )
+    print(f"now:  {_measured(found.now)}")
+    print(f"best: {_measured(found.best)}")
+    print(f"gain in nDCG@10: {_interval(found.gain['nDCG@10'], '+')}")
+    if found.set:
+        print(f"To set: {' '.join(found.set)} (nothing was changed)")
+    else:
+        print("Not surely better than what is used now: nothing to set")
+
+
+def _measured(one: Measured) -> str:
+    setting = one.fusion if one.fusion == "rrf" else f"{one.fusion}, alpha {one.alpha:g}"
+    judged = f"{one.judged:.0%} of its first 10 pictures were judged"
+    return f"{setting}: nDCG@10 {_interval(one.metrics['nDCG@10'])}, {judged}"
+
+
+def _interval(interval: Interval, sign: str = "") -> str:
+    return f"{interval.value:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
