@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,13 @@ def code(answer: httpx.Response) -> tuple[int, str]:
 
 def test_thumbs_are_kept_with_all_that_is_known_of_them(judged: str, place: Path) -> None:
     id, _ = panda(place)
-    shown = {"rank": 1, "alpha": 0.8, "fusion": "weighted", "filter": "image_id > 1", "topk": 10}
+    shown: dict[str, Any] = {
+        "rank": 1,
+        "alpha": 0.8,
+        "fusion": "weighted",
+        "filter": "image_id > 1",
+        "topk": 10,
+    }
     answer = judge(judged, id=id, query=" 熊猫\n", **shown)
     assert answer.status_code == 201, answer.text
     assert judge(judged, id=id, grade=-1, user="f" * 32).status_code == 201
@@ -70,7 +78,7 @@ def test_what_cannot_be_judged(judged: str, place: Path) -> None:
     id, _ = panda(place)
     assert code(judge(judged, id="nobody")) == (404, "not_found")
     assert code(judge(judged, id="nobody", made_of="forged")) == (404, "not_found")
-    for wrong in (
+    wrongs: tuple[dict[str, Any], ...] = (
         {"query": "长" * 10_000},
         {"query": ""},
         {"query": " \u200b"},
@@ -82,17 +90,16 @@ def test_what_cannot_be_judged(judged: str, place: Path) -> None:
         {"rank": 0},
         {"filter": "x" * 1001},
         {"surprise": 1},
-    ):
+    )
+    for wrong in wrongs:
         assert judge(judged, **{"id": id, **wrong}).status_code == 422, wrong
-    send, place = httpx.post, f"{judged}/api/judgements"
+    send, address = httpx.post, f"{judged}/api/judgements"
     good = json.dumps({"query": "熊猫", "id": id, "grade": 1})
     json_kind = {"Content-Type": "application/json"}
-    assert code(send(place, content=good, headers={"Content-Type": "text/plain"}))[0] == 415
-    assert code(send(place, content="x" * 70_000, headers=json_kind)) == (413, "too_large")
-    surrogate = (
-        good.replace("熊猫", "a").replace('"a"', '"\\ud800"').replace("\\u718a\\u732b", "\\ud800")
-    )
-    assert send(place, content=surrogate, headers=json_kind).status_code == 422
+    assert code(send(address, content=good, headers={"Content-Type": "text/plain"}))[0] == 415
+    assert code(send(address, content="x" * 70_000, headers=json_kind)) == (413, "too_large")
+    surrogate = good.replace("\\u718a", "\\ud800")
+    assert send(address, content=surrogate, headers=json_kind).status_code == 422
     assert code(judge(judged, {"Origin": "http://evil.example"}, id=id)) == (403, "other_site")
     assert code(judge(judged, {"Sec-Fetch-Site": "cross-site"}, id=id)) == (403, "other_site")
     assert kept(judged) == []
@@ -123,7 +130,7 @@ def test_a_proxy_may_say_who_judges(serve_here: Serve, place: Path) -> None:
     assert code(judge(behind, id=id)) == (403, "nobody")
     named = {b"X-User": "李雷".encode(), b"X-Forwarded-For": b"10.0.0.1"}
     body = {"query": "熊猫", "id": id, "grade": 0, "user": USER}
-    answer = httpx.post(f"{behind}/api/judgements", json=body, headers=named)  # type: ignore[arg-type]
+    answer = httpx.post(f"{behind}/api/judgements", json=body, headers=named)
     assert answer.json()["user"] == "李雷"
 
 
@@ -144,6 +151,23 @@ def test_a_thumb_on_a_collection_that_was_replaced_is_kept(
     assert judge(judged, id=others[0]["id"], grade=-1).status_code == 201
     first, second = kept(judged)
     assert first["made_of"] == made_of != second["made_of"]
+
+
+def test_a_full_disk_keeps_nothing_of_a_thumb(
+    judged: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id, _ = panda(place)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr("tasks.work.folder.os.fsync", full)
+        assert code(judge(judged, id=id)) == (503, "not_kept")
+        assert httpx.get(f"{judged}/api/search", params={"text": "熊猫"}).status_code == 200
+    assert [file for file in judgements_in(place).rglob("*") if file.is_file()] == []
+    assert judge(judged, id=id).status_code == 201
+    assert len(kept(judged)) == 1
 
 
 def test_a_work_folder_that_takes_nothing(judged: str, place: Path) -> None:

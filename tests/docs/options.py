@@ -127,7 +127,8 @@ CHINESE: Mapping[str, str] = {
     "MUGE_WEB_FRAMES": "哪些网站可以把网页放进框架，用空格分开。",
     "MUGE_WEB_PROXIES": "哪些代理的 X-Forwarded-For 可信，地址。",
     "MUGE_WEB_JUDGE": "结果上的赞与踩，记在工作目录里；auto：网页只听本机或有令牌时。",
-    "MUGE_WEB_USER_HEADER": "MUGE_WEB_PROXIES 里的代理用哪个请求头说明是谁在评价。默认：浏览器的一个数。",
+    "MUGE_WEB_USER_HEADER": "MUGE_WEB_PROXIES 里的代理用哪个请求头说明是谁在评价。"
+    "默认：浏览器的一个数。",
     "MUGE_WEB_FETCH": "取哪些图片网址：公网的、内网的也取，或都不取。",
     "MUGE_WEB_FETCH_SECONDS": "取一个图片网址的时间，秒。",
     "MUGE_WEB_PICTURE_BYTES": "更大的图片拒收，字节。",
