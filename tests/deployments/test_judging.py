@@ -107,6 +107,7 @@ def test_what_cannot_be_judged(judged: str, place: Path) -> None:
 
 
 def test_only_where_it_is_safe_or_wanted(serve_here: Serve, place: Path) -> None:
+    shutil.rmtree(judgements_in(place), ignore_errors=True)
     id, _ = panda(place)
     off = serve_here(judge="off")
     assert code(judge(off, id=id)) == (403, "no_judging")
@@ -120,6 +121,11 @@ def test_only_where_it_is_safe_or_wanted(serve_here: Serve, place: Path) -> None
     assert judge(guarded, id=id).status_code == 401
     bearer = {"Authorization": "Bearer secret"}
     assert judge(guarded, bearer, id="nobody").status_code == 404
+    with httpx.Client(base_url=guarded) as browser:
+        browser.post("/token", data={"token": "secret"})
+        said = {"query": "熊猫", "id": id, "grade": 1, "user": USER}
+        assert browser.post("/api/judgements", json=said).status_code == 201
+        assert browser.get("/api/judgements.qrels").text.endswith(f" {id} 1\n")
 
 
 def test_a_proxy_may_say_who_judges(serve_here: Serve, place: Path) -> None:

@@ -11,8 +11,14 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tasks.context import Context
+from tasks.evaluate.operation import evaluate
+from tasks.index.runner import Threads
+from tasks.judge.exported import export_judgements
+from tasks.settings import EvaluateChoices, ExportedJudgements
 from tests.browser import PHONE
-from tests.deployments.browsing import Open, browser, needs_browser, open_at
+from tests.deployments.browsing import Open, browser, needs_browser, open_at, type_and_search
+from tests.deployments.collection import settings_in
 from tests.deployments.conftest import Serve
 from tests.deployments.test_api import panda
 from tests.deployments.test_judging import judgements_in
@@ -89,6 +95,28 @@ def test_what_was_pressed_is_seen_again(judged: str, open_at: Open) -> None:
     expect(page.locator('.thumb[aria-pressed="true"]')).to_have_count(3)
     says(page, "Noted")
     assert [line["rank"] for line in kept(judged)] == [2, 3, 13]
+
+
+def test_what_was_pressed_becomes_an_evaluation(
+    judged: str, open_at: Open, place: Path, tmp_path: Path
+) -> None:
+    page = open_at(address=judged).page
+    for text, grade in (("香蕉", "1"), ("水果", "1"), ("水果", "-1")):
+        type_and_search(page, text)
+        expect(page.locator("h2").first).to_contain_text(text)
+        number = 0 if grade == "1" else 1
+        page.locator(f'.thumb[data-grade="{grade}"]').nth(number).click()
+        says(page, "已记下")
+    qrels, queries = str(tmp_path / "q.qrels"), str(tmp_path / "q.jsonl")
+    settings = settings_in(place)
+    found = export_judgements(settings, ExportedJudgements(qrels=qrels, queries=queries))
+    assert (found.thumbs, found.queries, found.pictures, found.fitting) == (3, 2, 3, 2)
+    choices = EvaluateChoices(judgements=qrels, protocol="leave-query-out")
+    with Context() as context:
+        measured = evaluate(f"jsonl:{queries}", settings, Threads(context), choices)
+    assert measured.regraded is not None
+    assert measured.regraded.is_whole
+    assert (measured.queries, measured.metrics["dense"]["R@10"]) == (2, 1.0)
 
 
 @pytest.mark.parametrize("query", ["?like={id}", "?like={id}&text=红色", ""])

@@ -71,6 +71,13 @@ def test_judgements_that_keywords_meet_favour_keywords(context: Context, place: 
     again = tune(context, place.model_copy(update=said))
     assert (again.set, again.gain["nDCG@10"].value) == ((), 0.0)
     assert again.best == again.now
+    ranks = tune(context, place.model_copy(update={"alpha": 0.5, "fusion": "rrf"}))
+    assert (ranks.now.fusion, ranks.now.alpha) == ("rrf", 0.5)
+    assert (ranks.set, ranks.gain["nDCG@10"].value) == ((), 0.0)
+    # at alpha 1 there is nothing to fuse
+    one_side = tune(context, near.model_copy(update={"fusion": "rrf"}))
+    assert one_side.now.metrics == found.now.metrics
+    assert one_side.set == (found.set[0], "MUGE_FUSION=weighted")
     assert files(place) == before
 
 
