@@ -39,7 +39,7 @@ def export_judgements(given: Given, as_json: AsJson = False) -> None:
             print_json(asdict(found))
             return
         print(
-            f"{found.collection}: {found.thumbs} thumbs by {found.users} users; "
+            f"{found.collection}: {found.thumbs} thumbs, users: {found.users}; "
             f"{found.pictures} pictures of {found.queries} queries have a grade, "
             f"{found.fitting} fit"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flows.command.options import AsJson, options
-from flows.command.output import explained, print_json
+from flows.command.output import explained, print_json, warnings_shown
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Encoding, Place, Searching
@@ -27,7 +27,7 @@ def tune(given: Given, as_json: AsJson = False) -> None:
         from tasks.judge.tuned import tune as measure
 
         settings = given.settings
-        with Bars() as bars, showing(bars), caller_context(settings) as context:
+        with Bars() as bars, warnings_shown(), showing(bars), caller_context(settings) as context:
             found = measure(context, settings)
         if as_json:
             from dataclasses import asdict
@@ -40,7 +40,7 @@ def tune(given: Given, as_json: AsJson = False) -> None:
 def _say(found: Tuned) -> None:
     print(
         f"{found.collection}: {found.queries} of {found.judged_queries} judged queries have both "
-        f"thumbs, by {found.users} users; chosen on {found.chosen_on}, reported on "
+        f"thumbs, users: {found.users}; chosen on {found.chosen_on}, reported on "
         f"{found.reported_on}; pictures that nobody judged are left out"
     )
     print(f"now:  {_measured(found.now)}")

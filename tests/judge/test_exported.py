@@ -76,7 +76,7 @@ def test_the_command(pressed: Settings, muge: Muge, tmp_path: Path) -> None:
     said = muge("judgements", "export", "--qrels", "q", "--queries", "a b.jsonl", *place)
     assert said.returncode == 0, said.stderr
     lines = said.stdout.splitlines()
-    assert lines[0] == "muge: 7 thumbs by 2 users; 7 pictures of 3 queries have a grade, 3 fit"
+    assert lines[0] == "muge: 7 thumbs, users: 2; 7 pictures of 3 queries have a grade, 3 fit"
     advice = "muge evaluate 'jsonl:a b.jsonl' --judgements q "
     assert lines[-1].startswith(f"Measure by them: {advice}")
     assert f"--work-dir {pressed.work_url}" in lines[-1]

@@ -110,7 +110,7 @@ def test_the_command(place: Settings, muge: Muge) -> None:
     judge(place, 48, by_words)
     said = muge("tune", "--alpha", "1", *options)
     assert said.returncode == 0, said.stderr
-    assert "48 of 50 judged queries have both thumbs, by 1 users" in said.stdout
+    assert "48 of 50 judged queries have both thumbs, users: 1;" in said.stdout
     assert "To set: MUGE_ALPHA=" in said.stdout
     found = json.loads(muge("tune", "--alpha", "1", "--json", *options).stdout)
     assert found["gain"]["nDCG@10"]["low"] > 0
