@@ -15,6 +15,7 @@ from deployments.studio import problems
 from deployments.studio.asking import MOST_FILTER, MOST_TEXT
 from deployments.studio.connections import PEER
 from deployments.studio.guard import LOG, LOOPBACK, client_of
+from deployments.studio.page import Offered
 from deployments.studio.problems import ProblemError
 from deployments.studio.service import Service
 from tasks.dataset.reader import document_id
@@ -65,17 +66,16 @@ class Judges:
         self._shown: OrderedDict[str, CollectionRecord] = OrderedDict()
         self.is_on = may_judge(self._web)
 
-    def offer(self, request: Request) -> str:
-        """What the collection that is shown now is made of, for hits with thumbs; "" for hits
-        without."""
+    def offer(self, request: Request) -> Offered | None:
+        """What thumbs on the hits that are shown now are of; None for hits without."""
         record = self._service.live.record
         if not self.is_on or record is None or (self._web.user_header and not self._named(request)):
-            return ""
+            return None
         self._shown[record.made_of] = record
         self._shown.move_to_end(record.made_of)
         if len(self._shown) > REMEMBERED:
             self._shown.popitem(last=False)
-        return record.made_of
+        return Offered(record.made_of, _short(self._thumbs.address))
 
     def check(self) -> None:
         """Raise the problem if nothing is judged here."""
@@ -158,7 +158,7 @@ class Judges:
                 raise ProblemError(problems.NOBODY)
             return name
         drawn = judging.user or "anonymous"
-        return hashlib.blake2b(drawn.encode(), digest_size=8).hexdigest()
+        return _short(drawn)
 
     def _named(self, request: Request) -> str:
         """The name in the proxy's header; "" where nobody that is believed says one."""
@@ -175,6 +175,11 @@ def may_judge(web: WebSettings) -> bool:
     if web.judge == "auto":
         return web.host in LOOPBACK or web.token is not None
     return web.judge == "on"
+
+
+def _short(text: str) -> str:
+    """A number that stands for a text, which cannot be found from it."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _is_own(request: Request) -> bool:

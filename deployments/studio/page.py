@@ -39,10 +39,19 @@ SCRIPTS = (("deployments.studio", "static/studio.js"),)
 
 
 @dataclass(frozen=True, slots=True)
+class Offered:
+    """What thumbs on hits are of: a collection that is `made_of` this; `kept_in` stands for where
+    they are kept, so that a browser tells apart what it pressed in several collections."""
+
+    made_of: str
+    kept_in: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """All that a page is made from; `count` is the number of documents, None if unknown, `usual`
     are alpha and topk of a question that says neither; `said_language` is whether the address says
-    the language, `made_of` what hits with thumbs are of ("": they have none)."""
+    the language, `offered` what thumbs on hits are of (None: hits have none)."""
 
     asking: Asking = field(default_factory=Asking)
     language: Language = "zh"
@@ -55,7 +64,7 @@ class Shown:
     examples: Sequence[str] = ()
     answer: Answer | None = None
     problem: Problem | None = None
-    made_of: str = ""
+    offered: Offered | None = None
 
 
 def render_search(shown: Shown) -> str:
@@ -134,11 +143,12 @@ def _judge(shown: Shown, answer: Answer) -> dict[str, str] | None:
     """What a thumb on a hit is sent with; None where hits have none. It is of a text alone: beside
     a picture a text is not what was asked, and without one nothing can be asked again."""
     question = answer.question
-    if not shown.made_of or question.text is None or shown.asking.pictures:
+    if shown.offered is None or question.text is None or shown.asking.pictures:
         return None
     said = {name: getattr(question, name) for name in ("alpha", "fusion", "filter", "topk")}
     settings = {name: value for name, value in said.items() if value is not None}
-    return {"query": question.text, "with": json.dumps({**settings, "made_of": shown.made_of})}
+    sent = {**settings, "made_of": shown.offered.made_of}
+    return {"query": question.text, "with": json.dumps(sent), "kept": shown.offered.kept_in}
 
 
 def _facets(

@@ -38,7 +38,7 @@ def page_routes(service: Service, guard: Guard, judges: Judges) -> APIRouter:
         except Exception as error:
             problem = logged_problem(error)
         shown = await _shown(service, request, asking, answer, problem)
-        shown = replace(shown, made_of=judges.offer(request))
+        shown = replace(shown, offered=judges.offer(request))
         status = problem.status if problem else 200
         response = HTMLResponse(await service.quietly(lambda: render_search(shown)), status)
         if problem and problem.retry_after:

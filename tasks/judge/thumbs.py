@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -65,9 +66,14 @@ class Thumbs:
 
     def __init__(self, work: Folder, store: str, name: str) -> None:
         self._work = work
-        self._place = f"{FOLDER}/{place_of(work, store, check_name(name))}"
+        self._of = store, name
         self._lock = threading.Lock()
         self._last = datetime.min.replace(tzinfo=UTC)
+
+    @property
+    def address(self) -> str:
+        """Where they lie, as the file system says it."""
+        return self._work.path(self._place)
 
     def stamp(self) -> tuple[str, str]:
         """An id that nobody else has, and the time of it: later than all that were given here."""
@@ -96,6 +102,11 @@ class Thumbs:
         files = self._work.find(store)
         found = {file.removeprefix(f"{store}/").split("/")[0] for file in files}
         return sorted(found - {name})
+
+    @cached_property
+    def _place(self) -> str:
+        store, name = self._of
+        return f"{FOLDER}/{place_of(self._work, store, check_name(name))}"
 
     def _read(self, file: str) -> Thumb | None:
         try:

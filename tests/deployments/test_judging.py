@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,11 @@ def test_a_proxy_may_say_who_judges(serve_here: Serve, place: Path) -> None:
     assert answer.json()["user"] == "李雷"
 
 
+def shown_with(html: str, name: str) -> str:
+    """What a page says of its hits that a thumb is sent with."""
+    return html.split(f'data-{name}="')[1].split('"')[0]
+
+
 def test_a_thumb_on_a_collection_that_was_replaced_is_kept(
     serve_here: Serve, tmp_path: Path
 ) -> None:
@@ -147,7 +153,7 @@ def test_a_thumb_on_a_collection_that_was_replaced_is_kept(
     index_folder(sample_pictures(own / "pictures"), settings_in(own))
     judged = serve_here(own)
     html = httpx.get(f"{judged}/", params={"text": "熊猫"}, headers={"Accept": "text/html"}).text
-    made_of = html.split("made_of&#34;: &#34;")[1].split("&#34;")[0]
+    made_of = json.loads(unescape(shown_with(html, "with")))["made_of"]
     id, _ = panda(own)
     index_folder(sample_pictures(own / "others", 7), settings_in(own), anew=True)
     others = httpx.get(f"{judged}/api/search", params={"text": "熊猫"}, timeout=30).json()["hits"]
@@ -157,6 +163,12 @@ def test_a_thumb_on_a_collection_that_was_replaced_is_kept(
     assert judge(judged, id=others[0]["id"], grade=-1).status_code == 201
     first, second = kept(judged)
     assert first["made_of"] == made_of != second["made_of"]
+    # a browser that pressed a thumb there did not press it in another collection
+    page = {"params": {"text": "熊猫"}, "headers": {"Accept": "text/html"}}
+    after = httpx.get(f"{judged}/", **page, timeout=30).text  # type: ignore[arg-type]
+    elsewhere = httpx.get(f"{serve_here()}/", **page, timeout=30).text  # type: ignore[arg-type]
+    kept_in = [shown_with(each, "kept") for each in (html, after, elsewhere)]
+    assert kept_in[0] == kept_in[1] != kept_in[2]
 
 
 def test_a_full_disk_keeps_nothing_of_a_thumb(

@@ -84,7 +84,7 @@ def test_what_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorkFolderError, match=f"{file.name} is no judgement .*mend it"):
         thumbs.read()
     with pytest.raises(BadNameError):
-        Thumbs(Folder(str(tmp_path)), STORE, "../elsewhere")
+        Thumbs(Folder(str(tmp_path)), STORE, "../elsewhere").read()
     assert Thumbs(Folder(str(tmp_path)), STORE, "other").other_names() == ["muge"]
 
 

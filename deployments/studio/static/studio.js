@@ -341,7 +341,10 @@
     }
   }
   const judgedSection = () => document.getElementById("judged");
-  const thumbOf = (hit) => `${judgedSection().dataset.query}\n${hit.dataset.id}`;
+  const thumbOf = (hit) => {
+    const { kept, query } = judgedSection().dataset;
+    return [kept, query, hit.dataset.id].join("\n");
+  };
 
   function setThumb(hit, grade) {
     for (const button of hit.querySelectorAll(".thumb")) {
