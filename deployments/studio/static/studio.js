@@ -351,10 +351,15 @@
       button.setAttribute("aria-pressed", String(Number(button.dataset.grade) === grade));
     }
   }
+  const underWay = new Map(); // what is sent and not answered yet
   function showThumbs() {
     if (!judgedSection()) return;
     const known = pressed();
-    for (const hit of results.querySelectorAll(".hit")) setThumb(hit, known.get(thumbOf(hit)) || 0);
+    for (const hit of results.querySelectorAll(".hit")) {
+      const name = thumbOf(hit);
+      const last = underWay.get(name);
+      setThumb(hit, last ? last.grade : known.get(name) || 0);
+    }
   }
 
   let sending = Promise.resolve(); // one after the other: the last that was pressed counts
@@ -371,10 +376,11 @@
       rank: Number(hit.dataset.rank),
       user: browserNumber(),
     };
+    underWay.set(name, said);
     setThumb(hit, grade);
-    sending = sending.then(() => sendThumb(hit, name, said));
+    sending = sending.then(() => sendThumb(name, said));
   }
-  async function sendThumb(hit, name, said) {
+  async function sendThumb(name, said) {
     let problem = "offline";
     try {
       const answer = await fetch("api/judgements", {
@@ -387,12 +393,14 @@
     } catch (error) {
       // the server or the network is away
     }
-    const known = pressed();
+    if (underWay.get(name) === said) underWay.delete(name);
     if (!problem) {
+      const known = pressed();
       known.delete(name);
       if (said.grade) known.set(name, said.grade);
       keep("muge-thumbs", JSON.stringify([...known].slice(-KEPT)));
-    } else if (judgedSection() && thumbOf(hit) === name) setThumb(hit, known.get(name) || 0);
+    }
+    showThumbs();
     tellThumb(problem, said);
   }
   const trouble = document.getElementById("judge-says");
