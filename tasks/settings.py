@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tasks.encode.model.names import Choices as ModelChoices
 from tasks.encode.model.names import with_choices
 from tasks.options import Choices, Group, OptionValue, flag, plain, read_options
-from tasks.ranges import Alpha, TextWeight, TopK
+from tasks.ranges import Alike, Alpha, TextWeight, TopK
 from tasks.records import Tokens
 
 DocumentForm = Literal["image", "pair"]
@@ -350,6 +350,9 @@ class HitChoices(Choices):
     group_by: str | None = flag(None, "Field: the best hits of each of its --topk best values.")
     per_group: int = flag(3, "Hits a group.", ge=1)
     products: bool = flag(True, "One hit a product, its best picture, if the data has products.")
+    alike: Alike | None = flag(
+        None, "One hit for pictures that are at least so alike (cosine), such as 0.97."
+    )
 
 
 class DashVectorSettings(BaseSettings):

@@ -46,6 +46,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "ask.more": ("更多选项", "More options"),
     "ask.topk": ("最多显示", "Show at most"),
     "ask.filter": ("过滤条件", "Filter"),
+    "ask.alike": ("几乎一样的图片只显示一张", "One hit for pictures that are nearly the same"),
     "facet.remove": ("去掉过滤 ×", "Without the filter ×"),
     "ask.filter_hint": ("例如：image_id < 1000", "For example: image_id < 1000"),
     "ask.examples": ("试试：", "Try:"),

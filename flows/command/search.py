@@ -82,6 +82,7 @@ def search(
             per_group=hits.per_group,
             products=hits.products,
             text_weight=settings.text_weight,
+            alike=hits.alike,
             alpha_is_open=is_open(settings),
         )
         _show(_answer(given, checked(question)), html, as_json)

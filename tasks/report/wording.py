@@ -56,6 +56,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "hit.link": ("打开原图", "Open the picture"),
     "hit.no_text": ("没有文字", "No text"),
     "hit.more": ("全部 {count} 条文字", "All {count} texts"),
+    "hit.alike": ("还有 {count} 张几乎一样的", "{count} more nearly the same"),
     "hit.more_pictures": ("同款还有 {count} 张图", "{count} more pictures of this product"),
     "hit.source": ("来源", "From"),
     "hit.whole": ("展开全文", "Whole text"),

@@ -48,6 +48,7 @@
     for (const name of ["alpha", "topk"]) {
       field(name).value = values.get(name) || field(name).dataset.usual;
     }
+    field("alike").checked = values.has("alike");
     describeAlpha();
   }
 
@@ -140,7 +141,7 @@
     search();
   });
   field("alpha").addEventListener("input", describeAlpha);
-  for (const name of ["alpha", "topk"]) field(name).addEventListener("change", search);
+  for (const name of ["alpha", "topk", "alike"]) field(name).addEventListener("change", search);
   chosen.addEventListener("change", search);
   field("image").addEventListener("input", () => chosen.replaceChildren());
   for (const element of document.querySelectorAll(".upload")) element.hidden = false;
