@@ -341,6 +341,9 @@ class AskChoices(Choices):
     like: str | None = flag(None, "Id of a document: more like it.")
     queries: str | None = flag(None, "JSONL file of questions (text, image, ...); needs --out.")
     out: str | None = flag(None, "JSONL file for the answers.")
+    interactive: bool = flag(
+        False, "Answer line after line of standard input, with the model loaded once."
+    )
 
 
 class HitChoices(Choices):

@@ -86,7 +86,7 @@ ONLY_OF_COMMAND = {
     "evaluate": {"as_json", "verbose", "html", "orchestrator", *SEEN},
     "search": {
         *("as_json", "verbose", "html", "orchestrator"),
-        *("text", "image", "like", "queries", "out"),
+        *("text", "image", "like", "queries", "out", "interactive"),
     },
     "prune": {"as_json"},
 }

@@ -37,6 +37,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "用时 {ms}（模型 {model}，检索 {store}）",
         "Took {ms} (model {model}, store {store})",
     ),
+    "asking.prompt": ("搜索> ", "search> "),
+    "asking.hint": (
+        "每行一个查询；{names} 加一个值改变之后的查询，不加值则取消；Ctrl-D 结束",
+        "A query a line; {names} with a value change those after it, without one take it back; "
+        "Ctrl-D ends",
+    ),
     "search.steered": (
         "语义：图片占 {picture}，文字占 {text}",
         "Meaning: {picture} the picture, {text} the text",
