@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import MugeError, UsageError, reason_of
 from tasks.report.wording import Language, say
@@ -24,14 +24,16 @@ def _number(name: str, field: str, **beside: bool) -> Change:
             number = int(value) if field == "topk" else float(value)
         except ValueError:
             raise UsageError(f":{name} is {value[:40]!r}, expected a number") from None
-        return replace(question, **{field: number, **beside})
+        changes: dict[str, Any] = {field: number, **beside}
+        return replace(question, **changes)
 
     return change
 
 
 def _text(name: str, *instead: str) -> Change:
     def change(question: Question, value: str) -> Question:
-        return replace(question, **{name: value or None}, **dict.fromkeys(instead))
+        changes: dict[str, Any] = {**dict.fromkeys(instead), name: value or None}
+        return replace(question, **changes)
 
     return change
 

@@ -98,8 +98,8 @@ def check_batch(asked: AskChoices, html: Path | None) -> None:
     """Refuse a batch without both files, or with a single question beside it."""
     if asked.queries is None or asked.out is None:
         raise UsageError("--queries and --out go together: the questions and the file for answers")
-    others = {"text": asked.text, "image": asked.image, "like": asked.like, "html": html}
-    others["interactive"] = asked.interactive or None
+    others: dict[str, object] = {"text": asked.text, "image": asked.image, "like": asked.like}
+    others |= {"html": html, "interactive": asked.interactive or None}
     beside = [f"--{name}" for name, value in others.items() if value is not None]
     if beside:
         raise UsageError(f"--queries and {beside[0]}: give a file of questions or one question")
