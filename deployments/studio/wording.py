@@ -70,6 +70,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "found.searching": ("正在搜索…", "Searching…"),
     "start.title": ("还没有搜索", "Nothing searched yet"),
+    "start.some": ("这里有这样的图片", "Pictures that are here"),
     "start.hint": (
         "在上面写下想找的东西，或选一张图片。也可以点一个例子。",
         "Write above what you are looking for, choose a picture, or try an example.",

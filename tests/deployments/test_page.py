@@ -34,7 +34,8 @@ def set_slider(page: Page, alpha: float) -> None:
 
 def test_words_find_the_right_picture_first(open_at: Open) -> None:
     watched = open_at()
-    assert "还没有搜索" in watched.page.locator("#results").inner_text()
+    said = watched.page.locator("#results").inner_text()
+    assert "还没有搜索" in said or "这里有这样的图片" in said
     type_and_search(watched.page, "熊猫")
     expect(watched.page.get_by_role("heading", name="熊猫")).to_be_visible()
     assert "熊猫" in first_texts(watched.page)
@@ -176,6 +177,53 @@ def test_what_is_not_there_is_said(open_at: Open) -> None:
     assert hits_on(page)
     page.goto(page.url.replace("%E8%87%AA%E8%A1%8C%E8%BD%A6", "熊猫").replace("自行车", "熊猫"))
     expect(page.locator(".doubt")).to_have_count(0)
+
+
+def test_the_page_begins_with_pictures(open_at: Open) -> None:
+    page = open_at().page
+    for _ in range(100):  # found beside the first answers
+        if page.get_by_role("heading", name="这里有这样的图片").count():
+            break
+        page.wait_for_timeout(200)
+        page.reload()
+    shown = hits_on(page)
+    assert len(shown) == len(set(shown)) >= 6
+    page.locator(".like").first.click()
+    expect(page.get_by_text(f"正在用：图片 {shown[0]}")).to_be_visible()
+
+
+def test_words_are_searched_while_they_are_typed(open_at: Open) -> None:
+    watched = open_at("?text=雨伞")
+    page = watched.page
+    entries = page.evaluate("history.length")
+    asked = len(watched.asked)
+    words = page.get_by_label("想找什么？")
+    words.fill("")
+    words.press_sequentially("熊猫", delay=50)
+    expect(page.get_by_role("heading", name="熊猫", exact=True)).to_be_visible()
+    assert "熊猫" in first_texts(page)
+    assert len(watched.asked) - asked <= 2
+    assert page.evaluate("history.length") == entries
+    assert "text=%E7%86%8A%E7%8C%AB" in page.url
+    expect(words).to_be_focused()
+
+
+def test_pinyin_that_is_not_chosen_yet_is_not_searched(open_at: Open) -> None:
+    watched = open_at()
+    words = watched.page.get_by_label("想找什么？")
+    words.focus()
+    asked = len(watched.asked)
+    compose = """(field, said) => {
+        field.value = said;
+        field.dispatchEvent(new InputEvent("input", { isComposing: true, bubbles: true }));
+    }"""
+    for said in ("x", "xiong", "xiong mao"):
+        words.evaluate(compose, said)
+    watched.page.wait_for_timeout(700)
+    assert len(watched.asked) == asked
+    chosen = "field.value = '熊猫'; field.dispatchEvent(new CompositionEvent('compositionend'))"
+    words.evaluate(f"(field) => {{ {chosen} }}")
+    expect(watched.page.get_by_role("heading", name="熊猫", exact=True)).to_be_visible()
 
 
 def test_an_example_searches(open_at: Open) -> None:

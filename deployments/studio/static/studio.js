@@ -52,7 +52,7 @@
     describeAlpha();
   }
 
-  function show(html) {
+  function show(html, stay) {
     const next = new DOMParser().parseFromString(html, "text/html");
     const found = next.getElementById("results");
     if (!found) {
@@ -65,7 +65,7 @@
     speak(results);
     const line = results.querySelector("#count, .problem, .empty");
     status.textContent = line ? line.innerText : "";
-    comeIntoView();
+    if (!stay) comeIntoView();
   }
 
   // on a phone the form fills the screen: what was found must not stay below it
@@ -75,7 +75,7 @@
     }
   }
 
-  async function load(address, request = {}) {
+  async function load(address, request = {}, stay = false) {
     if (running) running.abort();
     const mine = (running = new AbortController());
     results.setAttribute("aria-busy", "true");
@@ -89,7 +89,7 @@
       const body = await answer.text();
       if (mine.signal.aborted) return null;
       if (answer.ok && request.method === "POST") return JSON.parse(body);
-      show(body);
+      show(body, stay);
     } catch (error) {
       if (mine.signal.aborted) return null;
       results.replaceChildren(said("offline").cloneNode(true));
@@ -107,6 +107,18 @@
   function search() {
     const values = question();
     if (asks(values)) go("?" + values);
+  }
+
+  // while words are typed: what is there is shown, and whoever types goes on typing
+  let typing = 0;
+  function searchSoon() {
+    clearTimeout(typing);
+    typing = setTimeout(() => {
+      const values = question();
+      if (!values.has("text")) return;
+      history.replaceState(null, "", "?" + values);
+      load("?" + values, {}, true);
+    }, 350);
   }
 
   async function upload(file) {
@@ -138,9 +150,15 @@
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    clearTimeout(typing);
     search();
   });
   field("alpha").addEventListener("input", describeAlpha);
+  field("text").addEventListener("input", (event) => {
+    if (event.isComposing) clearTimeout(typing); // pinyin that is not chosen yet
+    else searchSoon();
+  });
+  field("text").addEventListener("compositionend", searchSoon);
   for (const name of ["alpha", "topk", "alike"]) field(name).addEventListener("change", search);
   chosen.addEventListener("change", search);
   field("image").addEventListener("input", () => chosen.replaceChildren());
