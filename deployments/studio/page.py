@@ -38,7 +38,10 @@ NEARLY_THE_SAME = 0.97
 two of different things above .71."""
 TOPK_CHOICES = (10, 20, 50, 100)
 STYLES = (("tasks.report", "report.css"), ("deployments.studio", "static/studio.css"))
-SCRIPTS = (("deployments.studio", "static/studio.js"),)
+SCRIPTS = (
+    ("deployments.studio", "static/studio.js"),
+    ("deployments.studio", "static/crop.js"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,15 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "found.searching": ("正在搜索…", "Searching…"),
     "start.title": ("还没有搜索", "Nothing searched yet"),
+    "crop.open": ("只用图片的一部分", "Use a part of the picture"),
+    "crop.hint": (
+        "拖出要找的部分；键盘：方向键移动，Shift 加方向键改变大小。",
+        "Draw around what you are looking for. By keyboard: arrows move it, Shift and arrows "
+        "change its size.",
+    ),
+    "crop.frame": ("选中的部分", "The part that is chosen"),
+    "crop.search": ("搜索这一部分", "Search with this part"),
+    "crop.close": ("取消", "Cancel"),
     "start.some": ("这里有这样的图片", "Pictures that are here"),
     "start.hint": (
         "在上面写下想找的东西，或选一张图片。也可以点一个例子。",

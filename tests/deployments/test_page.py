@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.deployments.browsing import (
@@ -224,6 +227,46 @@ def test_pinyin_that_is_not_chosen_yet_is_not_searched(open_at: Open) -> None:
     chosen = "field.value = '熊猫'; field.dispatchEvent(new CompositionEvent('compositionend'))"
     words.evaluate(f"(field) => {{ {chosen} }}")
     expect(watched.page.get_by_role("heading", name="熊猫", exact=True)).to_be_visible()
+
+
+def two_pictures(place: Path) -> bytes:
+    """A panda on the left, a banana on the right."""
+    lines = (place / "pictures" / "queries.jsonl").read_text("utf-8").splitlines()
+    named = {line["query"]: line["image"] for line in map(json.loads, lines)}
+    both = Image.new("RGB", (800, 400), "white")
+    for x, name in enumerate(("熊猫", "香蕉")):
+        with Image.open(place / "pictures" / named[name]) as picture:
+            part = picture.convert("RGBA").resize((400, 400))
+            both.paste(part, (400 * x, 0), part)
+    content = BytesIO()
+    both.save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("by", ["pointer", "keyboard"])
+def test_a_part_of_the_picture_is_searched_with(by: str, open_at: Open, place: Path) -> None:
+    page = open_at().page
+    upload = {"name": "two.png", "mimeType": "image/png", "buffer": two_pictures(place)}
+    page.locator("#file").set_input_files(upload)  # type: ignore[arg-type]
+    page.get_by_role("button", name="只用图片的一部分").click()
+    frame = page.locator(".crop-frame")
+    expect(frame).to_be_focused()
+    if by == "pointer":
+        edges = page.locator(".crop-area").bounding_box()
+        assert edges is not None
+        page.mouse.move(edges["x"] + edges["width"] * 0.52, edges["y"] + 2)
+        page.mouse.down()
+        page.mouse.move(edges["x"] + edges["width"] - 1, edges["y"] + edges["height"] - 1, steps=4)
+        page.mouse.up()
+    else:
+        for key, times in (("Shift+ArrowLeft", 25), ("ArrowRight", 40)):
+            for _ in range(times):
+                frame.press(key)
+    asked = page.url
+    page.get_by_role("button", name="搜索这一部分").click()
+    page.wait_for_url(lambda url: url != asked and "picture=" in url)
+    assert "香蕉" in first_texts(page)
+    expect(page.locator("#crop")).to_be_hidden()
 
 
 def test_an_example_searches(open_at: Open) -> None:

@@ -20,6 +20,7 @@
   }
   speak();
   if (!form) return;
+  page.dataset.scripts = "";
 
   const results = document.getElementById("results");
   const chosen = document.getElementById("chosen");
@@ -134,8 +135,10 @@
     for (const other of ["image", "like"]) values.delete(other);
     values.set("picture", kept.picture);
     field("image").value = "";
+    document.dispatchEvent(new CustomEvent("muge-uploaded", { detail: { name: kept.picture, file } }));
     await go("?" + values);
   }
+  document.addEventListener("muge-picture", (event) => upload(event.detail));
 
   function describeAlpha() {
     const dense = Math.round(100 * field("alpha").value);
