@@ -163,6 +163,7 @@ class Collection:
         products: bool = True,
         fusion: Fusion | None = None,
         text_weight: float | None = None,
+        alike: float | None = None,
     ) -> Answer:
         """The best hits for a text, a picture (file, http(s) address or bytes), both (picture =
         meaning, text = keywords and, as much as `text_weight` says, meaning), or more like a
@@ -170,7 +171,8 @@ class Collection:
 
         `alpha` 1 is meaning only, 0 keywords only; it and `topk` default to the settings'. If the
         data has products, each hit is the best picture of its own, unless `products` is False.
-        `fusion` is weighted, normalised or rrf (None: as the settings say).
+        `fusion` is weighted, normalised or rrf (None: as the settings say). With `alike` one hit
+        stands for pictures whose vectors are at least so similar (cosine).
 
         Raises `QueryError` for what cannot be asked.
         """
@@ -195,6 +197,7 @@ class Collection:
             products=products,
             fusion=fusion,
             text_weight=self._settings.text_weight if text_weight is None else text_weight,
+            alike=alike,
             alpha_is_open=alpha is None and "alpha" not in self._settings.model_fields_set,
         )
         return self.ask(question, image if isinstance(image, bytes) else None)

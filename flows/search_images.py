@@ -27,7 +27,7 @@ from tasks.settings import Content, Encoding, HitChoices, Place, Searching
 @flow(name="search_images", flow_run_name="search", persist_result=False)
 @parameters(
     flags_of(Searching),
-    flags_of(HitChoices, "filter", "products"),
+    flags_of(HitChoices, "filter", "products", "alike"),
     flags_of(Place),
     flags_of(Encoding),
 )
@@ -43,7 +43,9 @@ def search_images(
     asked = pair_up(texts or [], images or [], settings.alpha, settings.topk, hits.filter)
     left_open, weight = is_open(settings), settings.text_weight
     questions = [
-        replace(q, products=hits.products, alpha_is_open=left_open, text_weight=weight)
+        replace(
+            q, products=hits.products, alike=hits.alike, alpha_is_open=left_open, text_weight=weight
+        )
         for q in asked
     ]
     with caller_context(settings) as context:

@@ -17,6 +17,9 @@ Alpha = Annotated[float, Field(ge=MIN_ALPHA, le=MAX_ALPHA, allow_inf_nan=False)]
 TextWeight = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """The share of the text in the meaning of a search by picture and text."""
 
+Alike = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+"""How alike (cosine) pictures are of which one stands for the other."""
+
 TopK = Annotated[int, Field(ge=MIN_TOPK, le=MAX_TOPK)]
 """How many results a search gives at most."""
 
@@ -31,6 +34,12 @@ def check_text_weight(weight: float) -> None:
     """Raise `QueryError` unless `weight` is a number from 0 to 1."""
     if not (isinstance(weight, int | float) and 0 <= weight <= 1):
         raise QueryError(f"text_weight is {weight!r}, expected 0 (picture) to 1 (text)")
+
+
+def check_alike(bound: float | None) -> None:
+    """Raise `QueryError` unless `bound` is a cosine above 0, or None."""
+    if bound is not None and not (isinstance(bound, int | float) and 0 < bound <= 1):
+        raise QueryError(f"alike is {bound!r}, expected a similarity above 0, up to 1")
 
 
 def check_topk(topk: int) -> None:

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tasks.encode.model.names import Choices as ModelChoices
 from tasks.encode.model.names import with_choices
 from tasks.options import Choices, Group, OptionValue, flag, plain, read_options
-from tasks.ranges import Alpha, TextWeight, TopK
+from tasks.ranges import Alike, Alpha, TextWeight, TopK
 from tasks.records import Tokens
 
 DocumentForm = Literal["image", "pair"]
@@ -351,6 +351,9 @@ class AskChoices(Choices):
     like: str | None = flag(None, "Id of a document: more like it.")
     queries: str | None = flag(None, "JSONL file of questions (text, image, ...); needs --out.")
     out: str | None = flag(None, "JSONL file for the answers.")
+    interactive: bool = flag(
+        False, "Answer line after line of standard input, with the model loaded once."
+    )
 
 
 class HitChoices(Choices):
@@ -360,6 +363,9 @@ class HitChoices(Choices):
     group_by: str | None = flag(None, "Field: the best hits of each of its --topk best values.")
     per_group: int = flag(3, "Hits a group.", ge=1)
     products: bool = flag(True, "One hit a product, its best picture, if the data has products.")
+    alike: Alike | None = flag(
+        None, "One hit for pictures that are at least so alike (cosine), such as 0.97."
+    )
 
 
 class DashVectorSettings(BaseSettings):

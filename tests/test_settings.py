@@ -86,7 +86,7 @@ ONLY_OF_COMMAND = {
     "evaluate": {"as_json", "verbose", "html", "orchestrator", *SEEN},
     "search": {
         *("as_json", "verbose", "html", "orchestrator"),
-        *("text", "image", "like", "queries", "out"),
+        *("text", "image", "like", "queries", "out", "interactive"),
     },
     "prune": {"as_json"},
 }
@@ -196,6 +196,8 @@ def another(flag: Flag) -> Any:
         return default + 1
     if isinstance(default, float):
         return default + 0.125 if default < 0.5 else default - 0.125
+    if "float" in str(flag.annotation):
+        return 0.5
     return f"another-{flag.name}"
 
 

@@ -52,6 +52,7 @@ class AskedAnswer(BaseModel):
     skip: int = 0
     fusion: str | None = None
     text_weight: float | None = None
+    alike: float | None = None
 
 
 class HitAnswer(BaseModel):
@@ -62,6 +63,7 @@ class HitAnswer(BaseModel):
     dense: float
     sparse: float
     fields: dict[str, FieldValue]
+    alike: list[str] | None = None
 
 
 class DoubtAnswer(BaseModel):

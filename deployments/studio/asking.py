@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.ranges import MAX_TOPK, Alpha, TextWeight, TopK
+from tasks.ranges import MAX_TOPK, Alike, Alpha, TextWeight, TopK
 from tasks.search.questions import Question
 from tasks.settings import Fusion
 
@@ -38,6 +38,9 @@ class Asking(BaseModel):
     )
     text_weight: TextWeight | None = Field(
         default=None, description="With a picture and words: the words' share in the meaning."
+    )
+    alike: Alike | None = Field(
+        default=None, description="One hit for pictures that are at least so alike (cosine)."
     )
     topk: TopK | None = Field(default=None, description="Number of results.")
     skip: int | None = Field(
@@ -83,6 +86,7 @@ class Asking(BaseModel):
             like=self.like,
             fusion=self.fusion,
             text_weight=self.text_weight or 0.0,
+            alike=self.alike,
             alpha_is_open=alpha_is_open and self.alpha is None,
         )
 

@@ -22,20 +22,27 @@ from deployments.studio.asking import MOST_FILTER, Asking
 from deployments.studio.problems import Problem
 from deployments.studio.wording import say
 from tasks.ranges import MAX_TOPK
+from tasks.records import Hit
 from tasks.report import page as report_page
 from tasks.report.components import Card, section_of
 from tasks.report.facets import facets_of, narrowed
 from tasks.report.run_views import search_view
 from tasks.report.texts import printable
-from tasks.report.views import Words
+from tasks.report.views import SearchView, Words
 from tasks.search.searcher import Answer
 
 Language = Literal["zh", "en"]
 SMALL = 320
 """Longest side of a picture that a hit does not carry, pixels."""
+NEARLY_THE_SAME = 0.97
+"""Cosine: with the sample's model 98 % of pictures in another size and quality are above it, and no
+two of different things above .71."""
 TOPK_CHOICES = (10, 20, 50, 100)
 STYLES = (("tasks.report", "report.css"), ("deployments.studio", "static/studio.css"))
-SCRIPTS = (("deployments.studio", "static/studio.js"),)
+SCRIPTS = (
+    ("deployments.studio", "static/studio.js"),
+    ("deployments.studio", "static/crop.js"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class Shown:
     most: int = 100
     count: int | None = None
     examples: Sequence[str] = ()
+    gallery: Sequence[Hit] = ()
     answer: Answer | None = None
     problem: Problem | None = None
     offered: Offered | None = None
@@ -83,14 +91,16 @@ def render_search(shown: Shown) -> str:
         section=section_of(search_view(answer), 1) if answer else None,
         advice=_advice(answer) if answer else (),
         dense=round(100 * shown.alpha),
+        usual_alike=NEARLY_THE_SAME,
         choices=sorted({*(n for n in TOPK_CHOICES if n <= shown.most), shown.topk}),
         again=asking.link(**keep),
         without=asking.link("picture", "like", **keep),
-        like=Asking(alpha=asking.alpha, topk=asking.topk, filter=asking.filter)
+        like=Asking(alpha=asking.alpha, topk=asking.topk, filter=asking.filter, alike=asking.alike)
         .link(**keep, like="@")
         .removesuffix("%40"),
         facets=_facets(asking, answer, keep) if answer else (),
         unfiltered=asking.link("filter", **keep) if asking.filter else "",
+        gallery=_cards(shown.gallery),
         examples=[(text, Asking(text=text).link(**keep)) for text in shown.examples],
         other_language=asking.link(lang="zh" if shown.language == "en" else "en"),
         said_language=shown.said_language,
@@ -122,6 +132,12 @@ def asset(kind: str) -> tuple[str, bytes]:
     parts = STYLES if kind == "css" else SCRIPTS
     content = b"\n".join(files(package).joinpath(name).read_bytes() for package, name in parts)
     return f"studio-{hashlib.sha256(content).hexdigest()[:12]}.{kind}", content
+
+
+def _cards(hits: Sequence[Hit]) -> list[Card]:
+    """Pictures to begin with."""
+    section = section_of(SearchView(hits, alpha=1.0, topk=len(hits)), 1)
+    return [card for _, cards in section.groups for card in cards]
 
 
 def _more(shown: Shown, answer: Answer, keep: dict[str, str]) -> str:

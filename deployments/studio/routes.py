@@ -92,6 +92,7 @@ async def _shown(
         most=service.web.topk,
         count=service.live.count,
         examples=service.examples,
+        gallery=() if answer or problem else service.gallery,
         answer=answer,
         problem=problem,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -24,7 +24,7 @@ from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding
 from tasks.encode.model.pixels import DecodedPicture
 from tasks.errors import ImageError, QueryError
 from tasks.index.alpha import is_open
-from tasks.records import Document
+from tasks.records import Document, Hit
 from tasks.report.pictures import QUERY_PIXELS
 from tasks.search.answers import picture_kind
 from tasks.search.questions import Question
@@ -36,7 +36,9 @@ Result = TypeVar("Result")
 FETCHES, WAITING_FETCHES = 4, 8
 MAX_NESTING = 20
 """Brackets within brackets of a filter: the embedded store's parser recurses on them."""
-EXAMPLES = 6
+EXAMPLES, LONGEST_EXAMPLE, GALLERY = 6, 16, 12
+WORDS = ("红色", "动物", "吃", "车", "女", "天气", "笔", "乐", "房", "球", "花", "鞋")
+"""What is asked at the start, so that there is something to look at."""
 
 
 class Service:
@@ -56,6 +58,7 @@ class Service:
         )
         self._fetching = Gate(FETCHES, WAITING_FETCHES, web.fetch_seconds)
         self.examples: list[str] = []
+        self.gallery: list[Hit] = []
         self.metrics = Metrics(lambda: self._gate.inside)
 
     async def search(self, asking: Asking, client: str) -> Answer:
@@ -121,12 +124,9 @@ class Service:
         """Open the collection, load its model and find texts that a person may try."""
         await self.quietly(self._decoders.warm)
         await self._gate.run(lambda: use_threads(self.web.threads, self.web.workers))
-        if self.web.examples:
-            given = [text.strip() for text in self.web.examples.split("|")]
-            self.examples = [text for text in given if text]
-            await self._gate.run(self.live.searcher)
-        else:
-            self.examples = await self._gate.run(self._texts_of_some)
+        given = [text.strip() for text in self.web.examples.split("|") if text.strip()]
+        self.gallery = await self._gate.run(lambda: self._some(given or WORDS))
+        self.examples = given or _short_texts(self.gallery)
 
     async def quietly(self, call: Callable[[], Result]) -> Result:
         """Run something short beside the searches."""
@@ -160,15 +160,17 @@ class Service:
         url = asking.image
         return await self._fetching.run(lambda: fetch_picture(url, self.web), client)
 
-    def _texts_of_some(self) -> list[str]:
-        """First texts of documents that have little in common: each the best for another word."""
+    def _some(self, words: Sequence[str]) -> list[Hit]:
+        """Documents that have little in common: each the best for another word."""
         searcher = self.live.searcher()
-        texts: list[str] = []
-        for word in ("红色", "动物", "吃", "车", "女", "天气", "笔", "乐", "房", "球"):
-            for hit in searcher.search(Question(text=word, alpha=1.0, topk=1)).hits:
-                texts += str(hit.fields.get("query", "")).split("\n")[:1]
-        short = [text for text in dict.fromkeys(texts) if 0 < len(text) <= 16]
-        return short[:EXAMPLES]
+        asked = [Question(text=word, alpha=1.0, topk=1) for word in words[:GALLERY]]
+        return list({hit.id: hit for one in asked for hit in searcher.search(one).hits}.values())
+
+
+def _short_texts(hits: Sequence[Hit]) -> list[str]:
+    """First texts that a person may try."""
+    texts = [str(hit.fields.get("query", "")).split("\n")[0] for hit in hits]
+    return [text for text in dict.fromkeys(texts) if 0 < len(text) <= LONGEST_EXAMPLE][:EXAMPLES]
 
 
 def use_threads(threads: int, workers: int) -> None:

@@ -46,6 +46,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "ask.more": ("更多选项", "More options"),
     "ask.topk": ("最多显示", "Show at most"),
     "ask.filter": ("过滤条件", "Filter"),
+    "ask.alike": ("几乎一样的图片只显示一张", "One hit for pictures that are nearly the same"),
     "facet.remove": ("去掉过滤 ×", "Without the filter ×"),
     "ask.filter_hint": ("例如：image_id < 1000", "For example: image_id < 1000"),
     "ask.examples": ("试试：", "Try:"),
@@ -91,6 +92,16 @@ WORDS: dict[str, tuple[str, str]] = {
         "Too fast: this one was not kept. Wait a little.",
     ),
     "start.title": ("还没有搜索", "Nothing searched yet"),
+    "crop.open": ("只用图片的一部分", "Use a part of the picture"),
+    "crop.hint": (
+        "拖出要找的部分；键盘：方向键移动，Shift 加方向键改变大小。",
+        "Draw around what you are looking for. By keyboard: arrows move it, Shift and arrows "
+        "change its size.",
+    ),
+    "crop.frame": ("选中的部分", "The part that is chosen"),
+    "crop.search": ("搜索这一部分", "Search with this part"),
+    "crop.close": ("取消", "Cancel"),
+    "start.some": ("这里有这样的图片", "Pictures that are here"),
     "start.hint": (
         "在上面写下想找的东西，或选一张图片。也可以点一个例子。",
         "Write above what you are looking for, choose a picture, or try an example.",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tasks.index.runner import Runner
     from tasks.search.batches import BatchReport
     from tasks.search.questions import Question
-    from tasks.search.searcher import Answer
+    from tasks.search.searcher import Answer, Searcher
 
 
 @options(
@@ -82,8 +83,14 @@ def search(
             per_group=hits.per_group,
             products=hits.products,
             text_weight=settings.text_weight,
+            alike=hits.alike,
             alpha_is_open=is_open(settings),
         )
+        if asked.interactive:
+            if html is not None:
+                raise UsageError("--interactive and --html: a page is of one question")
+            _converse(given, question, as_json)
+            return
         _show(_answer(given, checked(question)), html, as_json)
 
 
@@ -91,7 +98,8 @@ def check_batch(asked: AskChoices, html: Path | None) -> None:
     """Refuse a batch without both files, or with a single question beside it."""
     if asked.queries is None or asked.out is None:
         raise UsageError("--queries and --out go together: the questions and the file for answers")
-    others = {"text": asked.text, "image": asked.image, "like": asked.like, "html": html}
+    others: dict[str, object] = {"text": asked.text, "image": asked.image, "like": asked.like}
+    others |= {"html": html, "interactive": asked.interactive or None}
     beside = [f"--{name}" for name, value in others.items() if value is not None]
     if beside:
         raise UsageError(f"--queries and {beside[0]}: give a file of questions or one question")
@@ -130,16 +138,32 @@ def _search_file(given: Given, asked: AskChoices, how: How, as_json: bool) -> No
 
 
 def _answer(given: Given, question: Question) -> Answer:
+    with _searcher(given) as searcher:
+        return searcher.search(question)
+
+
+def _converse(given: Given, question: Question, as_json: bool) -> None:
+    from flows.command.conversation import converse
+
+    def answered(answer: Answer) -> None:
+        _show(answer, None, as_json, interactive=True)
+
+    with _searcher(given) as searcher:
+        converse(searcher, question, answered, spoken())
+
+
+@contextmanager
+def _searcher(given: Given) -> Iterator[Searcher]:
     from flows.orchestration.context import caller_context
     from tasks.search.searcher import open_searcher
 
     settings = given.settings
     model = None if given.values["model"] is None else settings.model
     with caller_context(settings) as context:
-        return open_searcher(context, settings, model).search(question)
+        yield open_searcher(context, settings, model)
 
 
-def _show(answer: Answer, html: Path | None, as_json: bool) -> None:
+def _show(answer: Answer, html: Path | None, as_json: bool, interactive: bool = False) -> None:
     from tasks.report.run_views import search_view
 
     view = search_view(answer)
@@ -156,6 +180,9 @@ def _show(answer: Answer, html: Path | None, as_json: bool) -> None:
 
     show(search_table(view, language=spoken()))
     took, waited = answer.took_ms, seconds_since_start()
+    if interactive:
+        print(f"model {took['model']:.0f} ms, store {took['store']:.0f} ms")
+        return
     print(
         f"{waited:.1f} s: starting {max(0.0, waited - took['total'] / 1000):.1f} s, "
         f"model {took['model']:.0f} ms, store {took['store']:.0f} ms"

@@ -46,11 +46,13 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What else a document says: its own fields, how many more pictures its product has, and where
-    it came from, with a link where people can follow one."""
+    """What else a document says: its own fields, how many more pictures its product has and how
+    many nearly the same it stands for, and where it came from, with a link where people can follow
+    one."""
 
     fields: tuple[tuple[str, str], ...]
     more: int
+    alike: int
     source: str
     link: str | None
 
@@ -346,7 +348,9 @@ def details_of(hit: Hit, view: SearchView) -> Details:
     if found is not None and found.picture:
         said = f"{found.row} · {found.picture}"
     more = more_pictures(hit) if view.product else 0
-    return Details(fields, more, clip(said, ADDRESS_LENGTH), web_link(place))
+    return Details(
+        fields, more, len(view.alike.get(hit.id, ())), clip(said, ADDRESS_LENGTH), web_link(place)
+    )
 
 
 def _card(hit: Hit, rank: int, wanted: Sequence[str], full: float, view: SearchView) -> Card:

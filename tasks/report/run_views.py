@@ -30,6 +30,7 @@ def search_view(answer: Answer) -> SearchView:
         sources=answer.sources,
         before=answer.before,
         doubt=answer.doubt,
+        alike=answer.alike,
         text_weight=question.text_weight if question.is_steered else 0.0,
     )
 

@@ -237,9 +237,9 @@ def _hit_row(
         for piece in pieces:
             style = "bold" if piece.match else ""
             texts.append(_fragment(piece.text[:TEXT_LENGTH]), style=style)
-    if details.fields:
+    if details.fields or details.alike:
         said = [f"{name} {value}" for name, value in details.fields]
-        said += [f"+{details.more}"] if details.more else []
+        said += [f"+{more}" for more in (details.more, details.alike) if more]
         line = "  ".join([*said, details.source])
         texts.append("\n")
         texts.append(one_line(line)[:TEXT_LENGTH], style="dim")

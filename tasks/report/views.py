@@ -38,7 +38,8 @@ class SearchView:
     `groups`, where given, is shown instead of `hits`. `took_ms` has "model", "store", "total".
     `product` is the field of which each hit is the best of its value; `sources` say where pictures
     came from, by the hits' ids; `before` better hits are not shown; `doubt` says that perhaps
-    nothing fits; `text_weight` is the text's share in the meaning beside a picture's.
+    nothing fits; `text_weight` is the text's share in the meaning beside a picture's,
+    `alike` by the hits' ids the others that each stands for.
     """
 
     hits: Sequence[Hit]
@@ -55,6 +56,7 @@ class SearchView:
     before: int = 0
     doubt: Doubt | None = None
     text_weight: float = 0.0
+    alike: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "用时 {ms}（模型 {model}，检索 {store}）",
         "Took {ms} (model {model}, store {store})",
     ),
+    "asking.prompt": ("搜索> ", "search> "),
+    "asking.hint": (
+        "每行一个查询；{names} 加一个值改变之后的查询，不加值则取消；Ctrl-D 结束",
+        "A query a line; {names} with a value change those after it, without one take it back; "
+        "Ctrl-D ends",
+    ),
     "search.steered": (
         "语义：图片占 {picture}，文字占 {text}",
         "Meaning: {picture} the picture, {text} the text",
@@ -56,6 +62,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "hit.link": ("打开原图", "Open the picture"),
     "hit.no_text": ("没有文字", "No text"),
     "hit.more": ("全部 {count} 条文字", "All {count} texts"),
+    "hit.alike": ("还有 {count} 张几乎一样的", "{count} more nearly the same"),
     "hit.more_pictures": ("同款还有 {count} 张图", "{count} more pictures of this product"),
     "hit.source": ("来源", "From"),
     "hit.whole": ("展开全文", "Whole text"),

@@ -31,7 +31,7 @@ class Answer:
     each stands for a product if `product` names the field that says which. `sources` say where the
     hits' pictures came from, by the hits' ids. `before` hits were better and are left out;
     `counted` are the keywords of the question, as the collection counts them, `doubt` says that
-    perhaps nothing fits."""
+    perhaps nothing fits, `alike` by the hits' ids which others each stands for."""
 
     question: Question
     picture: bytes | None
@@ -43,6 +43,7 @@ class Answer:
     before: int = 0
     counted: tuple[str, ...] = ()
     doubt: Doubt | None = None
+    alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
@@ -56,6 +57,8 @@ def as_json(answer: Answer) -> dict[str, Any]:
         asked["fusion"] = question.fusion
     if question.is_steered:
         asked["text_weight"] = question.text_weight
+    if question.alike is not None:
+        asked["alike"] = question.alike
     if answer.before:
         asked["skip"] = answer.before
     answered = {
@@ -85,6 +88,8 @@ def _hit(hit: Hit, answer: Answer) -> dict[str, Any]:
     if answer.product:
         said["product"] = hit.fields.get(answer.product)
         said["more_pictures"] = more_pictures(hit)
+    if answer.question.alike is not None:
+        said["alike"] = list(answer.alike.get(hit.id, ()))
     if (source := answer.sources.get(hit.id)) is not None:
         said["source"] = {name: value for name, value in asdict(source).items() if value}
     return said

@@ -54,8 +54,8 @@ Batch = list[tuple[Line, EncodedQuestion | QueryError]]
 
 def read_lines(path: Path, defaults: Question) -> Iterator[Line]:
     """The questions of a JSONL file, one an object: text (or query), image, like, alpha, topk,
-    fusion, filter, text_weight, query_id; what is missing is as in `defaults`. A relative image is
-    one beside the file.
+    fusion, filter, text_weight, alike, query_id; what is missing is as in `defaults`. A relative
+    image is one beside the file.
 
     Raises `UsageError` with the number of a line that is no JSON object.
     """
@@ -117,6 +117,7 @@ def _question(path: Path, given: dict[str, Any], defaults: Question) -> Question
         products=defaults.products,
         fusion=given.get("fusion", defaults.fusion),
         alpha_is_open=defaults.alpha_is_open and "alpha" not in given,
+        alike=given.get("alike", defaults.alike),
         text_weight=float(given.get("text_weight", defaults.text_weight)),
     )
 

@@ -31,6 +31,7 @@ def search_file(
         group_by=hits.group_by,
         per_group=hits.per_group,
         products=hits.products,
+        alike=hits.alike,
         alpha_is_open=is_open(settings),
         text_weight=settings.text_weight,
     )

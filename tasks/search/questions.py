@@ -8,7 +8,7 @@ from typing import get_args
 
 from tasks.dataset.text import clean_query
 from tasks.errors import QueryError, QueryTextError
-from tasks.ranges import check_alpha, check_text_weight, check_topk
+from tasks.ranges import check_alike, check_alpha, check_text_weight, check_topk
 from tasks.settings import Fusion
 
 
@@ -21,7 +21,8 @@ class Question:
     vector is searched with (itself is no hit). alpha 1 is meaning only, 0 keywords only; a picture
     alone has no keywords, so that its alpha is 1. With `group_by` (a field) the answer is the best
     `per_group` hits of each of the `topk` best values of that field. With `products` each hit is
-    the best picture of its product, if the data has products. `fusion` is how meaning and keywords
+    the best picture of its product, if the data has products, and with `alike` the best of pictures
+    that are at least so alike (cosine). `fusion` is how meaning and keywords
     become one ranking (None: as the settings say). With `alpha_is_open` nobody chose alpha: one
     that was measured to suit the collection better goes before it.
     """
@@ -38,6 +39,7 @@ class Question:
     fusion: Fusion | None = None
     alpha_is_open: bool = False
     text_weight: float = 0.0
+    alike: float | None = None
 
     @property
     def is_steered(self) -> bool:
@@ -66,6 +68,9 @@ def checked(question: Question) -> Question:
     check_alpha(question.alpha)
     check_topk(question.topk)
     check_text_weight(question.text_weight)
+    check_alike(question.alike)
+    if question.alike is not None and question.group_by is not None:
+        raise QueryError("alike and group_by: give one of them")
     if question.fusion not in (None, *get_args(Fusion)):
         raise QueryError(
             f"fusion is {str(question.fusion)[:40]!r}, expected {', '.join(get_args(Fusion))}"

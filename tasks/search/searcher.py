@@ -31,6 +31,7 @@ from tasks.index.alpha import tell, usual_alpha
 from tasks.index.documents import NO_QUERY
 from tasks.ranges import MAX_TOPK
 from tasks.records import Document, FieldType, Float32, Hit, HitGroup, Query, SparseVector, Uint8
+from tasks.search.alike import best_of_alike
 from tasks.search.answers import Answer, Doubt, answers, as_json, doubt_of, stored_picture, took
 from tasks.search.fusion import ask_fused, is_fused
 from tasks.search.pictures import read_picture
@@ -178,7 +179,12 @@ class Searcher:
         start = time.perf_counter()
         batch = self._with_vectors_of_others(batch)
         queries = [self._query(encoded, fields) for encoded in batch]
-        hits = self._ranked([encoded.question for encoded in batch], queries)
+        once = [n for n, encoded in enumerate(batch) if encoded.question.alike is None]
+        ranked = self._ranked([batch[n].question for n in once], [queries[n] for n in once])
+        hits = {once[n]: found for n, found in ranked.items()}
+        beneath: dict[int, dict[str, tuple[str, ...]]] = {}
+        for n in set(range(len(batch))).difference(once):
+            hits[n], beneath[n] = self._of_alike(batch[n].question, queries[n])
         answered = [
             (hits[n], []) if n in hits else self._groups(encoded.question, queries[n])
             for n, encoded in enumerate(batch)
@@ -195,8 +201,9 @@ class Searcher:
                 self._sources(wanted) if fields is None else {},
                 counted=self._counted(e.question) if fields is None else (),
                 doubt=self._doubt(e.question, wanted, fields),
+                alike=beneath.get(n, {}),
             )
-            for e, (wanted, groups) in zip(batch, answered, strict=True)
+            for n, (e, (wanted, groups)) in enumerate(zip(batch, answered, strict=True))
         ]
 
     def document(self, id: str) -> Document:
@@ -276,6 +283,25 @@ class Searcher:
                 if is_fused(fusion, questions[n].alpha) and _asks_for_pictures(queries[n]):
                     hits[n] = self._with_pictures(hits[n])
         return hits
+
+    def _of_alike(
+        self, question: Question, query: Query
+    ) -> tuple[list[Hit], dict[str, tuple[str, ...]]]:
+        """Hits of which each stands for those that are alike, and the ids of those by its own."""
+        bound = question.alike or 1.0
+
+        def ask(topk: int) -> list[Hit]:
+            deep = replace(question, topk=topk, alike=None)
+            more = min(topk + (question.like is not None), MAX_TOPK)
+            return self._ranked([deep], [replace(query, topk=more)])[0]
+
+        def vectors(ids: Sequence[str]) -> dict[str, Float32]:
+            name, partition = self.record.collection, self.record.partition
+            found = self._store.fetch(name, ids, partition) if ids else {}
+            return {id: document.vector for id, document in found.items()}
+
+        kept = best_of_alike(ask, vectors, question.topk, bound)
+        return [hit for hit, _ in kept], {hit.id: others for hit, others in kept if others}
 
     def source_of(self, document: Document) -> ImageSource | None:
         """Where the picture of a document came from, None if that is not known."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.deployments.browsing import (
@@ -34,7 +37,8 @@ def set_slider(page: Page, alpha: float) -> None:
 
 def test_words_find_the_right_picture_first(open_at: Open) -> None:
     watched = open_at()
-    assert "还没有搜索" in watched.page.locator("#results").inner_text()
+    said = watched.page.locator("#results").inner_text()
+    assert "还没有搜索" in said or "这里有这样的图片" in said
     type_and_search(watched.page, "熊猫")
     expect(watched.page.get_by_role("heading", name="熊猫")).to_be_visible()
     assert "熊猫" in first_texts(watched.page)
@@ -176,6 +180,93 @@ def test_what_is_not_there_is_said(open_at: Open) -> None:
     assert hits_on(page)
     page.goto(page.url.replace("%E8%87%AA%E8%A1%8C%E8%BD%A6", "熊猫").replace("自行车", "熊猫"))
     expect(page.locator(".doubt")).to_have_count(0)
+
+
+def test_the_page_begins_with_pictures(open_at: Open) -> None:
+    page = open_at().page
+    for _ in range(100):  # found beside the first answers
+        if page.get_by_role("heading", name="这里有这样的图片").count():
+            break
+        page.wait_for_timeout(200)
+        page.reload()
+    shown = hits_on(page)
+    assert len(shown) == len(set(shown)) >= 6
+    page.locator(".like").first.click()
+    expect(page.get_by_text(f"正在用：图片 {shown[0]}")).to_be_visible()
+
+
+def test_words_are_searched_while_they_are_typed(open_at: Open) -> None:
+    watched = open_at("?text=雨伞")
+    page = watched.page
+    entries = page.evaluate("history.length")
+    asked = len(watched.asked)
+    words = page.get_by_label("想找什么？")
+    words.fill("")
+    words.press_sequentially("熊猫", delay=50)
+    expect(page.get_by_role("heading", name="熊猫", exact=True)).to_be_visible()
+    assert "熊猫" in first_texts(page)
+    assert len(watched.asked) - asked <= 2
+    assert page.evaluate("history.length") == entries
+    assert "text=%E7%86%8A%E7%8C%AB" in page.url
+    expect(words).to_be_focused()
+
+
+def test_pinyin_that_is_not_chosen_yet_is_not_searched(open_at: Open) -> None:
+    watched = open_at()
+    words = watched.page.get_by_label("想找什么？")
+    words.focus()
+    asked = len(watched.asked)
+    compose = """(field, said) => {
+        field.value = said;
+        field.dispatchEvent(new InputEvent("input", { isComposing: true, bubbles: true }));
+    }"""
+    for said in ("x", "xiong", "xiong mao"):
+        words.evaluate(compose, said)
+    watched.page.wait_for_timeout(700)
+    assert len(watched.asked) == asked
+    chosen = "field.value = '熊猫'; field.dispatchEvent(new CompositionEvent('compositionend'))"
+    words.evaluate(f"(field) => {{ {chosen} }}")
+    expect(watched.page.get_by_role("heading", name="熊猫", exact=True)).to_be_visible()
+
+
+def two_pictures(place: Path) -> bytes:
+    """A panda on the left, a banana on the right."""
+    lines = (place / "pictures" / "queries.jsonl").read_text("utf-8").splitlines()
+    named = {line["query"]: line["image"] for line in map(json.loads, lines)}
+    both = Image.new("RGB", (800, 400), "white")
+    for x, name in enumerate(("熊猫", "香蕉")):
+        with Image.open(place / "pictures" / named[name]) as picture:
+            part = picture.convert("RGBA").resize((400, 400))
+            both.paste(part, (400 * x, 0), part)
+    content = BytesIO()
+    both.save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("by", ["pointer", "keyboard"])
+def test_a_part_of_the_picture_is_searched_with(by: str, open_at: Open, place: Path) -> None:
+    page = open_at().page
+    upload = {"name": "two.png", "mimeType": "image/png", "buffer": two_pictures(place)}
+    page.locator("#file").set_input_files(upload)  # type: ignore[arg-type]
+    page.get_by_role("button", name="只用图片的一部分").click()
+    frame = page.locator(".crop-frame")
+    expect(frame).to_be_focused()
+    if by == "pointer":
+        edges = page.locator(".crop-area").bounding_box()
+        assert edges is not None
+        page.mouse.move(edges["x"] + edges["width"] * 0.52, edges["y"] + 2)
+        page.mouse.down()
+        page.mouse.move(edges["x"] + edges["width"] - 1, edges["y"] + edges["height"] - 1, steps=4)
+        page.mouse.up()
+    else:
+        for key, times in (("Shift+ArrowLeft", 25), ("ArrowRight", 40)):
+            for _ in range(times):
+                frame.press(key)
+    asked = page.url
+    page.get_by_role("button", name="搜索这一部分").click()
+    page.wait_for_url(lambda url: url != asked and "picture=" in url)
+    assert "香蕉" in first_texts(page)
+    expect(page.locator("#crop")).to_be_hidden()
 
 
 def test_an_example_searches(open_at: Open) -> None:

@@ -30,6 +30,8 @@ def check_line(arguments: Sequence[str]) -> None:
     """
     command = _muge()
     words, path = list(arguments), ["muge"]
+    if words in [[name] for option in command.params for name in option.opts]:
+        return
     while hasattr(command, "commands") and words:
         if words[0] not in command.commands and words != ["--help"]:
             words = [*([command.default] if hasattr(command, "default") else []), *words]

@@ -175,6 +175,8 @@ CHINESE_OF_COMMANDS: Mapping[str, str] = {
     "--filter": "例如：image_id < 1000",
     "--group-by": "字段：它最好的 --topk 个值，各取最好的几条。",
     "--per-group": "每组的条数。",
+    "--interactive": "一行一行地回答标准输入里的查询，模型只加载一次。",
+    "--alike": "至少这么相似（余弦，例如 0.97）的图片只答一条。",
     "--products": "数据有商品时，每个商品只答它最好的一张图片。",
     "search --html": "把结果写成带图片的页面。",
     "--strategy": "in-place：发送变化的部分。blue-green：建新集合，检查，然后切换别名；"

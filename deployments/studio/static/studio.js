@@ -20,6 +20,7 @@
   }
   speak();
   if (!form) return;
+  page.dataset.scripts = "";
 
   const results = document.getElementById("results");
   const chosen = document.getElementById("chosen");
@@ -48,10 +49,11 @@
     for (const name of ["alpha", "topk"]) {
       field(name).value = values.get(name) || field(name).dataset.usual;
     }
+    field("alike").checked = values.has("alike");
     describeAlpha();
   }
 
-  function show(html) {
+  function show(html, stay) {
     const next = new DOMParser().parseFromString(html, "text/html");
     const found = next.getElementById("results");
     if (!found) {
@@ -65,7 +67,7 @@
     showThumbs();
     const line = results.querySelector("#count, .problem, .empty");
     status.textContent = line ? line.innerText : "";
-    comeIntoView();
+    if (!stay) comeIntoView();
   }
 
   // on a phone the form fills the screen: what was found must not stay below it
@@ -75,7 +77,7 @@
     }
   }
 
-  async function load(address, request = {}) {
+  async function load(address, request = {}, stay = false) {
     if (running) running.abort();
     const mine = (running = new AbortController());
     results.setAttribute("aria-busy", "true");
@@ -89,7 +91,7 @@
       const body = await answer.text();
       if (mine.signal.aborted) return null;
       if (answer.ok && request.method === "POST") return JSON.parse(body);
-      show(body);
+      show(body, stay);
     } catch (error) {
       if (mine.signal.aborted) return null;
       results.replaceChildren(said("offline").cloneNode(true));
@@ -109,6 +111,18 @@
     if (asks(values)) go("?" + values);
   }
 
+  // while words are typed: what is there is shown, and whoever types goes on typing
+  let typing = 0;
+  function searchSoon() {
+    clearTimeout(typing);
+    typing = setTimeout(() => {
+      const values = question();
+      if (!values.has("text")) return;
+      history.replaceState(null, "", "?" + values);
+      load("?" + values, {}, true);
+    }, 350);
+  }
+
   async function upload(file) {
     if (!file) return;
     const type = file.type || "application/octet-stream";
@@ -122,8 +136,10 @@
     for (const other of ["image", "like"]) values.delete(other);
     values.set("picture", kept.picture);
     field("image").value = "";
+    document.dispatchEvent(new CustomEvent("muge-uploaded", { detail: { name: kept.picture, file } }));
     await go("?" + values);
   }
+  document.addEventListener("muge-picture", (event) => upload(event.detail));
 
   function describeAlpha() {
     const dense = Math.round(100 * field("alpha").value);
@@ -138,10 +154,16 @@
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    clearTimeout(typing);
     search();
   });
   field("alpha").addEventListener("input", describeAlpha);
-  for (const name of ["alpha", "topk"]) field(name).addEventListener("change", search);
+  field("text").addEventListener("input", (event) => {
+    if (event.isComposing) clearTimeout(typing); // pinyin that is not chosen yet
+    else searchSoon();
+  });
+  field("text").addEventListener("compositionend", searchSoon);
+  for (const name of ["alpha", "topk", "alike"]) field(name).addEventListener("change", search);
   chosen.addEventListener("change", search);
   field("image").addEventListener("input", () => chosen.replaceChildren());
   for (const element of document.querySelectorAll(".upload")) element.hidden = false;
@@ -266,7 +288,7 @@
       if (shownHit === hit) image.src = large.src;
     };
     large.src = link.href;
-    const parts = [...hit.children].filter((part) => !part.matches(".frame, details, .further"));
+    const parts = [...hit.children].filter((part) => !part.matches(".frame, details, .further, .like"));
     caption.replaceChildren(...parts.map((part) => part.cloneNode(true)));
     for (const button of light.querySelectorAll("[data-step]")) {
       button.disabled = !neighbour(Number(button.dataset.step));

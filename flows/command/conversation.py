@@ -1,0 +1,109 @@
+"""`muge search --interactive`: question after question, with the model loaded once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import MugeError, UsageError, reason_of
+from tasks.report.wording import Language, say
+from tasks.search.questions import Question, checked
+
+if TYPE_CHECKING:
+    from tasks.search.searcher import Answer, Searcher
+
+Change = Callable[[Question, str], Question]
+
+
+def _number(name: str, field: str, **beside: bool) -> Change:
+    def change(question: Question, value: str) -> Question:
+        try:
+            number = int(value) if field == "topk" else float(value)
+        except ValueError:
+            raise UsageError(f":{name} is {value[:40]!r}, expected a number") from None
+        changes: dict[str, Any] = {field: number, **beside}
+        return replace(question, **changes)
+
+    return change
+
+
+def _text(name: str, *instead: str) -> Change:
+    def change(question: Question, value: str) -> Question:
+        changes: dict[str, Any] = {**dict.fromkeys(instead), name: value or None}
+        return replace(question, **changes)
+
+    return change
+
+
+COMMANDS: dict[str, Change] = {
+    "image": _text("image", "like"),
+    "like": _text("like", "image"),
+    "filter": _text("filter"),
+    "alpha": _number("alpha", "alpha", alpha_is_open=False),
+    "topk": _number("topk", "topk"),
+    "weight": _number("weight", "text_weight"),
+}
+"""What a line that begins with a colon changes, from there on; a text without a value is taken
+back."""
+
+
+def converse(
+    searcher: Searcher, asked: Question, show: Callable[[Answer], None], language: Language
+) -> None:
+    """Answer the lines of standard input until it ends: words to search for, or `:name value`.
+
+    A line that cannot be answered changes nothing.
+    """
+    question = asked
+    for line in _lines(language):
+        try:
+            changed = _changed(question, line)
+            asks = changed.text or changed.image or changed.like
+            checked(changed if asks else replace(changed, text=line))
+            if asks:
+                show(searcher.search(changed))
+            question = changed
+        except MugeError as error:
+            print(f"muge: {error}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+
+
+def _changed(question: Question, line: str) -> Question:
+    if not line.startswith(":"):
+        return replace(question, text=line)
+    name, _, value = line[1:].partition(" ")
+    change = COMMANDS.get(name)
+    if change is None:
+        raise UsageError(f"there is no :{name[:20]} (there are: {' '.join(map(_colon, COMMANDS))})")
+    return change(question, value.strip())
+
+
+def _colon(name: str) -> str:
+    return f":{name}"
+
+
+def _lines(language: Language) -> Iterator[str]:
+    """Lines with something on them; at a terminal with a prompt, and a history by arrow keys."""
+    if not sys.stdin.isatty():
+        yield from filter(None, map(str.strip, sys.stdin))
+        return
+    with suppress(ImportError):  # not where it is not built in
+        import readline  # noqa: F401
+    from tasks.report.wording import in_language
+
+    names = " ".join(map(_colon, COMMANDS))
+    print(in_language(say("asking.hint", names=names), language))
+    while True:
+        try:
+            line = input(in_language(say("asking.prompt"), language)).strip()
+        except EOFError:
+            print()
+            return
+        except UnicodeDecodeError as error:
+            print(f"muge: {reason_of(error)}", file=sys.stderr)
+            continue
+        if line:
+            yield line
