@@ -27,10 +27,15 @@ from typing import Any
 import numpy as np
 
 from tasks.context import Context
+from tasks.index.operation import index
+from tasks.index.run import NOTED_LATER, SIMPLIFIED_OPTION, TOKENS_OPTION
+from tasks.index.runner import Threads
 from tasks.records import Document
-from tasks.settings import load_settings
+from tasks.settings import Settings, load_settings
 from tasks.store.contract import VectorStore
 from tasks.store.stores import open_store
+from tasks.work.collections import require_record
+from tasks.work.folder import Folder
 from tests.campaign.alerts import People, people, tell
 from tests.campaign.answers import Oracle, Truth
 from tests.campaign.catalogue import Catalogue
@@ -40,7 +45,6 @@ from tests.campaign.searches import Searches, Searching
 from tests.deployments.machines import ROOT
 from tests.disk import mounted
 from tests.encode.model.models import make_model
-from tests.plain import index_dataset
 from tests.servers.fixtures import store_on
 from tests.servers.loopback import loopback_allowed
 
@@ -194,11 +198,10 @@ class Simulation:
             work_dir=str(place / "fresh-work"),
             fields=self.catalogue.fields,
             **self._options,
+            **self._counted(),
         )
-        options = {name: getattr(settings, name) for name in (*self._options, "fields")}
-        index_dataset(
-            self.catalogue.dataset, store=settings.store, work_dir=settings.work_dir, **options
-        )
+        with Context() as context:
+            index(self.catalogue.dataset, settings, Threads(context))
         fresh = open_store(settings.store_uri)
         with self._live() as (store, live, names):
             ids = sorted(self.catalogue.items)
@@ -209,8 +212,19 @@ class Simulation:
         self._say(not wanted.keys() - held.keys(), f"lost: {sorted(wanted.keys() - held.keys())}")
         self._say(count == len(ids), f"{count} documents, {len(ids)} rows: doubled or left")
         for id in wanted.keys() & held.keys():
-            self._say(_equal(held[id], wanted[id]), f"document {id} is stale")
+            differs = _difference(held[id], wanted[id])
+            self._say(not differs, f"document {id} is stale: {differs}")
         self._say(len(names) <= 2, f"collections {sorted(names)}")
+
+    def _counted(self) -> dict[str, Any]:
+        """What keywords are in the live collection: one that an earlier version made keeps that."""
+        with self._live() as (_, live, _):
+            place = self._place()
+            made = {
+                **NOTED_LATER,
+                **require_record(Folder(place.work_url), place.store_uri, live).recipe,
+            }
+        return {name: made[name] for name in (TOKENS_OPTION, SIMPLIFIED_OPTION)}
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -221,15 +235,18 @@ class Simulation:
             "shard_images": 9,
         }
 
-    @contextmanager
-    def _live(self) -> Iterator[tuple[VectorStore, str, set[str]]]:
-        """The store, the live collection in it, and the names of all."""
+    def _place(self) -> Settings:
         environment = self.production.environment
-        place = load_settings(
+        return load_settings(
             store=environment["MUGE_STORE"],
             work_dir=environment["MUGE_WORK_DIR"],
             collection=COLLECTION,
         )
+
+    @contextmanager
+    def _live(self) -> Iterator[tuple[VectorStore, str, set[str]]]:
+        """The store, the live collection in it, and the names of all."""
+        place = self._place()
         server = self.production.dashvector
         store = open_store(place.store_uri) if self.production.local else store_on(server)
         try:
@@ -316,14 +333,17 @@ class Simulation:
             print(f"FAILURE: {problem}", file=sys.stderr, flush=True)
 
 
-def _equal(held: Document, wanted: Document) -> bool:
-    """Whether two stores hold the same document."""
-    return (
-        dict(held.fields) == dict(wanted.fields)
-        and bool(np.allclose(held.vector, wanted.vector, atol=1e-4))
-        and held.sparse.keys() == wanted.sparse.keys()
-        and all(abs(held.sparse[term] - weight) < 1e-4 for term, weight in wanted.sparse.items())
+def _difference(held: Document, wanted: Document) -> str:
+    """In what two stores do not hold the same document; "" if they do."""
+    sparse = held.sparse.keys() == wanted.sparse.keys() and all(
+        abs(held.sparse[term] - weight) < 1e-4 for term, weight in wanted.sparse.items()
     )
+    same = {
+        "fields": dict(held.fields) == dict(wanted.fields),
+        "vector": bool(np.allclose(held.vector, wanted.vector, atol=1e-4)),
+        "keywords": sparse,
+    }
+    return ", ".join(name for name, is_same in same.items() if not is_same)
 
 
 def simulate(

@@ -49,6 +49,7 @@ def example(address: str) -> str:
 
 
 @needs_browser
+@pytest.mark.gate("True")
 @pytest.mark.parametrize("allowed", [True, False])
 def test_the_lines_of_the_page_search(
     allowed: bool, serve_here: Serve, browser: Browser, tmp_path: Path
@@ -100,6 +101,7 @@ def test_no_site_is_named(serve_here: Serve) -> None:
     assert told["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
+@pytest.mark.thorough
 def test_a_token_is_asked_for_all_the_same(serve_here: Serve) -> None:
     address = serve_here(origins="https://shop.example", token="secret")
     asked = {"Origin": "https://shop.example"}

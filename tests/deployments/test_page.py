@@ -182,6 +182,7 @@ def test_what_is_not_there_is_said(open_at: Open) -> None:
     expect(page.locator(".doubt")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_the_page_begins_with_pictures(open_at: Open) -> None:
     page = open_at().page
     for _ in range(100):  # found beside the first answers
@@ -211,6 +212,7 @@ def test_words_are_searched_while_they_are_typed(open_at: Open) -> None:
     expect(words).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_pinyin_that_is_not_chosen_yet_is_not_searched(open_at: Open) -> None:
     watched = open_at()
     words = watched.page.get_by_label("想找什么？")
@@ -243,6 +245,7 @@ def two_pictures(place: Path) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.gate("pointer")
 @pytest.mark.parametrize("by", ["pointer", "keyboard"])
 def test_a_part_of_the_picture_is_searched_with(by: str, open_at: Open, place: Path) -> None:
     page = open_at().page

@@ -75,6 +75,7 @@ def test_a_thumb_is_pressed_by_keyboard_and_taken_back(judged: str, open_at: Ope
     assert httpx.get(f"{judged}/api/judgements.qrels").text == ""
 
 
+@pytest.mark.thorough
 def test_what_was_pressed_is_seen_again(judged: str, open_at: Open) -> None:
     page = open_at("?text=熊猫&topk=10&lang=en", address=judged).page
     thumb(page, "Does not fit: image", 1).click()
@@ -119,6 +120,7 @@ def test_what_was_pressed_becomes_an_evaluation(
     assert (measured.queries, measured.metrics["dense"]["R@10"]) == (2, 1.0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("query", ["?like={id}", "?like={id}&text=红色", ""])
 def test_only_a_text_alone_is_judged(query: str, judged: str, open_at: Open, place: Path) -> None:
     id, _ = panda(place)
@@ -128,12 +130,14 @@ def test_only_a_text_alone_is_judged(query: str, judged: str, open_at: Open, pla
     assert page.locator(".thumb").count() == 0
 
 
+@pytest.mark.thorough
 def test_without_scripts_there_is_nothing_to_press(judged: str, open_at: Open) -> None:
     page = open_at("?text=熊猫", address=judged, scripts=False).page
     expect(page.locator(".like").first).to_be_visible()
     expect(page.locator(".thumb").first).not_to_be_visible()
 
 
+@pytest.mark.thorough
 def test_a_thumb_that_cannot_be_kept_says_so_and_searches_go_on(
     judged: str, open_at: Open, place: Path
 ) -> None:
