@@ -126,6 +126,7 @@ def test_every_file_is_missed_and_every_cut_is_seen(
     assert open_export(str(altered.folder)).manifest.documents == 23
 
 
+@pytest.mark.thorough
 @settings(
     max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )

@@ -119,6 +119,7 @@ def test_what_was_begun_of_another_state_is_begun_anew(
     imported(place(tmp_path, "2"), target)
 
 
+@pytest.mark.thorough
 def test_a_part_that_was_damaged_meanwhile_is_written_again(
     original: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

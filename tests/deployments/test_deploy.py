@@ -130,6 +130,7 @@ def test_prefects_own_command_deploys_the_same(
     assert changed(deployed) == {}
 
 
+@pytest.mark.thorough
 def test_without_a_server_it_says_what_to_set(tmp_path: Path, forked: ForkedMuge) -> None:
     machine = Machine(tmp_path, forked)
     for address, said in (("", "PREFECT_API_URL="), (machine.api, f"answers at {machine.api}")):

@@ -73,6 +73,7 @@ def test_it_starts_a_server_serves_and_stops_both(tmp_path: Path, forked: Forked
         httpx.get(f"{machine.api}/health")
 
 
+@pytest.mark.thorough
 def test_a_port_of_something_else_is_refused(tmp_path: Path, forked: ForkedMuge) -> None:
     machine = Machine(tmp_path, forked)
     with socket.create_server(("127.0.0.1", free_port())) as other:

@@ -104,6 +104,7 @@ class SlowBook(MemoryBook):
         return super().read(key)
 
 
+@pytest.mark.thorough
 def test_searches_do_not_wait_for_whoever_keeps_the_alias(
     dashvector_server: DashVectorServer,
     monkeypatch: pytest.MonkeyPatch,

@@ -124,6 +124,7 @@ def test_a_pictures_address(open_at: Open, server: str, place: Path) -> None:
     assert hits_on(watched.page)[0] == id
 
 
+@pytest.mark.thorough
 def test_the_slider_changes_the_order_and_says_so(open_at: Open) -> None:
     watched = open_at("?text=猫&alpha=1")
     meaning = hits_on(watched.page)
@@ -272,6 +273,7 @@ def test_a_part_of_the_picture_is_searched_with(by: str, open_at: Open, place: P
     expect(page.locator("#crop")).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_an_example_searches(open_at: Open) -> None:
     watched = open_at()
     example = watched.page.locator(".examples a").first

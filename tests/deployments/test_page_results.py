@@ -58,6 +58,7 @@ def picture(address: str, id: str, **asked: int) -> Image.Image:
     return Image.open(io.BytesIO(answer.content))
 
 
+@pytest.mark.thorough
 def test_the_original_is_drawn_from_where_it_came_from(shop: str, stall: Path) -> None:
     assert picture(shop, "SKU-0").size == (SIDE, SIDE // 2)
     assert picture(shop, "SKU-0", side=100).size == (100, 50)
@@ -160,6 +161,7 @@ def test_a_picture_is_seen_large_and_the_next_by_keys(open_at: Open, shop: str) 
     expect(zoom).to_be_focused()
 
 
+@pytest.mark.thorough
 @needs_browser
 def test_the_browsers_language_is_spoken_until_another_is_chosen(
     open_at: Open, browser: object, shop: str

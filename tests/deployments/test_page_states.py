@@ -30,6 +30,7 @@ EMPTY_AND_ERRORS = {
 }
 
 
+@pytest.mark.gate("?like=nobody", "?picture=00000000000000000000000000000000")
 @pytest.mark.parametrize("query", EMPTY_AND_ERRORS)
 def test_empty_and_error_states_say_what_to_do(
     query: str, open_at: Open, serve_here: Serve

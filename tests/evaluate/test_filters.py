@@ -67,6 +67,7 @@ def taken_here(text: str) -> set[str]:
     return {str(fields["image_id"]) for fields in FIELDS if takes(fields)}
 
 
+@pytest.mark.gate("dashvector")
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(text=conditions)
 def test_filters_take_the_same_documents(store: VectorStore, text: str) -> None:

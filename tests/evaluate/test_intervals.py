@@ -21,6 +21,7 @@ def test_the_interval_of_a_share_is_that_of_the_binomial() -> None:
     assert found.high == pytest.approx(0.3 + width, abs=0.006)
 
 
+@pytest.mark.thorough
 def test_nineteen_of_twenty_intervals_hold_the_truth() -> None:
     source = np.random.default_rng(3)
     held = 0

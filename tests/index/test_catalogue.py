@@ -143,6 +143,7 @@ def test_evaluation_knows_ids_and_fields(
     assert evaluate_search(dataset, **pair).gallery == COUNT
 
 
+@pytest.mark.gate("zvec")
 def test_a_changed_price_is_sent_and_nothing_encoded(
     lines: Lines, place: dict[str, Any], tmp_path: Path
 ) -> None:

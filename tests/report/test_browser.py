@@ -110,6 +110,7 @@ def test_the_address_keeps_the_language(open_page: Open) -> None:
     assert page.evaluate("scrollY") > 0
 
 
+@pytest.mark.thorough
 def test_the_keyboard_reaches_everything(open_page: Open) -> None:
     page = open_page(PAGES["search"]()).page
     page.keyboard.press("Tab")

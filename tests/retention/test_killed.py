@@ -69,6 +69,7 @@ def test_the_same_call_does_the_rest(half_used: Shop, monkeypatch: pytest.Monkey
     shop.all_there()
 
 
+@pytest.mark.gate("1", "20")
 @pytest.mark.parametrize("number", CUTS)
 def test_a_run_goes_on_with_what_is_left(
     number: int, half_used: Shop, monkeypatch: pytest.MonkeyPatch

@@ -135,6 +135,7 @@ SCRIPT = (
 )
 
 
+@pytest.mark.thorough
 def test_the_hash_is_the_same_in_every_process() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *CORPUS],

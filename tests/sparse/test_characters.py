@@ -82,6 +82,7 @@ def test_the_table_is_applied_once_and_for_all() -> None:
     assert simplified_data.table(lines) == "運乾薴苧\n运干苎苎\n"
 
 
+@pytest.mark.gate("lexicon0")
 @pytest.mark.parametrize("lexicon", [CHARS, BOTH, Lexicon(tokens="chars", simplified=True)])
 def test_statistics_keep_what_is_counted(lexicon: Lexicon, tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))

@@ -124,6 +124,7 @@ def test_heavy_work_goes_where_it_can_be_stopped() -> None:
         decode_bounded(png(), SMALL, squash, heavy)
 
 
+@pytest.mark.thorough
 def test_only_very_large_jpegs_are_decoded_reduced() -> None:
     """Pixels of a camera's 24 million are exact; above `REDUCED_FROM` they are close."""
     for width, height, most in ((6000, 4000, 0.0), (6000, 5000, 1.0)):

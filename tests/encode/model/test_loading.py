@@ -236,6 +236,7 @@ def test_broken_downloads_are_mended_or_said(tiny: Tiny, tmp_path: Path) -> None
         assert user.describe("owner/tiny")["dimension"] == 64
 
 
+@pytest.mark.thorough
 def test_a_hub_that_is_away_is_said_at_once(tmp_path: Path) -> None:
     """Its own client tries for half a minute."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -250,6 +251,7 @@ def test_a_hub_that_is_away_is_said_at_once(tmp_path: Path) -> None:
     assert "cannot be reached" in said
 
 
+@pytest.mark.thorough
 def test_of_a_repository_only_what_is_read_is_downloaded(tiny: Tiny, tmp_path: Path) -> None:
     """Repositories often hold the same weights in several forms."""
     source = tmp_path / "repository"

@@ -69,6 +69,7 @@ class Reading:
             yield item
 
 
+@pytest.mark.gate("0", "4", "9", "11")
 @pytest.mark.parametrize("seed", range(12))
 def test_a_shard_killed_anywhere_ends_in_the_same_bytes(
     seed: int, model: Path, pictures: Pictures, undisturbed: dict[str, bytes], tmp_path: Path

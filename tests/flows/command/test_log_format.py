@@ -79,6 +79,7 @@ def test_errors_are_lines_too(muge: Muge, tmp_path: Path) -> None:
     assert "log-format (MUGE_LOG_FORMAT) is 'xml'" in wrong.stderr
 
 
+@pytest.mark.thorough
 def test_a_failed_run_says_why(muge: Muge, pictures: Path, model: str, tmp_path: Path) -> None:
     asked = ["index", f"folder:{pictures}", "--model", model, *PLAIN]
     environment = {"MUGE_LOG_FORMAT": "json", "MUGE_METRICS_DIR": str(tmp_path / "metrics")}

@@ -45,6 +45,7 @@ def test_it_is_named(case: str, muge: Muge, model: str, tmp_path: Path) -> None:
     check(done, address, "set by the variable PREFECT_API_URL")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "case", ["a run", *(pytest.param(c, marks=pytest.mark.slow) for c in list(COMMANDS)[1:])]
 )

@@ -29,6 +29,7 @@ def options(place: dict[str, Any]) -> list[str]:
     return ["--store", place["store"], "--work-dir", place["work_dir"]]
 
 
+@pytest.mark.thorough
 def test_alias_and_rejects(
     muge: Muge, tmp_path: Path, place: dict[str, Any], options: list[str]
 ) -> None:
@@ -80,6 +81,7 @@ def test_alias_and_rejects(
     assert "1 x encode_images" in muge(*shlex.split(typed)).stdout
 
 
+@pytest.mark.thorough
 def test_the_cost_of_another_model_is_said_first(
     muge: Muge, tmp_path: Path, place: dict[str, Any], options: list[str]
 ) -> None:

@@ -6,10 +6,13 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.forked import ForkedMuge
 from tests.shop import make_pictures
 
 
+@pytest.mark.thorough
 def test_replay_knows_the_fields(tmp_path: Path, forked: ForkedMuge, model: Path) -> None:
     make_pictures(tmp_path / "pics", 4)
     later = (tmp_path / "pics" / "3.png").read_bytes()

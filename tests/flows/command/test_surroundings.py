@@ -60,6 +60,7 @@ def test_a_stream_that_lacks_characters_gets_their_escapes(place: Path) -> None:
     assert (done.returncode, "\\u56fe\\u7247" in done.stdout) == (0, True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", [pytest.param("status", marks=pytest.mark.slow), "--version"])
 def test_an_answer_that_nobody_takes(what: str, place: Path) -> None:
     done = shell(f"eval $MUGE {what} >/dev/full", place)

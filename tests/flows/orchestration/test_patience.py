@@ -66,6 +66,7 @@ def test_a_new_client_of_a_run_waits_for_its_server() -> None:
         assert client.request("GET", "/health").status_code == 200
 
 
+@pytest.mark.thorough
 def test_the_process_of_a_run_waits_before_its_run_has_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -154,6 +154,7 @@ def test_a_metric_below_its_baseline_fails_with_a_line(
     assert "R@10" in message
 
 
+@pytest.mark.thorough
 def test_a_refused_switch_fails_with_a_line(place: Place, tmp_path: Path) -> None:
     dataset = f"folder:{sample_pictures(tmp_path / 'sample')}"
     options = {**place, "model": "sample", "strategy": "blue-green"}

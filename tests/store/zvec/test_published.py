@@ -83,6 +83,7 @@ def test_searches_see_what_was_finished_while_one_writes(
     assert [name.rsplit("-", 1)[0] for name in copies(root)] == [".default.published-3"]
 
 
+@pytest.mark.thorough
 def test_another_process_writes_and_another_one_reads(root: Path, writer: ZvecStore) -> None:
     writer.close()
     with running("write-and-wait", root, 60):

@@ -524,6 +524,7 @@ def test_what_a_killed_writer_ruined_is_set_back(root: Path, store: ZvecStore) -
     assert store.check(NAME) > 0
 
 
+@pytest.mark.thorough
 def test_the_current_folder_may_hold_packages_called_alike(
     root: Path, store: ZvecStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
