@@ -138,6 +138,7 @@ class Simulation:
         """All days after the first, until a moment of the monotonic clock at most."""
         for day in range(1, days):
             incident = planned.get(day, PEACE)
+            searching.night = f"day {day} ({incident.name or 'peace'})"
             if incident is UPGRADED:
                 self.upgrade()
             last = day == days - 1 or time.monotonic() > end
@@ -431,7 +432,7 @@ def report(tally: Tally) -> str:
     lines += [
         f"searches: {searches.asked} asked, {sum(searches.failed.values())} failed"
         f"{f' ({failed})' if failed else ''}, {len(searches.wrong)} wrong, the longest "
-        f"{searches.longest:.1f} s",
+        f"{searches.longest:.1f} s in {searches.longest_in or 'day 0'}",
         f"disk, KiB: {_curve([night.disk for night in nights])}",
         f"Prefect's data base, KiB: {_curve([night.database for night in nights])}",
         f"failures: {len(tally.failures) + len(searches.wrong)}",

@@ -19,13 +19,14 @@ LONGEST_SECONDS = 120.0
 
 @dataclass
 class Searches:
-    """How many searches there were; `failed` are honest errors by what they said, `wrong` answers
-    that no day's table has."""
+    """How many searches there were; `failed` are honest errors by what they said and when, `wrong`
+    answers that no day's table has; the `longest` took so many seconds, `longest_in` that night."""
 
     asked: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     longest: float = 0.0
+    longest_in: str = ""
 
 
 class Searching:
@@ -35,6 +36,7 @@ class Searching:
         self, address: Callable[[], str], truth: Truth, oracle: Oracle, chance: random.Random
     ) -> None:
         self.done = Searches()
+        self.night = ""
         self._address, self._truth, self._oracle, self._chance = address, truth, oracle, chance
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._search)
@@ -67,13 +69,15 @@ class Searching:
         try:
             answer = client.get(f"{self._address()}/api/search", params=asked.parameters)
         except httpx.TransportError as error:
-            self.done.failed[type(error).__name__] += 1
+            self.done.failed[f"{type(error).__name__} in {self.night}"] += 1
             return
         end = time.monotonic()
-        self.done.longest = max(self.done.longest, end - start)
+        if end - start > self.done.longest:
+            self.done.longest, self.done.longest_in = end - start, self.night
         said = answer.json()
         if answer.status_code != 200:
-            self.done.failed[f"{answer.status_code} {said['error']['message']}"] += 1
+            message = said["error"]["message"]
+            self.done.failed[f"{answer.status_code} {message} in {self.night}"] += 1
             return
         days, mixed = self._truth.between(start, end)
         fault = self._oracle.fault(asked, said["hits"], days, mixed)
