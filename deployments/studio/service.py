@@ -164,7 +164,8 @@ class Service:
         """Documents that have little in common: each the best for another word."""
         searcher = self.live.searcher()
         asked = [Question(text=word, alpha=1.0, topk=1) for word in words[:GALLERY]]
-        return list({hit.id: hit for one in asked for hit in searcher.search(one).hits}.values())
+        answers = searcher.answer([searcher.prepare(question) for question in asked])
+        return list({hit.id: hit for answer in answers for hit in answer.hits}.values())
 
 
 def _short_texts(hits: Sequence[Hit]) -> list[str]:

@@ -61,10 +61,10 @@ def converse(
     for line in _lines(language):
         try:
             changed = _changed(question, line)
-            asks = changed.text or changed.image or changed.like
-            checked(changed if asks else replace(changed, text=line))
-            if asks:
+            if changed.text or changed.image or changed.like:
                 show(searcher.search(changed))
+            else:
+                checked(replace(changed, text=line))
             question = changed
         except MugeError as error:
             print(f"muge: {error}", file=sys.stderr, flush=True)

@@ -180,10 +180,6 @@ def _show(answer: Answer, html: Path | None, as_json: bool, interactive: bool = 
 
     show(search_table(view, language=spoken()))
     took, waited = answer.took_ms, seconds_since_start()
-    if interactive:
-        print(f"model {took['model']:.0f} ms, store {took['store']:.0f} ms")
-        return
-    print(
-        f"{waited:.1f} s: starting {max(0.0, waited - took['total'] / 1000):.1f} s, "
-        f"model {took['model']:.0f} ms, store {took['store']:.0f} ms"
-    )
+    parts = f"model {took['model']:.0f} ms, store {took['store']:.0f} ms"
+    starting = max(0.0, waited - took["total"] / 1000)
+    print(parts if interactive else f"{waited:.1f} s: starting {starting:.1f} s, {parts}")

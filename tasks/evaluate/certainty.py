@@ -11,20 +11,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.evaluate.drawn import query_vectors
 from tasks.evaluate.gallery import Gallery
 from tasks.evaluate.judgements import Judgement
-from tasks.index.run import IndexRun
+from tasks.records import Float32
 from tasks.work.collections import Certainty
 
 REFUSED = 0.05
 """The share of good queries whose best picture is farther than the threshold."""
 
 
-def measure_certainty(run: IndexRun, gallery: Gallery, judged: Sequence[Judgement]) -> Certainty:
-    """The cosine that the best picture of all but 5 % of these queries reaches, and which share of
-    the same queries would be below it if their right pictures were not there."""
-    vectors = query_vectors(run, judged)
+def measure_certainty(
+    made_of: str, gallery: Gallery, judged: Sequence[Judgement], vectors: Float32
+) -> Certainty:
+    """The cosine that the best picture of all but 5 % of these queries, with their vectors (Q, D),
+    reaches, and which share of the same queries would be below it if their right pictures were not
+    there."""
     best = np.full(len(judged), -1.0, np.float32)
     others = best.copy()
     for ids, pictures in gallery.pictures():
@@ -36,4 +37,4 @@ def measure_certainty(run: IndexRun, gallery: Gallery, judged: Sequence[Judgemen
         others = np.maximum(others, scores.max(axis=1, initial=-1.0))
     threshold = float(np.quantile(best, REFUSED))
     caught = float((others < threshold).mean())
-    return Certainty(run.made_of, threshold, len(judged), REFUSED, caught)
+    return Certainty(made_of, threshold, len(judged), REFUSED, caught)

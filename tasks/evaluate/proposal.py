@@ -23,6 +23,7 @@ from tasks.evaluate.judgements import EvaluationProtocol, Judgement, textless_sh
 from tasks.evaluate.keywords import keyword_scores
 from tasks.evaluate.metrics import METRICS, Float64, score_queries
 from tasks.index.run import IndexRun
+from tasks.records import Float32
 from tasks.sparse.bm25 import load_bm25
 from tasks.work.collections import AlphaProposal, Certainty
 
@@ -49,10 +50,14 @@ def measure(
         why = f"it has more than {MOST_DOCUMENTS} documents"
         return AlphaProposal(run.made_of, why), None
     judged = drawn_queries(run.folder, run.plan, QUERIES)
-    return _propose(run, gallery, judged), measure_certainty(run, gallery, judged)
+    vectors = query_vectors(run, judged)
+    certainty = measure_certainty(run.made_of, gallery, judged, vectors)
+    return _propose(run, gallery, judged, vectors), certainty
 
 
-def _propose(run: IndexRun, gallery: Gallery, judged: Sequence[Judgement]) -> AlphaProposal:
+def _propose(
+    run: IndexRun, gallery: Gallery, judged: Sequence[Judgement], vectors: Float32
+) -> AlphaProposal:
     form = run.parts.form
     texts = ((image_of(document, form), said) for document, said in gallery.documents())
     protocol = EvaluationProtocol("leave-query-out", len(judged), textless_share(judged, texts))
@@ -62,7 +67,7 @@ def _propose(run: IndexRun, gallery: Gallery, judged: Sequence[Judgement]) -> Al
     choosing = np.array([in_choosing_half(judgement.query_id) for judgement in judged])
     if choosing.all() or not choosing.any():
         return AlphaProposal(run.made_of, "its queries do not make two halves")
-    scores = _scores(run, gallery, judged, protocol)
+    scores = _scores(run, gallery, judged, vectors, protocol)
     best = max(ALPHAS[1:-1], key=lambda alpha: _merit(scores[alpha], choosing, alpha))
     others = {f"{alpha:g}": scores[best] - found for alpha, found in scores.items()}
     gains = intervals_of({alpha: more[~choosing] for alpha, more in others.items()}, METRICS)
@@ -83,12 +88,16 @@ def _merit(
 
 
 def _scores(
-    run: IndexRun, gallery: Gallery, judged: Sequence[Judgement], protocol: EvaluationProtocol
+    run: IndexRun,
+    gallery: Gallery,
+    judged: Sequence[Judgement],
+    vectors: Float32,
+    protocol: EvaluationProtocol,
 ) -> dict[float, Float64]:
     """(queries, len(METRICS)) by alpha, each query without itself."""
     queries = QueryVectors(
         tuple(judgement.query_id for judgement in judged),
-        query_vectors(run, judged),
+        vectors,
         tuple({} for _ in judged),
     )
     bm25, form = load_bm25(run.folder, run.bm25_file), run.parts.form
