@@ -11,11 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from tasks.context import Context
 from tasks.errors import CollectionRecordError, StoreError
 from tasks.search.questions import Question
-from tasks.search.searcher import Searcher, open_searcher
+from tasks.search.searcher import Searcher, searcher_of
 from tasks.settings import Settings
 from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
@@ -24,7 +25,22 @@ CHECK_SECONDS = 0.5
 """The record is read again at most this often (0.3 ms on a local disk)."""
 ALIAS_SECONDS = 1.0
 """A search waits so long for whoever keeps the alias, once, and then goes on with what is open."""
+FRESH_SECONDS = 10.0
+"""What was asked longer ago says nothing of now: nobody may have searched in between."""
 WARM_UP = "预热"
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """A question of what the alias means, asked `at` a moment of the monotonic clock."""
+
+    answer: Future[str]
+    at: float
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was answered, but of a time long past."""
+        return self.answer.done() and time.monotonic() - self.at > FRESH_SECONDS
 
 
 class LiveCollection:
@@ -39,7 +55,7 @@ class LiveCollection:
         self._searcher: Searcher | None = None
         self._checked = self._used = 0.0
         self._open = False
-        self._asked: Future[str] | None = None
+        self._asked: _Asking | None = None
 
     def searcher(self) -> Searcher:
         """The searcher of the collection as its record says now.
@@ -103,7 +119,7 @@ class LiveCollection:
         if self._searcher is None or self._searcher.record != record:
             self._let_go()
             self._open = True
-            self._searcher = _warm(open_searcher(self._context, self._settings))
+            self._searcher = _warm(searcher_of(self._context, self._settings, record))
         self._checked = time.monotonic()
 
     def _record_in_force(self) -> CollectionRecord:
@@ -121,28 +137,28 @@ class LiveCollection:
         """The collection that the name means; raises `TimeoutError` if that is not known within
         `seconds`. It is asked once at a time, and nobody waits for a question that is late."""
         asked = self._asked
-        if asked is None:
+        if asked is None or asked.is_stale:
             asked = self._asked = self._ask()
         elif seconds is not None:
             seconds = 0.0
         try:
-            return asked.result(seconds)
+            return asked.answer.result(seconds)
         finally:
-            if asked.done():
+            if asked.answer.done():
                 self._asked = None
 
-    def _ask(self) -> Future[str]:
-        asked: Future[str] = Future()
+    def _ask(self) -> _Asking:
+        asking = _Asking(Future(), time.monotonic())
 
         def ask() -> None:
             try:
-                asked.set_result(self._context.aliases(self._settings).meant())
+                asking.answer.set_result(self._context.aliases(self._settings).meant())
             except BaseException as error:
-                asked.set_exception(error)
+                asking.answer.set_exception(error)
 
         # not one that the end of the process waits for
         threading.Thread(target=ask, daemon=True).start()
-        return asked
+        return asking
 
     def _let_go(self) -> None:
         self._context.close()

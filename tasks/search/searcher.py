@@ -475,11 +475,19 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
     Raises `CollectionRecordError` if it has no record, is not complete, is not in the store, or was
     made with another model than `model` (None: the one it was made with).
     """
-    work, store = Folder(settings.work_url), context.searched(settings.store_uri)
     meant = context.aliases(settings).meant()
-    record = require_record(work, settings.store_uri, meant)
+    record = require_record(Folder(settings.work_url), settings.store_uri, meant)
     if model is not None:
         _check_asked(record, model)
+    return searcher_of(context, settings, record)
+
+
+def searcher_of(context: Context, settings: Settings, record: CollectionRecord) -> Searcher:
+    """A complete collection of this record, ready to be searched, whatever the alias means.
+
+    Raises `CollectionRecordError` if it is not in the store as its record says.
+    """
+    store = context.searched(settings.store_uri)
     info = stored(store, record)
     if info is None:
         raise CollectionRecordError(
@@ -492,7 +500,7 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
             f"and {record.model.dimension} in its record; {BUILD_ANEW}"
         )
     tell(settings, record)
-    return Searcher(record, store, work.sub(record.run), settings)
+    return Searcher(record, store, Folder(settings.work_url).sub(record.run), settings)
 
 
 def _check_asked(record: CollectionRecord, model: str) -> None:

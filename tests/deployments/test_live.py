@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import pytest
 from deployments.studio.live import LiveCollection
 from tasks.context import Context
 from tasks.index.upkeep import repair
+from tasks.retention.drop import drop
+from tasks.settings import Settings
 from tasks.work.alias_book import AliasBook
 from tasks.work.aliases import Aliases
 from tests.deployments.collection import index_folder, sample_pictures, settings_in
@@ -95,27 +97,44 @@ def test_a_damaged_store_takes_no_page_down(serve_here: Serve, tmp_path: Path) -
 
 @dataclass(frozen=True)
 class SlowBook(MemoryBook):
-    """A book whose server takes long to answer while `answers` is not set."""
+    """A book whose server takes long to answer while `answers` is not set, which `last` unsets
+    after one more answer."""
 
     answers: threading.Event = field(default_factory=threading.Event)
+    last: threading.Event = field(default_factory=threading.Event)
 
     def read(self, key: str) -> Any | None:
         self.answers.wait(20)
+        if self.last.is_set():
+            self.answers.clear()
         return super().read(key)
 
 
-@pytest.mark.thorough
-def test_searches_do_not_wait_for_whoever_keeps_the_alias(
+@dataclass(frozen=True)
+class Shelf:
+    """A page's collection whose alias, in a book that can be slow, means `muge-1` of three."""
+
+    live: LiveCollection
+    book: SlowBook
+    settings: Settings
+
+    def promote(self, collection: str) -> None:
+        """Let the alias mean another collection."""
+        Aliases(self.settings, self.book).promote(collection)
+
+
+@pytest.fixture
+def shelf(
     dashvector_server: DashVectorServer,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     model: Path,
-) -> None:
+) -> Iterator[Shelf]:
     monkeypatch.setenv("DASHVECTOR_API_KEY", dashvector_server.api_key)
     monkeypatch.setenv("DASHVECTOR_ENDPOINT", dashvector_server.endpoint)
     settings = settings_in(tmp_path, store="dashvector:", model=str(model))
     pictures = make_pictures(tmp_path / "pictures", 3)
-    for name in ("muge-1", "muge-2"):
+    for name in ("muge-1", "muge-2", "muge-3"):
         index_folder(pictures, settings.model_copy(update={"collection": name}))
     book = SlowBook()
     book.answers.set()
@@ -124,13 +143,48 @@ def test_searches_do_not_wait_for_whoever_keeps_the_alias(
     with Context(shared_aliases=shared) as context:
         live = LiveCollection(context, settings, idle_seconds=60)
         assert live.searcher().record.collection == "muge-1"
-        Aliases(settings, book).promote("muge-2")
-        book.answers.clear()
-        start = time.monotonic()
-        for _ in range(3):
-            time.sleep(0.6)  # it looks for the alias again
-            assert live.searcher().record.collection == "muge-1"
-            assert live.is_ready()
-        assert time.monotonic() - start < 10
-        book.answers.set()
-        wait_for(lambda: live.searcher().record.collection == "muge-2")
+        yield Shelf(live, book, settings)
+
+
+@pytest.mark.thorough
+def test_what_the_alias_meant_long_ago_is_asked_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, book = shelf.live, shelf.book
+    monkeypatch.setattr("deployments.studio.live.FRESH_SECONDS", 0.5)
+    shelf.promote("muge-2")
+    book.answers.clear()
+    time.sleep(0.6)
+    assert live.searcher().record.collection == "muge-1"  # the answer is late
+    book.answers.set()
+    time.sleep(0.6)  # nobody searches, and the collection of the late answer goes
+    shelf.promote("muge-3")
+    with Context() as context:
+        drop(context, shelf.settings.model_copy(update={"collection": "muge-2"}), in_use=True)
+    assert live.searcher().record.collection == "muge-3"
+
+
+@pytest.mark.thorough
+def test_a_collection_is_opened_without_asking_again_for_the_alias(shelf: Shelf) -> None:
+    live, book = shelf.live, shelf.book
+    shelf.promote("muge-2")
+    book.last.set()
+    time.sleep(0.6)
+    start = time.monotonic()
+    assert live.searcher().record.collection == "muge-2"
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.thorough
+def test_searches_do_not_wait_for_whoever_keeps_the_alias(shelf: Shelf) -> None:
+    live, book = shelf.live, shelf.book
+    shelf.promote("muge-2")
+    book.answers.clear()
+    start = time.monotonic()
+    for _ in range(3):
+        time.sleep(0.6)  # it looks for the alias again
+        assert live.searcher().record.collection == "muge-1"
+        assert live.is_ready()
+    assert time.monotonic() - start < 10
+    book.answers.set()
+    wait_for(lambda: live.searcher().record.collection == "muge-2")
