@@ -382,7 +382,9 @@ def simulate(
         production.open_page()
         oracle = Oracle(load_settings(model=model))
         chance = random.Random(f"{seed}/searches")
-        with Searching(lambda: production.address, simulation.truth, oracle, chance) as searching:
+        with Searching(
+            lambda: production.address, production.page_said, simulation.truth, oracle, chance
+        ) as searching:
             try:
                 simulation.play(days, planned, searching, end)
             except (AssertionError, KeyboardInterrupt) as error:

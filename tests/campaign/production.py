@@ -82,6 +82,7 @@ class Production(Machine):
         }
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self._page: subprocess.Popen[bytes] | None = None
+        self._page_log = folder / "none.log"
         self.address = ""
         """Of the search page."""
         self._started = 0
@@ -149,7 +150,7 @@ class Production(Machine):
 
         address = str(self.wait(said, "the page listens")).split()[0].rstrip("/")
         self.wait(lambda: _answers(f"{address}/api/ready"), "the page is ready")
-        self._page, self.address = page, address
+        self._page, self._page_log, self.address = page, log, address
         if before is not None:
             time.sleep(1.0)  # for what is being answered
             end_group(before)
@@ -163,6 +164,11 @@ class Production(Machine):
             DASHVECTOR_API_KEY=self._reader,
             DASHVECTOR_API_KEY_FILE="",
         )
+
+    def page_said(self) -> str:
+        """The last line of the page's log."""
+        lines = self._page_log.read_text().splitlines()
+        return lines[-1] if lines else ""
 
     def close_page(self) -> None:
         """End the search page, which lets go of an embedded store."""

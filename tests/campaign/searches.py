@@ -30,14 +30,21 @@ class Searches:
 
 
 class Searching:
-    """Searches through the page's JSON API in a thread; use as a context manager."""
+    """Searches through the page's JSON API in a thread; use as a context manager. `logged` is the
+    last line of the page's log, which its errors point to."""
 
     def __init__(
-        self, address: Callable[[], str], truth: Truth, oracle: Oracle, chance: random.Random
+        self,
+        address: Callable[[], str],
+        logged: Callable[[], str],
+        truth: Truth,
+        oracle: Oracle,
+        chance: random.Random,
     ) -> None:
         self.done = Searches()
         self.night = ""
-        self._address, self._truth, self._oracle, self._chance = address, truth, oracle, chance
+        self._address, self._logged = address, logged
+        self._truth, self._oracle, self._chance = truth, oracle, chance
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._search)
         self._broken: BaseException | None = None
@@ -77,7 +84,8 @@ class Searching:
         said = answer.json()
         if answer.status_code != 200:
             message = said["error"]["message"]
-            self.done.failed[f"{answer.status_code} {message} in {self.night}"] += 1
+            what = f"{answer.status_code} {message} in {self.night}: {self._logged()}"
+            self.done.failed[what] += 1
             return
         days, mixed = self._truth.between(start, end)
         fault = self._oracle.fault(asked, said["hits"], days, mixed)
