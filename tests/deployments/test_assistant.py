@@ -6,26 +6,26 @@ import asyncio
 import base64
 import os
 import sys
-from collections.abc import Awaitable, Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from PIL import Image
 
 from tests.deployments.conftest import server_process
+from tests.extras import needs
 
-pytest.importorskip("mcp", reason='needs the extra "mcp"')
+if TYPE_CHECKING:
+    from mcp import Client, StdioServerParameters
 
-from mcp import Client, StdioServerParameters
-from mcp.client.stdio import stdio_client
-
-Use = Callable[[Client], Awaitable[None]]
+needs("mcp", "mcp")
 
 
 def command(place: Path) -> StdioServerParameters:
+    from mcp import StdioServerParameters
+
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MUGE_"))}
     code = "from deployments.command import main; main()"
     return StdioServerParameters(
@@ -81,6 +81,9 @@ async def what_assistants_do(client: Client) -> None:
 
 
 def test_on_standard_input_and_output(place: Path) -> None:
+    from mcp import Client
+    from mcp.client.stdio import stdio_client
+
     async def use() -> None:
         async with Client(stdio_client(command(place))) as client:
             await what_assistants_do(client)
@@ -90,6 +93,8 @@ def test_on_standard_input_and_output(place: Path) -> None:
 
 @pytest.mark.thorough
 def test_beside_the_page(place: Path) -> None:
+    from mcp import Client
+
     with server_process(place, MUGE_WEB_MCP="1", MUGE_WEB_RATE="100000") as address:
 
         async def use() -> None:

@@ -1,4 +1,7 @@
-"""Tiny random dual encoders of transformers, written as the library writes them."""
+"""Tiny random dual encoders of transformers, written as the library writes them.
+
+The library takes seconds to import, so that only what makes one does.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import (
-    AltCLIPConfig,
-    AltCLIPModel,
-    AutoTokenizer,
-    CLIPConfig,
-    CLIPModel,
-    PreTrainedTokenizerFast,
-    Siglip2Config,
-    Siglip2Model,
-    SiglipConfig,
-    SiglipModel,
-)
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
-from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
 from tests.encode.model.models import vocabulary
 
@@ -46,18 +33,27 @@ VISION = {
 
 
 def _clip() -> Any:
+    from transformers import CLIPConfig, CLIPModel
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
     text = {**TEXT, "max_position_embeddings": 77, "eos_token_id": 3, "bos_token_id": 1}
     config = CLIPConfig(text_config=text, vision_config=VISION, projection_dim=48)
     return CLIPModel(config), CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size=64)
 
 
 def _altclip() -> Any:
+    from transformers import AltCLIPConfig, AltCLIPModel
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
     text = {**TEXT, "max_position_embeddings": 514, "project_dim": 64, "pad_token_id": 0}
     config = AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=48)
     return AltCLIPModel(config), CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size=64)
 
 
 def _siglip(resample: int) -> Any:
+    from transformers import SiglipConfig, SiglipModel
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
     text = {**TEXT, "max_position_embeddings": 64, "projection_size": 64}
     config = SiglipConfig(text_config=text, vision_config=VISION)
     size = {"height": 64, "width": 64}
@@ -65,6 +61,9 @@ def _siglip(resample: int) -> Any:
 
 
 def _siglip2() -> Any:
+    from transformers import Siglip2Config, Siglip2Model
+    from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
+
     text = {**TEXT, "max_position_embeddings": 64, "projection_size": 64}
     vision = {**VISION, "num_patches": 36}
     del vision["image_size"]
@@ -83,6 +82,8 @@ MADE: dict[str, Callable[[], Any]] = {
 
 def make_dual(folder: Path, name: str) -> tuple[Any, Any, Any]:
     """Write one; gives the class, its processor of pictures and its tokenizer."""
+    from transformers import AutoTokenizer
+
     torch.manual_seed(7)
     model, processor = MADE[name]()
     model.eval()
@@ -101,6 +102,9 @@ def make_dual(folder: Path, name: str) -> tuple[Any, Any, Any]:
 
 def make_tokenizer(one_end: bool = False) -> Any:
     """Words and pieces; texts begin and end with marks (of SigLIP: end with one)."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
     words = ["[PAD]", "[BOS]", "[UNK]", "[EOS]"]
     words += [word for word in dict.fromkeys(map(str.strip, vocabulary())) if word not in words]
     made = Tokenizer(models.WordPiece({w: n for n, w in enumerate(words)}, unk_token="[UNK]"))

@@ -18,11 +18,12 @@ from tasks.encode.model.describe import describe_model, family_reference, square
 from tasks.encode.model.load import load_encoder
 from tasks.encode.model.pixels import decode_picture
 from tasks.errors import DeviceError, ModelError
+from tests.encode.model.dual import MADE, change_config, make_dual
 from tests.encode.model.pictures import saved
 from tests.encode.stage.parts import Pictures, encode, make_pictures
+from tests.extras import needs
 
-pytest.importorskip("transformers")
-from tests.encode.model.dual import MADE, change_config, make_dual
+needs("transformers", "transformers")
 
 TEXTS = ["一只猫", "红色连衣裙", "hello", "", "很长的裙子" * 60]
 Dual = Callable[[str], tuple[Path, Any, Any, Any]]

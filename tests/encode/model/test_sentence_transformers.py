@@ -23,12 +23,13 @@ from tasks.records import Float32
 from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings
+from tests.encode.model.dual import change_config, make_dual, make_tokenizer
 from tests.encode.model.pictures import saved
+from tests.extras import needs
 from tests.search.library import build
 from tests.toys import toy_picture
 
-pytest.importorskip("sentence_transformers", reason='needs the extra "sentence-transformers"')
-from tests.encode.model.dual import change_config, make_dual, make_tokenizer
+needs("sentence_transformers", "sentence-transformers")
 
 TEXTS = ["一只猫", "红色连衣裙", "hello", "很长的裙子" * 30]
 

@@ -8,8 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic.script import ScriptDirectory
-from prefect.server.database._migrations import versions
 
 from flows.orchestration import server_database
 from flows.orchestration.server_database import lay_out
@@ -35,6 +33,9 @@ def schema(place: Path) -> set[tuple[object, ...]]:
 
 
 def test_nothing_is_left_to_migrate(tmp_path: Path) -> None:
+    from alembic.script import ScriptDirectory  # both take long to import
+    from prefect.server.database._migrations import versions
+
     lay_out(tmp_path)
     with closing(sqlite3.connect(tmp_path / "prefect.db")) as db:
         (revision,) = db.execute("SELECT version_num FROM alembic_version").fetchone()
