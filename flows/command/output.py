@@ -58,19 +58,28 @@ def explained() -> Iterator[None]:
 
 
 class _Warnings(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._noted: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
         """One line to what is standard error now: bars put it above themselves. Where a run's own
-        handler writes JSON, nothing."""
+        handler writes JSON, nothing; a note that was there already, which a command of several
+        steps has at each, nothing either."""
         if any(isinstance(other, JsonHandler) for other in logging.getLogger("tasks").handlers):
             return
-        kind = getattr(record, "kind", "warning")
-        print(f"muge: {kind}: {record.getMessage()}", file=sys.stderr, flush=True)
+        kind, said = getattr(record, "kind", "warning"), record.getMessage()
+        if said in self._noted:
+            return
+        if kind == "note":
+            self._noted.add(said)
+        print(f"muge: {kind}: {said}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def warnings_shown() -> Iterator[None]:
     """Show what operations warn of in the block."""
-    logger, handler = logging.getLogger("tasks"), _Warnings(logging.WARNING)
+    logger, handler = logging.getLogger("tasks"), _Warnings()
     logger.addHandler(handler)
     try:
         yield

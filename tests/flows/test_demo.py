@@ -19,6 +19,8 @@ def test_demo_from_nothing(muge: Muge, demo: Demo) -> None:
     assert "Traceback" not in done.stdout + done.stderr
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr.lower()
+    notes = [line for line in done.stderr.splitlines() if line.startswith("muge: note: ")]
+    assert len(notes) == len(set(notes))
     report = next(line for line in done.stdout.splitlines() if line.startswith("Report: "))
     page = (place / report.removeprefix("Report: ")).read_text("utf-8")
     assert page.count("data:image/") > 40
