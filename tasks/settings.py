@@ -58,7 +58,7 @@ class Content(Group):
     partition: str = flag("default", "Partition of the collection.")
     model: str = flag(
         "sample",
-        "sample, a ModelScope id, a folder, a checkpoint of cn_clip (.pt), or st:NAME.",
+        "sample, a ModelScope id, hf: and one of Hugging Face, a folder, a .pt, or st:NAME.",
     )
     dimension: int = flag(
         0, "Cut vectors of an st: model to so many numbers. 0: the model's own.", ge=0, le=65536

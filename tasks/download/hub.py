@@ -46,19 +46,21 @@ def download_snapshot(kind: Kind, name: str, revision: str, patterns: Sequence[s
             )
         )
     except Exception as error:  # the client raises its own, requests' and the system's
-        raise HubError(_first_reason(error)) from None
+        raise HubError(first_reason(error)) from None
 
 
 def check_hub() -> None:
-    """Raise `HubError` in seconds if the hub cannot be reached: its client tries for half a minute.
-
-    Whatever it answers is an answer.
-    """
-    import requests
+    """Raise `HubError` in seconds if the hub is away: its client tries for half a minute."""
     from modelscope_hub.config import HubConfig
 
+    check_reached(str(HubConfig().endpoint))
+
+
+def check_reached(endpoint: str) -> None:
+    """Raise `HubError` if nobody answers at an address; whatever is answered is an answer."""
+    import requests
+
     trust_in_requests()
-    endpoint = str(HubConfig().endpoint)
     try:
         requests.head(endpoint, timeout=REACH_SECONDS, allow_redirects=False)
     except requests.RequestException as error:
@@ -73,11 +75,12 @@ def list_snapshot(kind: Kind, name: str, revision: str) -> list[str]:
     try:
         files = HubApi().list_repo_files(name, kind, revision=revision)
     except Exception as error:
-        raise HubError(_first_reason(error)) from None
+        raise HubError(first_reason(error)) from None
     return sorted(file.path for file in files)
 
 
-def _first_reason(error: Exception) -> str:
+def first_reason(error: Exception) -> str:
+    """Why a client failed, in a line: of several files, why the first did."""
     failed = getattr(error, "failed_files", None)
     if failed:
         file, cause = next(iter(failed.items()))

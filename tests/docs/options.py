@@ -46,7 +46,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_STORE": "zvec:目录 或 dashvector: 。默认：zvec:MUGE_HOME/store。",
     "MUGE_COLLECTION": "集合：3 到 32 个 a-z A-Z 0-9 _ -，以字母开头。",
     "MUGE_PARTITION": "集合的分区。",
-    "MUGE_MODEL": "sample、ModelScope 的 id、目录、cn_clip 的检查点（.pt），或 st:名字。",
+    "MUGE_MODEL": "sample、ModelScope 的 id、hf: 加 Hugging Face 的 id、目录、.pt，或 st:名字。",
     "MUGE_DIMENSION": "把 st: 模型的向量截到这么多个数。0：模型自己的维度。",
     "MUGE_INSTRUCTION": "st: 模型的查询以什么开头。默认：模型自己的。",
     "MUGE_TRUST_REMOTE_CODE": "运行 st: 模型自带的代码；请先读过。集合会记下来。",

@@ -7,7 +7,7 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
-from tasks.download.hub import check_hub, download_snapshot, find_snapshot, list_snapshot
+from tasks.download.hubs import MODELSCOPE, Hub, hub_of
 from tasks.encode.model.contract import ModelFolder
 from tasks.encode.model.families import downloaded_files, is_complete
 from tasks.encode.model.names import NOTHING_CHOSEN, PREFIX, ModelName, parse_name
@@ -32,18 +32,19 @@ _REVISIONS = {
 
 def locate_model(model: str) -> ModelFolder:
     """The folder of "sample", of a local folder or checkpoint, or of a ModelScope id
-    `owner/name[@revision]`; `st:` before it says that it is of Sentence Transformers (see `names`).
+    `owner/name[@revision]`, or with `hf:` before it one of Hugging Face; `st:` before all that says
+    that it is of Sentence Transformers (see `names`).
 
-    A model that lies complete in ModelScope's cache is used without any request; otherwise it is
+    A model that lies complete in its hub's cache is used without any request; otherwise it is
     downloaded there. Raises `ModelError`.
     """
     here = find_model(model)
     if here is not None:
         return here
     asked = parse_name(model)
-    name, revision = _hub_name(asked)
-    path = _download(name, revision, asked)
-    return _folder(asked, name, revision, path)
+    hub, name, revision = _hub_name(asked)
+    path = _download(hub, name, revision, asked)
+    return _folder(asked, f"{hub.prefix}{name}", revision, path)
 
 
 def find_model(model: str) -> ModelFolder | None:
@@ -55,13 +56,13 @@ def find_model(model: str) -> ModelFolder | None:
     if asked.place and (os.path.isdir(path) or (os.path.isfile(path) and path.endswith(SUFFIXES))):
         place = Path(path).resolve()
         return _folder(asked, str(place), "", place)
-    name, revision = _hub_name(asked)
-    cached = find_snapshot("model", name, revision)
+    hub, name, revision = _hub_name(asked)
+    cached = hub.client.find_snapshot("model", name, revision)
     # the client puts a file in its place when its hash was right
     complete = was_downloaded if asked.is_st else is_complete
     if cached is None or not complete(cached):
         return None
-    return _folder(asked, name, revision, cached)
+    return _folder(asked, f"{hub.prefix}{name}", revision, cached)
 
 
 def _folder(asked: ModelName, name: str, revision: str, path: Path) -> ModelFolder:
@@ -93,32 +94,42 @@ def names(model: str, info: ModelInfo) -> bool:
     path = os.path.expanduser(asked.place)
     if os.path.exists(path):
         return str(Path(path).resolve()) == known.place
-    is_hubs = _HUB_NAME.fullmatch(asked.place) is not None
-    return is_hubs and _hub_name(asked) == (known.place, info.revision)
+    if _matched(asked.place) is None:
+        return False
+    hub, name, revision = _hub_name(asked)
+    return (f"{hub.prefix}{name}", revision) == (known.place, info.revision)
 
 
-def _hub_name(asked: ModelName) -> tuple[str, str]:
-    """Name and revision; raises `ModelError` for what is none."""
-    match = _HUB_NAME.fullmatch(asked.place)
+def _matched(place: str) -> re.Match[str] | None:
+    return _HUB_NAME.fullmatch(place.removeprefix(hub_of(place).prefix))
+
+
+def _hub_name(asked: ModelName) -> tuple[Hub, str, str]:
+    """Hub, name there and revision; raises `ModelError` for what is none."""
+    hub, match = hub_of(asked.place), _matched(asked.place)
     if match is None or asked.place.startswith("."):
         raise ModelError(
             f"there is no model {asked.place!r}: expected 'sample', a folder, a checkpoint of "
-            "cn_clip (.pt), or a ModelScope id such as iic/multi-modal_clip-vit-base-patch16_zh"
+            "cn_clip (.pt), a ModelScope id such as iic/multi-modal_clip-vit-base-patch16_zh, or "
+            "hf: and an id of Hugging Face"
         )
     revision = asked.revision or match["revision"]
-    return match["name"], revision or _REVISIONS.get(match["name"], "master")
+    usual = _REVISIONS.get(match["name"]) if hub is MODELSCOPE else None
+    return hub, match["name"], revision or usual or hub.usual_revision
 
 
-def _download(name: str, revision: str, asked: ModelName) -> Path:
+def _download(hub: Hub, name: str, revision: str, asked: ModelName) -> Path:
+    client = hub.client
     try:
-        check_hub()
-        listed = list_snapshot("model", name, revision)
+        client.check_hub()
+        listed = client.list_snapshot("model", name, revision)
         if asked.is_st:
-            return download_all(name, revision, listed, asked.choices.trusted)
+            return download_all(hub, name, revision, listed, asked.choices.trusted)
         patterns = downloaded_files()
         there = [file for file in listed if any(fnmatch(file, pattern) for pattern in patterns)]
-        return download_snapshot("model", name, revision, chosen(there) or patterns)
+        return client.download_snapshot("model", name, revision, chosen(there) or patterns)
     except HubError as error:
         raise ModelError(
-            f"could not download {name}@{revision}: {error}; use --model sample or a local folder"
+            f"could not download {hub.prefix}{name}@{revision}: {error}; use --model sample or a "
+            f"local folder"
         ) from None

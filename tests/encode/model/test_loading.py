@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -25,10 +26,12 @@ from tasks.encode.model.describe import describe_model
 from tasks.encode.model.device import available_devices, choose_device
 from tasks.encode.model.hashes import hash_file
 from tasks.encode.model.load import load_encoder
-from tasks.encode.model.locate import locate_model
+from tasks.encode.model.locate import locate_model, names
 from tasks.errors import DeviceError, ModelError
+from tasks.records import ModelInfo
 from tests.encode.model.models import TinyModel
 from tests.servers.hub import Fault, Hub
+from tests.servers.hugging_face import COMMIT, HuggingFaceHub
 
 Tiny = Callable[[str], TinyModel]
 
@@ -168,9 +171,9 @@ for name in sys.stdin:
 
 
 class HubUser:
-    """A process that describes models, whose ModelScope client talks to one hub alone."""
+    """A process that describes models, whose hub's client talks to one hub alone."""
 
-    def __init__(self, hub: Hub, cache: Path) -> None:
+    def __init__(self, hub: Hub | HuggingFaceHub, cache: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", HUB_SCRIPT],
             env={**os.environ, **hub.environment(cache)},
@@ -216,6 +219,37 @@ def test_a_hub_model_is_downloaded_once(tiny: Tiny, tmp_path: Path) -> None:
             assert answer.startswith(f"could not download {name}: ")
             assert answer.endswith("; use --model sample or a local folder")
             assert "\n" not in answer
+
+
+def test_a_model_of_hugging_face_is_downloaded_once(tiny: Tiny, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    source = tmp_path / "repository"
+    shutil.copytree(tiny("vit-b").folder, source)
+    (source / "tf_model.h5").write_bytes(b"the same again")
+    with HuggingFaceHub() as hub, closing(HubUser(hub, tmp_path / "cache")) as user:
+        hub.add_model("owner/tiny", source)
+        first = user.describe("hf:owner/tiny")
+        assert (first["name"], first["revision"]) == ("hf:owner/tiny", "main")
+        assert first["weights"] == describe_model(str(source)).weights
+        assert hub.downloads("pytorch_model.bin") == 1
+        assert hub.downloads("tf_model.h5") == 0
+        info = ModelInfo(**first)
+        assert all(names(said, info) for said in ("hf:owner/tiny", "hf:owner/tiny@main"))
+        assert not any(names(said, info) for said in ("owner/tiny", "hf:owner/tiny@v9"))
+
+        hub.requests.clear()
+        assert user.describe("hf:owner/tiny") == first
+        assert user.describe("hf:owner/tiny@main") == first
+        assert hub.requests == []
+        assert user.describe(f"hf:owner/tiny@{COMMIT}")["weights"] == first["weights"]
+        assert hub.downloads("pytorch_model.bin") == 0
+
+        next(place for place in (tmp_path / "cache").rglob("vocab.txt")).unlink()
+        assert user.describe("hf:owner/tiny") == first
+        for name in ("hf:owner/none@main", "hf:owner/tiny@v9"):
+            answer = user.describe(name)
+            assert answer.startswith(f"could not download {name}: ")
+            assert answer.endswith("Not Found; use --model sample or a local folder")
 
 
 @pytest.mark.thorough

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tasks.download.hub import download_snapshot
+from tasks.download.hubs import Hub
 from tasks.encode.model.weight_files import chosen
 
 MARK = ".muge-complete"
@@ -14,7 +14,7 @@ _OTHER_RUNTIMES = ("onnx/", "openvino/")
 _READ = (".json", ".txt", ".model", ".jinja", ".safetensors", ".bin")
 
 
-def download_all(name: str, revision: str, listed: Iterable[str], trusted: bool) -> Path:
+def download_all(hub: Hub, name: str, revision: str, listed: Iterable[str], trusted: bool) -> Path:
     """Download all that the library may read; code comes with a model that is trusted only. Raises
     `HubError`."""
     endings = (*_READ, ".py") if trusted else _READ
@@ -23,7 +23,7 @@ def download_all(name: str, revision: str, listed: Iterable[str], trusted: bool)
         for file in chosen(listed)
         if file.endswith(endings) and not file.startswith(_OTHER_RUNTIMES)
     ]
-    folder = download_snapshot("model", name, revision, wanted)
+    folder = hub.client.download_snapshot("model", name, revision, wanted)
     (folder / MARK).write_text("".join(f"{file}\n" for file in wanted), encoding="utf-8")
     return folder
 

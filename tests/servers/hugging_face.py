@@ -1,0 +1,121 @@
+"""Hugging Face's hub on the loopback device: models for the real client of huggingface_hub.
+
+It answers what the client asks when it lists and downloads a snapshot; files that are large are
+named by their SHA-256, as there, which the client does not check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import unquote, urlsplit
+
+_INFO = re.compile(r"/api/models/([^/]+/[^/]+)(?:/(?:revision|tree)/([^/]+))?")
+_FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class HuggingFaceHub:
+    """Serves folders as models at `main`; `requests` are the paths that were asked for."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self._models: dict[str, Path] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def add_model(self, name: str, folder: Path) -> None:
+        """Serve a folder as a model."""
+        self._models[name] = folder
+
+    def environment(self, cache: Path) -> dict[str, str]:
+        """What a process needs to know this hub and no other."""
+        return {"HF_ENDPOINT": self.url, "HF_HOME": str(cache), "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+    def downloads(self, file: str) -> int:
+        """How often the contents of a file were asked for."""
+        return sum(
+            request.startswith("GET ") and request.endswith(f"/{file}") for request in self.requests
+        )
+
+    def __enter__(self) -> HuggingFaceHub:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, path: str) -> tuple[int, bytes, dict[str, str]]:
+        """Status, body and headers of an answer."""
+        place = unquote(urlsplit(path).path)
+        info, file = _INFO.fullmatch(place), _FILE.fullmatch(place)
+        found = info or file
+        folder = self._models.get(found[1]) if found else None
+        if found is None or folder is None or found[2] not in (None, "main", COMMIT):
+            missing = "RevisionNotFound" if folder else "RepoNotFound"
+            return 404, b'{"error": "not found"}', {"X-Error-Code": missing}
+        if info:
+            listed = _tree(folder) if "/tree/" in place else _model(info[1], folder)
+            return 200, json.dumps(listed).encode(), {}
+        there = folder / found[3]
+        if not there.is_file():
+            return 404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}
+        body = there.read_bytes()
+        etag = hashlib.sha256(body).hexdigest()
+        return 200, body, {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"'}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer(True)
+
+            def do_HEAD(self) -> None:
+                self._answer(False)
+
+            def _answer(self, whole: bool) -> None:
+                hub.requests.append(f"{self.command} {self.path}")
+                status, body, headers = hub.answer(self.path)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if whole:
+                    self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        return Handler
+
+
+def _model(name: str, folder: Path) -> dict[str, object]:
+    siblings = [{"rfilename": file["path"]} for file in _tree(folder)]
+    return {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings}
+
+
+def _tree(folder: Path) -> list[dict[str, object]]:
+    return [
+        {
+            "type": "file",
+            "path": file.relative_to(folder).as_posix(),
+            "size": file.stat().st_size,
+            "oid": hashlib.sha1(file.read_bytes()).hexdigest(),
+        }
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    ]
