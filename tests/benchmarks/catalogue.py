@@ -31,8 +31,12 @@ HEADER = ("商品编号", "标题", "图片", "价格", "类目", "品牌", "库
 WORDS = ("红色", "蓝色", "连衣裙", "帽子", "雨伞", "球鞋", "真丝", "复古", "女士", "夏季")
 
 
-def make(folder: Path, rows: int) -> Path:
-    """Small pictures that all differ, and a table of them in GB18030."""
+PRODUCT = "款号"
+
+
+def make(folder: Path, rows: int, products: bool = False) -> Path:
+    """Small pictures that all differ, and a table of them in GB18030; with `products` two rows are
+    one, as a column more says."""
     pictures = folder / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     for number in range(rows):
@@ -41,15 +45,16 @@ def make(folder: Path, rows: int) -> Path:
             image = Image.new("RGB", (64, 64), (number % 256, number // 256 % 256, 90))
             ImageDraw.Draw(image).ellipse((number % 40, 5, 60, 60), fill="white")
             image.save(place, quality=85)
-    return _written(folder / "catalogue.csv", rows, 0)
+    return _written(folder / "catalogue.csv", rows, 0, products)
 
 
-def _written(file: Path, rows: int, change: int) -> Path:
+def _written(file: Path, rows: int, change: int, products: bool = False) -> Path:
     """The table; with `change` the price of every `change`-th row is another one."""
     with file.open("w", encoding="gb18030", newline="") as handle:
         table = csv.writer(handle)
-        table.writerow(HEADER)
-        table.writerows(_rows(rows, change))
+        table.writerow([*HEADER, PRODUCT] if products else HEADER)
+        for number, row in enumerate(_rows(rows, change)):
+            table.writerow([*row, f"P{number // 2}"] if products else row)
     return file
 
 

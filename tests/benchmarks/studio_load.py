@@ -1,6 +1,10 @@
 """How the search page's server behaves under load, on loopback: latencies, rate, refusals.
 
 python -m tests.benchmarks.studio_load --documents 2818 30000 --clients 1 8 32 --requests 320
+python -m tests.benchmarks.studio_load --catalogue FOLDER --documents 30000
+
+The second is of a shop's catalogue: products of two pictures each, six fields, searches with a
+filter, and the page with its facets.
 """
 
 from __future__ import annotations
@@ -28,11 +32,25 @@ from tasks.index.stages import plan
 from tasks.records import Document, Float32
 from tasks.settings import Settings
 from tasks.work.collections import require_record, save_record
+from tests.benchmarks.catalogue import FIELDS, make
+from tests.benchmarks.zvec_scale import machine
 from tests.deployments.collection import settings_in
 from tests.deployments.conftest import server_process
 
 WORDS = ("熊猫", "下雨天打的伞", "红色的赛车", "生日蛋糕", "海上的帆船", "开心", "一杯咖啡", "猫")
 KINDS = ("text", "picture", "like", "page")
+FILTER = "price < 500 and category = '女装'"
+SHOP_KINDS = ("text", "filter", "picture", "like", "page")
+SHOP_WORDS = (
+    "红色 连衣裙",
+    "蓝色的帽子",
+    "真丝",
+    "女士雨伞",
+    "夏季 球鞋",
+    "复古",
+    "帽子",
+    "连衣裙",
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,15 @@ def collection(place: Path, documents: int) -> Settings:
     return settings.model_copy(update={"collection": "large"})
 
 
+def catalogue(place: Path, folder: Path, documents: int) -> Settings:
+    """A catalogue of so many pictures, two a product, with six fields."""
+    settings = settings_in(place, fields=FIELDS)
+    table = make(folder, documents, products=True)
+    with Context() as context:
+        index(f"csv:{table}", settings, Threads(context))
+    return settings
+
+
 def moved_copies(run: IndexRun, documents: int) -> Iterator[Document]:
     """Documents of a run, then the same again under new ids with noise of a tenth."""
     chance = np.random.default_rng(7)
@@ -88,7 +115,15 @@ def near(vector: Float32, chance: np.random.Generator) -> Float32:
     return np.asarray(moved / np.linalg.norm(moved), np.float32)
 
 
-def load(address: str, kind: str, clients: int, requests: int, picture: str, like: str) -> Load:
+def load(
+    address: str,
+    kind: str,
+    clients: int,
+    requests: int,
+    picture: str,
+    like: str,
+    words: tuple[str, ...] = WORDS,
+) -> Load:
     """So many requests from so many clients, each asking again as soon as it was answered."""
     numbers, lock = count(), threading.Lock()
     latencies: list[float] = []
@@ -97,10 +132,12 @@ def load(address: str, kind: str, clients: int, requests: int, picture: str, lik
     def one_client() -> None:
         with httpx.Client(base_url=address, timeout=60) as client:
             while (number := next(numbers)) < requests:
-                text = WORDS[number % len(WORDS)]
-                params = {"picture": {"picture": picture}, "like": {"like": like}}.get(
-                    kind, {"text": text}
-                )
+                text = words[number % len(words)]
+                params = {
+                    "picture": {"picture": picture},
+                    "like": {"like": like},
+                    "filter": {"text": text, "filter": FILTER},
+                }.get(kind, {"text": text})
                 start = time.perf_counter()
                 answer = client.get("/" if kind == "page" else "/api/search", params=params)
                 took = (time.perf_counter() - start) * 1000
@@ -135,11 +172,17 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--requests", type=int, default=320)
     parser.add_argument("--workers", default="1")
+    parser.add_argument("--catalogue", type=Path, help="a folder for its pictures and table")
     given = parser.parse_args()
+    kinds, words = (SHOP_KINDS, SHOP_WORDS) if given.catalogue else (KINDS, WORDS)
+    print(machine())
     for documents in given.documents:
         with tempfile.TemporaryDirectory(prefix="studio-load-") as folder:
             place = Path(folder)
-            settings = collection(place, documents)
+            if given.catalogue:
+                settings = catalogue(place, given.catalogue.resolve(), documents)
+            else:
+                settings = collection(place, documents)
             options = {
                 "MUGE_COLLECTION": settings.collection,
                 "MUGE_WEB_RATE": "1000000",
@@ -149,7 +192,7 @@ def main() -> None:
             print(f"{documents} documents: first result {searched:.1f} s, page {weight:.0f} KB")
             print("kind      clients    p50 ms    p99 ms  ok per s   refused")
             with server_process(place, **options) as address:
-                first = httpx.get(f"{address}/api/search", params={"text": WORDS[0]}, timeout=60)
+                first = httpx.get(f"{address}/api/search", params={"text": words[0]}, timeout=60)
                 like = first.json()["hits"][0]["id"]
                 content = httpx.get(f"{address}/api/documents/{like}/picture", timeout=60).content
                 kept = httpx.post(
@@ -158,11 +201,10 @@ def main() -> None:
                     headers={"Content-Type": "image/jpeg"},
                     timeout=60,
                 )
-                for kind in KINDS:
+                picture = kept.json()["picture"]
+                for kind in kinds:
                     for clients in given.clients:
-                        done = load(
-                            address, kind, clients, given.requests, kept.json()["picture"], like
-                        )
+                        done = load(address, kind, clients, given.requests, picture, like, words)
                         print(f"{kind:9} {clients:7} {done.line()}", flush=True)
 
 
