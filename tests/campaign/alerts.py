@@ -44,8 +44,14 @@ class People:
     told: list[Alert] = field(default_factory=list)
 
     def told_of(self, run: str) -> list[Alert]:
-        """What they were told of a run."""
-        return [alert for alert in self.told if run in alert.body]
+        """What they were told of a run, each once."""
+        return list(dict.fromkeys(alert for alert in self.told if run in alert.body))
+
+    @property
+    def repeated(self) -> int:
+        """How often they were told the same again, word for word: a Prefect server whose data base
+        is busy right after it sent an alert sends it again, up to three times."""
+        return len(self.told) - len(set(self.told))
 
 
 @contextmanager

@@ -89,6 +89,8 @@ class Tally:
     evaluations: int = 0
     failures: list[str] = field(default_factory=list)
     lines: dict[str, str] = field(default_factory=dict)
+    repeated: int = 0
+    """Alerts that came again, word for word."""
 
 
 def plan_incidents(
@@ -275,6 +277,7 @@ class Simulation:
         the others had none."""
         for number, night in enumerate(self.tally.nights):
             told = self.people.told_of(night.run)
+            self.tally.repeated = self.people.repeated
             self.tally.nights[number] = replace(night, alerts=len(told))
             what = f"day {night.day}, {night.incident.name or 'peace'}"
             wanted = int(not night.ended.is_well)
@@ -428,6 +431,7 @@ def report(tally: Tally) -> str:
         alerts = sum(night.alerts for night in those)
         shown = name or "(none)"
         lines.append(f"{shown:<30} {len(those):>6} {alone:>9} {len(those) - alone:>8} {alerts:>6}")
+    lines.append(f"alerts that came again, word for word: {tally.repeated}")
     lines += ["what alerts said:", *(f"  {name}: {line}" for name, line in tally.lines.items())]
     searches = tally.searches
     failed = ", ".join(f"{count} {said}" for said, count in Counter(searches.failed).items())
