@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings
 from tests.encode.model.dual import change_config, make_dual, make_tokenizer
 from tests.encode.model.pictures import saved
+from tests.encode.model.qwen import WIDTH, make_qwen
 from tests.extras import needs
 from tests.search.library import build
 from tests.toys import toy_picture
@@ -83,6 +85,43 @@ def test_vectors_are_those_of_the_library(st: tuple[Path, Any]) -> None:
     assert (encoder.info.instruction, encoder.info.dimension) == ("找：", 48)
     assert encoder.info.family == "Sentence Transformers"
     assert encoder.encode_texts([]).shape == (0, 48)
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as Qwen3-VL-Embedding is published: the last token's vector, of length 1."""
+    if find_spec("torchvision") is None:
+        pytest.skip("needs torchvision")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    source, folder = (tmp_path_factory.mktemp("qwen") / name for name in ("qwen", "st"))
+    make_qwen(source)
+    modules = [Transformer(str(source)), Pooling(WIDTH, pooling_mode="lasttoken"), Normalize()]
+    SentenceTransformer(modules=modules, device="cpu", prompts={"query": "Find: "}).save(
+        str(folder)
+    )
+    return folder
+
+
+@pytest.mark.parametrize("chosen", ["", "?dimension=32&instruction=%E6%89%BE%EF%BC%9A"])
+def test_vectors_of_a_qwen3_vl_are_those_of_the_library(qwen: Path, chosen: str) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(qwen), device="cpu", local_files_only=True)
+    encoder = load_encoder(f"st:{qwen}{chosen}", "cpu", "fp32")
+    dimension, prompt = encoder.info.dimension, encoder.info.instruction
+    assert (dimension, prompt) == ((32, "找：") if chosen else (WIDTH, "Find: "))
+    pictures = some_pictures()
+    for pixels, right in (
+        (pixels_of(qwen, pictures), model.encode_document(pictures)),
+        (pixels_of(qwen, pictures[:1]), model.encode_document(pictures[:1])),
+    ):
+        found = encoder.encode_images(pixels)
+        np.testing.assert_allclose(found, unit(right[:, :dimension]), rtol=0, atol=1e-6)
+    texts = unit(model.encode(TEXTS, prompt=prompt)[:, :dimension])
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), texts, rtol=0, atol=1e-6)
 
 
 def test_an_instruction_and_a_dimension_are_part_of_the_model(st: tuple[Path, Any]) -> None:
