@@ -6,7 +6,7 @@ The library takes seconds to import, so that only what makes one does.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ TEXT = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
 }
-VISION = {
+Vision = Mapping[str, int]
+VISION: Vision = {
     "hidden_size": 64,
     "intermediate_size": 128,
     "num_hidden_layers": 2,
@@ -32,60 +33,64 @@ VISION = {
 }
 
 
-def _clip() -> Any:
+def _clip(vision: Vision) -> Any:
     from transformers import CLIPConfig, CLIPModel
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     text = {**TEXT, "max_position_embeddings": 77, "eos_token_id": 3, "bos_token_id": 1}
-    config = CLIPConfig(text_config=text, vision_config=VISION, projection_dim=48)
-    return CLIPModel(config), CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size=64)
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=48)
+    side = vision["image_size"]
+    return CLIPModel(config), CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=side)
 
 
-def _altclip() -> Any:
+def _altclip(vision: Vision) -> Any:
     from transformers import AltCLIPConfig, AltCLIPModel
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     text = {**TEXT, "max_position_embeddings": 514, "project_dim": 64, "pad_token_id": 0}
-    config = AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=48)
-    return AltCLIPModel(config), CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size=64)
+    config = AltCLIPConfig(text_config=text, vision_config=vision, projection_dim=48)
+    side = vision["image_size"]
+    return AltCLIPModel(config), CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=side)
 
 
-def _siglip(resample: int) -> Any:
+def _siglip(vision: Vision, resample: int) -> Any:
     from transformers import SiglipConfig, SiglipModel
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-    text = {**TEXT, "max_position_embeddings": 64, "projection_size": 64}
-    config = SiglipConfig(text_config=text, vision_config=VISION)
-    size = {"height": 64, "width": 64}
+    text = {**TEXT, "max_position_embeddings": 64, "projection_size": vision["hidden_size"]}
+    config = SiglipConfig(text_config=text, vision_config=vision)
+    size = {"height": vision["image_size"], "width": vision["image_size"]}
     return SiglipModel(config), SiglipImageProcessorPil(size=size, resample=resample)
 
 
-def _siglip2() -> Any:
+def _siglip2(vision: Vision) -> Any:
     from transformers import Siglip2Config, Siglip2Model
     from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
-    text = {**TEXT, "max_position_embeddings": 64, "projection_size": 64}
-    vision = {**VISION, "num_patches": 36}
-    del vision["image_size"]
-    config = Siglip2Config(text_config=text, vision_config=vision)
-    return Siglip2Model(config), Siglip2ImageProcessorPil(max_num_patches=36)
+    text = {**TEXT, "max_position_embeddings": 64, "projection_size": vision["hidden_size"]}
+    across = vision["image_size"] // vision["patch_size"]
+    patches = across**2 if vision is not VISION else 36
+    own = {name: value for name, value in vision.items() if name != "image_size"}
+    config = Siglip2Config(text_config=text, vision_config={**own, "num_patches": patches})
+    return Siglip2Model(config), Siglip2ImageProcessorPil(max_num_patches=patches)
 
 
-MADE: dict[str, Callable[[], Any]] = {
+MADE: dict[str, Callable[[Vision], Any]] = {
     "CLIP": _clip,
     "AltCLIP": _altclip,
-    "SigLIP": lambda: _siglip(3),
-    "SigLIP, bilinear": lambda: _siglip(2),
+    "SigLIP": lambda vision: _siglip(vision, 3),
+    "SigLIP, bilinear": lambda vision: _siglip(vision, 2),
     "SigLIP 2": _siglip2,
 }
 
 
-def make_dual(folder: Path, name: str) -> tuple[Any, Any, Any]:
-    """Write one; gives the class, its processor of pictures and its tokenizer."""
+def make_dual(folder: Path, name: str, vision: Vision = VISION) -> tuple[Any, Any, Any]:
+    """Write one, tiny unless its picture side is given; gives the class, its processor of pictures
+    and its tokenizer."""
     from transformers import AutoTokenizer
 
     torch.manual_seed(7)
-    model, processor = MADE[name]()
+    model, processor = MADE[name](vision)
     model.eval()
     for each, tensor in model.state_dict().items():
         if tensor.is_floating_point() and tensor.ndim:
