@@ -34,7 +34,10 @@ SHARED: tuple[str, ...] = ("tests/flows/command/", "tests/deployments/test_deplo
 SHARED_BY = {
     **{
         f"tests/deployments/test_{name}.py": "a search page"
-        for name in ("accessibility", "api", "limits", "openapi", "page", "page_states")
+        for name in (
+            *("accessibility", "api", "limits", "openapi", "page", "page_states"),
+            "side_by_side",
+        )
     },
     **{
         f"tests/flows/{name}.py": "a Prefect server"

@@ -101,6 +101,25 @@ class Asking(BaseModel):
         return "?" + urlencode({name: value for name, value in values.items() if value != ""})
 
 
+class PageAsking(Asking):
+    """What the page may be asked besides: the same found in another way, next to it."""
+
+    beside: str | None = Field(
+        default=None,
+        pattern=r"^(alpha:(0(\.[0-9]{1,3})?|1(\.0{1,3})?)|weighted|normalised|rrf)$",
+        description="The other way: alpha:0.3, or a fusion.",
+    )
+
+    @property
+    def other(self) -> Asking | None:
+        """The same asked in the other way; None where there is none to stand beside."""
+        if self.beside is None or self.is_empty:
+            return None
+        name, _, alpha = self.beside.partition(":")
+        changed: dict[str, Any] = {"alpha": float(alpha)} if alpha else {"fusion": name}
+        return self.model_copy(update={"beside": None, **changed})
+
+
 def nesting(expression: str) -> int:
     """How deep the brackets of a filter go."""
     depth = deepest = 0

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import quote
 
 from jinja2 import Environment
 from markupsafe import Markup
 
-from deployments.studio.asking import MOST_FILTER, Asking
+from deployments.studio.asking import MOST_FILTER, Asking, PageAsking
 from deployments.studio.problems import Problem
 from deployments.studio.wording import say
 from tasks.ranges import MAX_TOPK
@@ -30,6 +30,7 @@ from tasks.report.run_views import search_view
 from tasks.report.texts import printable
 from tasks.report.views import SearchView, Words
 from tasks.search.searcher import Answer
+from tasks.settings import Fusion
 
 Language = Literal["zh", "en"]
 SMALL = 320
@@ -54,13 +55,27 @@ class Offered:
     kept_in: str
 
 
+BESIDES = ("alpha:1", "alpha:0.5", "alpha:0", "normalised", "rrf")
+"""Ways that the page offers to set beside what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One of two ways side by side: which it is, and its hits, each with where it is in the other
+    (None: it is at the same place)."""
+
+    title: Words
+    hits: tuple[tuple[Card, Words | None], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """All that a page is made from; `count` is the number of documents, None if unknown, `usual`
     are alpha and topk of a question that says neither; `said_language` is whether the address says
-    the language, `offered` what thumbs on hits are of (None: hits have none)."""
+    the language, `beside` what was found in another way, `offered` what thumbs on hits are of
+    (None: hits have none)."""
 
-    asking: Asking = field(default_factory=Asking)
+    asking: PageAsking = field(default_factory=PageAsking)
     language: Language = "zh"
     said_language: bool = False
     alpha: float = 0.8
@@ -71,6 +86,7 @@ class Shown:
     examples: Sequence[str] = ()
     gallery: Sequence[Hit] = ()
     answer: Answer | None = None
+    beside: Answer | None = None
     problem: Problem | None = None
     offered: Offered | None = None
 
@@ -108,6 +124,10 @@ def render_search(shown: Shown) -> str:
         files=asking.link(skip=asking.skip or ""),
         original_of=_original_of,
         judge=_judge(shown, answer) if answer else None,
+        columns=_columns(answer, shown.beside) if answer and shown.beside else (),
+        same=_same(answer, shown.beside) if answer and shown.beside else 0,
+        besides=BESIDES,
+        fusions=get_args(Fusion),
     )
 
 
@@ -182,6 +202,36 @@ def _facets(
         )
         for facet in facets_of(answer.hits, answer.product)
     ]
+
+
+def _columns(left: Answer, right: Answer) -> tuple[Column, ...]:
+    return _column(left, right, "beside.there_right"), _column(right, left, "beside.there_left")
+
+
+def _column(answer: Answer, other: Answer, where: str) -> Column:
+    """An answer's hits beside those of another."""
+    places = {hit.id: place for place, hit in enumerate(other.hits, other.before + 1)}
+    cards = [card for _, some in section_of(search_view(answer), 1).groups for card in some]
+    hits = []
+    for card in cards:
+        place = places.get(card.figure.id)
+        moved = say("beside.only") if place is None else say(where, place=place)
+        hits.append((card, None if place == card.rank else moved))
+    return Column(_way(answer), tuple(hits))
+
+
+def _way(answer: Answer) -> Words:
+    """How an answer was found."""
+    question = answer.question
+    if question.fusion in (None, "weighted"):
+        dense = round(100 * question.alpha)
+        return say("ask.alpha_says", dense=dense, sparse=100 - dense)
+    return say(f"fusion.{question.fusion}")
+
+
+def _same(left: Answer, right: Answer) -> int:
+    """How many hits both have."""
+    return len({hit.id for hit in left.hits} & {hit.id for hit in right.hits})
 
 
 def _advice(answer: Answer) -> tuple[Words, ...]:

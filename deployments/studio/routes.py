@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from deployments.studio import problems
 from deployments.studio.api import receive
-from deployments.studio.asking import Asking
+from deployments.studio.asking import PageAsking
 from deployments.studio.guard import COOKIE, Guard, client_of, language_of, logged_problem
 from deployments.studio.judging import Judges
 from deployments.studio.page import Shown, asset, render_search, render_token
@@ -29,16 +29,19 @@ def page_routes(service: Service, guard: Guard, judges: Judges) -> APIRouter:
 
     @pages.get("/")
     async def page(request: Request) -> Response:
-        asking, answer, problem = Asking(), None, None
+        asking, answer, beside, problem = PageAsking(), None, None, None
         try:
-            asking = Asking.model_validate(dict(request.query_params))
-            answer = None if asking.is_empty else await service.search(asking, client_of(request))
+            asking = PageAsking.model_validate(dict(request.query_params))
+            if not asking.is_empty:
+                answer = await service.search(asking, client_of(request))
+            if asking.other is not None:
+                beside = await service.search(asking.other, client_of(request))
         except ValidationError as error:
             problem = logged_problem(error)
         except Exception as error:
             problem = logged_problem(error)
         shown = await _shown(service, request, asking, answer, problem)
-        shown = replace(shown, offered=judges.offer(request))
+        shown = replace(shown, offered=judges.offer(request), beside=beside)
         status = problem.status if problem else 200
         response = HTMLResponse(await service.quietly(lambda: render_search(shown)), status)
         if problem and problem.retry_after:
@@ -75,7 +78,7 @@ def page_routes(service: Service, guard: Guard, judges: Judges) -> APIRouter:
 async def _shown(
     service: Service,
     request: Request,
-    asking: Asking,
+    asking: PageAsking,
     answer: Answer | None,
     problem: Problem | None,
 ) -> Shown:

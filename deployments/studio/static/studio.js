@@ -50,6 +50,7 @@
       field(name).value = values.get(name) || field(name).dataset.usual;
     }
     field("alike").checked = values.has("alike");
+    for (const name of ["fusion", "beside"]) field(name).value = values.get(name) || "";
     describeAlpha();
   }
 
@@ -163,7 +164,7 @@
     else searchSoon();
   });
   field("text").addEventListener("compositionend", searchSoon);
-  for (const name of ["alpha", "topk", "alike"]) field(name).addEventListener("change", search);
+  for (const name of ["alpha", "topk", "alike", "fusion", "beside"]) field(name).addEventListener("change", search);
   chosen.addEventListener("change", search);
   field("image").addEventListener("input", () => chosen.replaceChildren());
   for (const element of document.querySelectorAll(".upload")) element.hidden = false;
