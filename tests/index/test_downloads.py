@@ -13,6 +13,7 @@ from flows.orchestration.artifacts import index_markdown, reindex_markdown
 from tasks.context import Context
 from tasks.dataset.readers import READERS
 from tasks.downloaded.stage import Downloads
+from tasks.errors import CollectionRecordError
 from tasks.index.limit import Limit
 from tasks.index.looking import report_if_done
 from tasks.index.operation import index
@@ -123,6 +124,8 @@ def test_what_failed_for_a_while_is_indexed_by_the_next_run(
     dataset = write_addresses(tmp_path / "a", [*paths, f"{server.url}/flaky/9.png"])
     assert index_dataset(dataset, **options).rejects == 1
     assert looked(dataset, options) is None
+    with pytest.raises(CollectionRecordError, match="--no-refresh-pictures` sends only"):
+        index_dataset(dataset, **options)
     report = index_dataset(dataset, replace=True, **options)
     assert (report.rejects, report.images, report.encoded_images) == (0, 5, 5)
     assert sum(server.asked.values()) == 6
