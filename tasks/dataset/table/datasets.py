@@ -33,11 +33,13 @@ class DatasetsFormat:
     def __init__(self) -> None:
         self._schemas: dict[str, pa.Schema] = {}
         self._counts: dict[str, int] = {}
+        self._whole: set[str] = set()
 
     def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
         """The schema's columns; those of lists and structs have no type.
 
-        Raises `DatasetError` for a folder whose rows are in another order than its files'.
+        Raises `DatasetError` for a folder whose rows are in another order than its files', or of
+        which a file is missing.
         """
         return arrow.columns_of(self._schema(file))
 
@@ -81,7 +83,10 @@ class DatasetsFormat:
 
     def _schema(self, file: TableFile) -> pa.Schema:
         if file.path not in self._schemas:
-            _check_order(file)
+            folder = file.path.rpartition("/")[0]
+            if folder not in self._whole:
+                _check_state(file, folder)
+                self._whole.add(folder)
             with _open(file) as batches:
                 self._schemas[file.path] = batches.schema
         return self._schemas[file.path]
@@ -123,18 +128,26 @@ def _open(file: TableFile) -> Iterator[_Batches]:
         ) from None
 
 
-def _check_order(file: TableFile) -> None:
-    """Refuse what an old version saved with its rows picked by a list in another file."""
-    place = f"{file.path.rpartition('/')[0]}/state.json"
+def _check_state(file: TableFile, folder: str) -> None:
+    """Refuse a folder of which a file is missing, and what an old version saved with its rows
+    picked by a list in another file."""
+    place = f"{folder}/state.json"
     if not file.filesystem.exists(place):
         return
     with open_stored(file.filesystem, place, MOST_STATE_BYTES) as handle:
         try:
             state = json.loads(handle.read())
             picked = bool(state.get("_indices_files") or state.get("_indices_data_files"))
-        except (ValueError, AttributeError) as error:
+            names = [each["filename"] for each in state.get("_data_files") or ()]
+        except (ValueError, AttributeError, TypeError, KeyError) as error:
             raise DatasetError(f"state.json beside it is damaged: {error}") from None
     if picked:
         raise DatasetError(
             "its rows are picked by another file; save it again after dataset.flatten_indices()"
+        )
+    missing = [name for name in names if not file.filesystem.exists(f"{folder}/{name}")]
+    if missing:
+        raise DatasetError(
+            f"of the {len(names)} files that state.json beside it names {len(missing)} are "
+            f"missing, the first is {str(missing[0])[:80]!r}; copy the whole folder"
         )
