@@ -31,7 +31,7 @@ from tasks.download.answers import Answer, Wanted
 from tasks.download.connection import PRIVATE, CheckedBackend, is_public
 from tasks.download.fetch import PICTURES, REDIRECTS, FetchLimits, checked_address
 from tasks.download.loopback import spelled_proxy
-from tasks.download.trust import trusted_context
+from tasks.download.trust import VARIABLE, trusted_context
 from tasks.errors import FetchError, UsageError, reason_of
 from tasks.seal import payload_hash
 from tasks.signatures import PEEKED_BYTES, signature
@@ -117,6 +117,8 @@ class Exchange:
             return Answer(wanted.address, cause="unreachable", reason=said)
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
             said = f"the address cannot be reached, or broke off ({reason_of(error)})"
+            if "CERTIFICATE_VERIFY_FAILED" in said:
+                said += f"; {VARIABLE} names a file of roots (PEM) that are trusted"
             return Answer(wanted.address, cause="unreachable", reason=said)
 
     def _follow(self, wanted: Wanted) -> Answer:

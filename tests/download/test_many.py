@@ -73,7 +73,12 @@ def test_pictures_come_over_tls_whose_certificate_is_trusted(
             addresses = [f"{secure.url}/good/{number}.png" for number in range(30)]
             found = answer(addresses[0])
             assert (found.cause, "certificate" in found.reason) == ("unreachable", True)
+            assert "SSL_CERT_FILE names a file of roots" in found.reason
             assert not secure.asked
+            for path, said in ((tmp_path / "none.pem", "No such file"), (key, "no certificate")):
+                monkeypatch.setenv("SSL_CERT_FILE", str(path))
+                with pytest.raises(UsageError, match=f"SSL_CERT_FILE .* cannot be used: .*{said}"):
+                    answer(addresses[0])
             monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
             by_address = answers(addresses)
             assert [by_address[a].content for a in addresses] == list(map(toy_picture, range(30)))
