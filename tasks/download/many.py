@@ -1,8 +1,8 @@
 """Many addresses at the same time: bounded in all and by host, tried again where that can help.
 
 Threads ask, and the caller takes the answers as they come. A host that asks to be left alone is
-left alone, and one that gave no answer for many addresses in a row, or asks to be left alone for
-long, is given up for this run.
+left alone, and one that gave no answer for many addresses in a row, or still asks to be left alone
+after all tries, is given up for this run.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ run that is killed loses them."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds before an address is asked again; a server that asks for longer is not."""
 GIVEN_UP = 10
-"""So many addresses of a host in a row gave no answer at all, or one that says to come back later
-than anybody waits here: the others are not tried."""
+"""So many addresses of a host in a row gave no answer at all, or after all tries one that says when
+to come back: the others are not tried."""
 HEARTBEAT_SECONDS = 0.25
 END_SECONDS = 0.5
 """What is under way may take so long to end where nobody waits for its answer."""
@@ -119,8 +119,8 @@ def _work(line: Line, exchange: Exchange) -> None:
 
 @dataclass(slots=True)
 class _Host:
-    """`silent` counts addresses in a row that gave no answer, or a time to come back at that is too
-    late; `last` is what came of the last one."""
+    """`silent` counts addresses in a row that gave no answer, or a time to come back at; `last` is
+    what came of the last one."""
 
     waiting: deque[_Job] = field(default_factory=deque)
     active: int = 0
@@ -260,7 +260,7 @@ class Line:
         return None if wait > LONGEST_PAUSE else max(wait, min(pause, LONGEST_PAUSE))
 
     def _settle(self, host: _Host, answer: Answer) -> None:
-        away = answer.cause in SILENT or _wait(answer) > LONGEST_PAUSE
+        away = answer.cause in SILENT or _wait(answer) > 0
         host.silent = host.silent + 1 if away else 0
         host.last = answer
         self._answers.append(answer)

@@ -199,9 +199,10 @@ def test_a_time_to_wait_is_a_date_too() -> None:
     assert (_seconds("Fri, 31 Dec 9999 23:59:59 GMT") or 0) > 1e9
 
 
-def test_a_host_that_asks_to_be_left_alone_for_long_is(server: PictureServer) -> None:
-    named = [f"{server.url}/busy/429/1/3600/{number}.png" for number in range(100)]
-    found = answers(named)
+@pytest.mark.parametrize("wait", [3600, 1])
+def test_a_host_that_asks_to_be_left_alone_for_long_is(wait: int, server: PictureServer) -> None:
+    named = [f"{server.url}/busy/429/1/{wait}/{number}.png" for number in range(100)]
+    found = answers(named, crowd=replace(CROWD, retries=0))
     assert {each.cause for each in found.values()} == {"429"}
     assert sum(server.asked.values()) <= GIVEN_UP + CROWD.per_host
     assert "asked to be left alone" in found[named[-1]].reason
