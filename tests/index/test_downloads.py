@@ -178,6 +178,17 @@ def test_a_reindex_asks_whether_pictures_are_new(
     assert not again.changed
 
 
+def test_kept_pictures_whose_addresses_give_none_are_said(
+    server: PictureServer, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = write_addresses(tmp_path / "a", [f"{server.url}/good/{n}.png" for n in range(4)])
+    index_dataset(dataset, **options)
+    monkeypatch.setenv("MUGE_DOWNLOAD_PRIVATE", "0")
+    report = reindex_dataset(dataset, **options)
+    assert (report.changed, report.rejects, report.documents) == (False, 0, 4)
+    assert "4 kept from before (4 gave no picture when asked again)" in reindex_markdown(report)
+
+
 def test_a_table_of_addresses(
     server: PictureServer, tmp_path: Path, options: dict[str, Any]
 ) -> None:
