@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from tasks.download.loopback import keep_loopback_direct
+from tasks.download.loopback import keep_loopback_direct, spell_proxies
 from tasks.errors import UsageError
 
 _PLACES = "allow that, or name another place (--work-dir, --store, MUGE_HOME, TMPDIR)"
@@ -31,6 +31,7 @@ def settle_in() -> None:
     """Once a process, before anything else; raises `UsageError` if the current folder is gone."""
     _open_streams()
     keep_loopback_direct()
+    spell_proxies()
     try:
         os.getcwd()
     except OSError as error:

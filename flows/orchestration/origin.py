@@ -10,7 +10,8 @@ from pathlib import Path
 
 from flows.orchestration.profile import named_server
 from flows.orchestration.temporary_server import TEMPORARY
-from tasks.errors import ServerAwayError, reason_of
+from tasks.download.loopback import unusable_proxy
+from tasks.errors import MugeError, ServerAwayError, UsageError, reason_of
 
 ANSWER_SECONDS = 3.0
 
@@ -65,10 +66,18 @@ def server_away(address: str, error: BaseException, origin: str = "") -> ServerA
 
 @contextmanager
 def server_named() -> Iterator[None]:
-    """Raise `ServerAwayError` for what the block raises because the server does not answer."""
+    """Raise `ServerAwayError` for what the block raises because the server does not answer, and
+    `UsageError` where no client can be made of the environment's proxies."""
     try:
         yield
+    except MugeError:
+        raise
     except Exception as error:
+        if (name := unusable_proxy()) is not None:
+            raise UsageError(
+                f"the variable {name} names no proxy that can be used ({reason_of(error)}); write "
+                f"http://HOST:PORT or socks5://HOST:PORT, or unset it"
+            ) from error
         if not _is_away(error):
             raise
         from prefect.settings import get_current_settings

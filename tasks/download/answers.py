@@ -8,6 +8,10 @@ Cause = str
 """Why an address gave no picture: an HTTP status as digits, or the code of a `FetchError`."""
 
 
+_PASSING = ("407", "408", "425", "429")
+"""A proxy that wants a name, timeouts, and too many requests."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """An address to ask; `etag` and `modified` are what it said of the bytes that are kept ("" if
@@ -33,8 +37,14 @@ class Answer:
     wait: float | None = None
 
 
+def is_gone(cause: Cause) -> bool:
+    """Whether the address says that it has no picture any more. Other answers may be about who
+    asks, or when: what is kept of an address is worth more than they are."""
+    return cause in ("404", "410")
+
+
 def lasts(cause: Cause) -> bool:
     """Whether asking again would end in the same way, as far as can be known."""
     if cause.isdigit():
-        return int(cause) < 500 and cause not in ("408", "425", "429")
+        return int(cause) < 500 and cause not in _PASSING
     return cause in ("no_picture", "too_large", "redirects", "refused")

@@ -11,7 +11,9 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -24,6 +26,8 @@ from tasks.errors import FetchError
 Left = Callable[[float | None], float]
 """How long the next wait may take, of so many seconds (None: any); raises `TimeoutError` at the
 deadline."""
+
+PRIVATE = "addresses of this machine or a private network are not fetched"
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _SPECIAL = tuple(
@@ -90,11 +94,12 @@ class _Body(httpx.SyncByteStream):
 
 class CheckedBackend(httpcore.NetworkBackend):
     """Connects to checked addresses only (to all if `private`), and waits only as long as `left`
-    says, in each thread for itself."""
+    says, in each thread for itself. `refusal` is said of the others."""
 
-    def __init__(self, left: Left, private: bool) -> None:
+    def __init__(self, left: Left, private: bool, refusal: str = PRIVATE) -> None:
         self._left = left
         self._private = private
+        self._refusal = refusal
         self._real = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -105,23 +110,32 @@ class CheckedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """A connection to the first address of the host; `FetchError` if any of them is not to be
-        reached."""
+        """A connection to the first address of the host that takes one; `FetchError` if any of them
+        is not to be reached."""
         addresses = resolve(host, port)
         if not self._private and not all(is_public(address) for address in addresses):
-            raise FetchError(
-                "refused", "addresses of this machine or a private network are not fetched"
-            )
-        stream = self._real.connect_tcp(addresses[0], port, self._left(timeout))
-        return _DeadlineStream(stream, self._left)
+            raise FetchError("refused", self._refusal)
+        return _DeadlineStream(self._connected(addresses, port, timeout), self._left)
+
+    def _connected(
+        self, addresses: Sequence[str], port: int, timeout: float | None
+    ) -> httpcore.NetworkStream:
+        *others, last = addresses
+        for address in others:
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return self._real.connect_tcp(address, port, self._left(timeout))
+        return self._real.connect_tcp(last, port, self._left(timeout))
 
 
 class _DeadlineStream(httpcore.NetworkStream):
-    """A connection on which all operations together end at the deadline."""
+    """A connection on which all operations together end at the deadline. It is closed when nobody
+    has it any more: a SOCKS proxy that refuses leaves it behind."""
 
     def __init__(self, stream: httpcore.NetworkStream, left: Left) -> None:
         self._stream = stream
         self._left = left
+        self._dropped = weakref.finalize(self, stream.close)
+        self._dropped.atexit = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._stream.read(max_bytes, self._left(timeout))
@@ -139,6 +153,7 @@ class _DeadlineStream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         secure = self._stream.start_tls(ssl_context, server_hostname, self._left(timeout))
+        self._dropped.detach()
         return _DeadlineStream(secure, self._left)
 
     def get_extra_info(self, info: str) -> Any:
@@ -151,7 +166,7 @@ def resolve(host: str, port: int) -> list[str]:
         entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise FetchError("unreachable", "the address has a host that cannot be found") from None
-    return [str(entry[4][0]) for entry in entries]
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 def is_public(address: str) -> bool:

@@ -7,6 +7,7 @@ what is written in them can be: the proxy finds the host, and is itself wherever
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 import socket
 import threading
@@ -14,21 +15,26 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote_from_bytes
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 import httpx
+from socksio.exceptions import SOCKSError
 
 from tasks.download.answers import Answer, Wanted
-from tasks.download.connection import CheckedBackend, is_public
+from tasks.download.connection import PRIVATE, CheckedBackend, is_public
 from tasks.download.fetch import PICTURES, REDIRECTS, FetchLimits, checked_address
-from tasks.download.trust import trusted_context
+from tasks.download.loopback import spelled_proxy
+from tasks.download.trust import VARIABLE, trusted_context
 from tasks.errors import FetchError, UsageError, reason_of
 from tasks.seal import payload_hash
+from tasks.signatures import PEEKED_BYTES, signature
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 20.0
@@ -38,12 +44,18 @@ DRAINED_BYTES = 64 << 10
 """Bodies that nobody wants are read up to so many bytes, so that the connection can be kept."""
 LARGE_BYTES, LARGE_AT_ONCE = 4 << 20, 4
 """Of bodies beyond so many bytes only so many are in memory at the same time."""
-_MARKUP = (b"<!doctype html", b"<html", b"<head", b"<body")
+_TEXTS = (b"<", b"{", b"[", b"\xef\xbb\xbf")
+"""How pages, XML and JSON begin, and no picture that can be decoded."""
+_ALLOWED = f"{PRIVATE}; MUGE_DOWNLOAD_PRIVATE=1 allows them"
+_PRINTABLE = bytes(range(33, 127)).decode()
 _PLAIN = re.compile(
     r"(https?)://([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
     r"(/[A-Za-z0-9/._~!$&'()*+,;=:@%-]*(?:\?[A-Za-z0-9/._~!$&'()*+,;=:@%?-]*)?|)"
 )
 """Most addresses: what needs no further look, and is sent as it is."""
+_MARK = re.compile(r"[!-~](?:[ -~]{0,1000}[!-~])?")
+"""What an address said of its picture, as far as it is sent back: servers refuse long headers, and
+what is not ASCII."""
 HEADERS = (
     (b"User-Agent", b"muge-search"),
     (b"Accept", b"image/*,*/*;q=0.8"),
@@ -100,8 +112,13 @@ class Exchange:
             seconds = self._limits.seconds
             said = f"the address timed out: silent too long, or not done in {seconds:g} seconds"
             return Answer(wanted.address, cause="too_slow", reason=said)
+        except (httpcore.ProxyError, SOCKSError) as error:
+            said = f"the environment's proxy gives no connection to its host ({reason_of(error)})"
+            return Answer(wanted.address, cause="unreachable", reason=said)
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
             said = f"the address cannot be reached, or broke off ({reason_of(error)})"
+            if "CERTIFICATE_VERIFY_FAILED" in said:
+                said += f"; {VARIABLE} names a file of roots (PEM) that are trusted"
             return Answer(wanted.address, cause="unreachable", reason=said)
 
     def _follow(self, wanted: Wanted) -> Answer:
@@ -125,17 +142,17 @@ class Exchange:
                 return answer
             if b"location" not in headers:
                 raise FetchError("redirects", "the address redirects to nowhere")
-            place = _placed(_joined(place, _said(headers, b"location")), self._limits)
+            place = _placed(_joined(place, _location(headers[b"location"])), self._limits)
         raise FetchError(
             "redirects", f"the address redirects more than {self._limits.redirects} times"
         )
 
     def _request(self, place: _Place, wanted: Wanted) -> httpcore.Request:
         headers = [(b"Host", place.netloc), *HEADERS]
-        if wanted.etag:
-            headers.append((b"If-None-Match", wanted.etag.encode("latin-1", "replace")))
-        elif wanted.modified:
-            headers.append((b"If-Modified-Since", wanted.modified.encode("latin-1", "replace")))
+        if _MARK.fullmatch(wanted.etag):
+            headers.append((b"If-None-Match", wanted.etag.encode()))
+        elif _MARK.fullmatch(wanted.modified):
+            headers.append((b"If-Modified-Since", wanted.modified.encode()))
         return httpcore.Request(
             b"GET", place.url, headers=headers, extensions={"timeout": self._waits}
         )
@@ -168,9 +185,7 @@ class Exchange:
         private = self._limits.reach == "private"
         proxy = self._proxy(place.scheme, place.host)
         if proxy and not private and _is_private(place.host):
-            raise FetchError(
-                "refused", "addresses of this machine or a private network are not fetched"
-            )
+            raise FetchError("refused", _ALLOWED)
         with self._lock:
             if proxy not in self._makers:
                 self._makers[proxy] = self._maker(proxy, private)
@@ -181,7 +196,7 @@ class Exchange:
         options: dict[str, Any] = {
             "ssl_context": self._trusted,
             "keepalive_expiry": IDLE_SECONDS,
-            "network_backend": CheckedBackend(self._ends.left, private or bool(proxy)),
+            "network_backend": CheckedBackend(self._ends.left, private or bool(proxy), _ALLOWED),
         }
         return _proxied(proxy, options) if proxy else httpcore.ConnectionPool(**options)
 
@@ -191,6 +206,7 @@ class Exchange:
         proxy = self._proxies.get(scheme) or self._proxies.get("all")
         if not proxy or _is_loopback(host) or proxy_bypass(host):
             return ""
+        proxy = spelled_proxy(proxy)
         return proxy if "://" in proxy else f"http://{proxy}"
 
     def _answer(
@@ -205,12 +221,11 @@ class Exchange:
             said = f"the address answers with status {status} (HTTP {status})"
             wait = _seconds(_said(headers, b"retry-after"))
             return Answer(wanted.address, cause=str(status), reason=said, wait=wait)
-        kind = _said(headers, b"content-type", PICTURES[-1]).strip().lower()
-        if not kind.startswith(PICTURES):
-            raise FetchError("no_picture", f"the address gives {kind[:60]!r}, not a picture")
         content = self._body(response, headers)
-        if content[:200].lstrip().lower().startswith(_MARKUP):
-            raise FetchError("no_picture", "the address gives a page of HTML, not a picture")
+        if content[:200].lstrip().startswith(_TEXTS):
+            raise FetchError(
+                "no_picture", "the address gives a page of HTML or other text, not a picture"
+            )
         return Answer(
             wanted.address,
             content,
@@ -225,7 +240,7 @@ class Exchange:
             raise self._too_large()
         content, large = bytearray(), False
         try:
-            for chunk in _unpacked(response, _said(headers, b"content-encoding").lower()):
+            for chunk in _pieces(response, headers):
                 content += chunk
                 if len(content) > self._limits.max_bytes:
                     raise self._too_large()
@@ -294,11 +309,18 @@ def _placed(address: str, limits: FetchLimits) -> _Place:
             scheme=scheme.encode(), host=host.encode(), port=int(port or 0) or None, target=target
         )
         return _Place(scheme, host, netloc.encode(), url)
-    parsed = checked_address(address, limits)
+    parsed = checked_address(_without_blanks(address), limits)
     url = httpcore.URL(
         scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
     )
     return _Place(parsed.scheme, parsed.host, parsed.netloc, url)
+
+
+def _without_blanks(address: str) -> str:
+    """Blanks behind the host as browsers send them."""
+    scheme, colon, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{colon}{host}{slash}{path.replace(' ', '%20')}"
 
 
 def _joined(place: _Place, location: str) -> str:
@@ -314,24 +336,51 @@ def _said(headers: Mapping[bytes, bytes], name: bytes, otherwise: str = "") -> s
     return headers[name].decode("latin-1") if name in headers else otherwise
 
 
+def _location(said: bytes) -> str:
+    """Where a redirect leads, as it is meant: in UTF-8, or in bytes that are sent as they are."""
+    try:
+        return said.decode()
+    except UnicodeDecodeError:
+        return quote_from_bytes(said, _PRINTABLE)
+
+
 def _drain(response: httpcore.Response, headers: Mapping[bytes, bytes]) -> None:
+    """Read what nobody wants; that it breaks off costs the connection, and not the answer."""
     declared = "0" if response.status == 304 else _said(headers, b"content-length")
-    if declared.isdigit() and int(declared) <= DRAINED_BYTES:
+    if not declared.isdigit() or int(declared) > DRAINED_BYTES:
+        return
+    broken = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError)
+    with suppress(*broken):
         for _ in response.iter_stream():
             pass
 
 
-def _unpacked(response: httpcore.Response, encoding: str) -> Iterator[bytes]:
-    """The body in pieces; one that was packed, though nobody asked for that, unpacks in small
-    ones."""
-    if encoding in ("", "identity"):
-        yield from response.iter_stream()
-        return
+def _pieces(response: httpcore.Response, headers: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """The body. Where it begins as a picture does, it is one as it comes, whatever its headers say:
+    many a server takes pictures for text, or says that they are packed. Raises `FetchError`."""
+    stream = response.iter_stream()
+    begin = b""
+    while len(begin) < PEEKED_BYTES and (piece := next(stream, b"")):
+        begin += piece
+    if signature(begin) is None:
+        kind = _said(headers, b"content-type").strip().lower() or PICTURES[-1]
+        if not kind.startswith(PICTURES):
+            raise FetchError("no_picture", f"the address gives {kind[:60]!r}, not a picture")
+        encoding = _said(headers, b"content-encoding").strip().lower()
+        if encoding not in ("", "identity"):
+            yield from _unpacked(itertools.chain((begin,), stream), encoding)
+            return
+    yield begin
+    yield from stream
+
+
+def _unpacked(stream: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """What was packed, though nobody asked for that, in small pieces."""
     if encoding not in _PACKED:
         raise FetchError("no_picture", f"the address gives bytes packed as {encoding[:40]!r}")
     unpacking = zlib.decompressobj(_PACKED[encoding])
     try:
-        for chunk in response.iter_stream():
+        for chunk in stream:
             while chunk:
                 yield unpacking.decompress(chunk, 1 << 20)
                 chunk = unpacking.unconsumed_tail
@@ -366,7 +415,8 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        name = host.rstrip(".")
+        return name == "localhost" or name.endswith(".localhost")
 
 
 def _is_private(host: str) -> bool:
@@ -383,9 +433,11 @@ def _is_private(host: str) -> bool:
 
 def _seconds(said: str) -> float | None:
     """What Retry-After says, in seconds from now; None if it says nothing that can be read."""
-    if said.strip().isdigit():
+    if said.isascii() and said.strip().isdigit():
         return float(said)
     try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+        when = parsedate_to_datetime(said)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max(0.0, when.timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None

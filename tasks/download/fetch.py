@@ -122,6 +122,8 @@ def checked_address(url: str, limits: FetchLimits) -> httpx.URL:
     if parsed.userinfo and not own:
         raise FetchError("refused", "addresses with a name or password are not fetched")
     usual = PORTS[parsed.scheme]
+    if parsed.port is not None and not 0 < parsed.port < 1 << 16:
+        raise FetchError("refused", f"there is no port {parsed.port}")
     bound = limits.reach == "public" and not limits.any_port
     if bound and (parsed.port or usual) != usual:
         raise FetchError("refused", "only the usual ports (80 and 443) are fetched")

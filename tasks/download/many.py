@@ -1,7 +1,8 @@
 """Many addresses at the same time: bounded in all and by host, tried again where that can help.
 
 Threads ask, and the caller takes the answers as they come. A host that asks to be left alone is
-left alone, and one that gave no answer for many addresses in a row is given up for this run.
+left alone, and one that gave no answer for many addresses in a row, or still asks to be left alone
+after all tries, is given up for this run.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ run that is killed loses them."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds before an address is asked again; a server that asks for longer is not."""
 GIVEN_UP = 10
-"""So many addresses of a host in a row gave no answer at all: the others are not tried."""
+"""So many addresses of a host in a row gave no answer at all, or after all tries one that says when
+to come back: the others are not tried."""
 HEARTBEAT_SECONDS = 0.25
 END_SECONDS = 0.5
 """What is under way may take so long to end where nobody waits for its answer."""
@@ -117,8 +119,8 @@ def _work(line: Line, exchange: Exchange) -> None:
 
 @dataclass(slots=True)
 class _Host:
-    """`silent` counts addresses in a row that gave no answer at all, `last` is what came of the
-    last one."""
+    """`silent` counts addresses in a row that gave no answer, or a time to come back at; `last` is
+    what came of the last one."""
 
     waiting: deque[_Job] = field(default_factory=deque)
     active: int = 0
@@ -154,7 +156,7 @@ class Line:
     def add(self, wanted: Wanted) -> None:
         """One more address."""
         try:
-            name = urlsplit(wanted.address).netloc
+            name = urlsplit(wanted.address).netloc.lower()
         except ValueError:  # the exchange says what is wrong with it
             name = ""
         with self._jobs:
@@ -253,18 +255,25 @@ class Line:
             return None
         if job.host.silent >= GIVEN_UP:
             return None
-        wait = answer.wait or 0.0
+        wait = _wait(answer)
         pause = self._crowd.first_pause * 2**job.tries * random.uniform(0.5, 1.5)
         return None if wait > LONGEST_PAUSE else max(wait, min(pause, LONGEST_PAUSE))
 
     def _settle(self, host: _Host, answer: Answer) -> None:
-        host.silent = host.silent + 1 if answer.cause in SILENT else 0
+        away = answer.cause in SILENT or _wait(answer) > 0
+        host.silent = host.silent + 1 if away else 0
         host.last = answer
         self._answers.append(answer)
         self._bytes += len(answer.content or b"")
         self._answered.notify()
 
 
+def _wait(answer: Answer) -> float:
+    """How many seconds its host asks to be left alone."""
+    return (answer.wait or 0.0) if answer.cause in BUSY else 0.0
+
+
 def _given_up(last: Answer, wanted: Wanted) -> Answer:
-    said = f"not asked: its host gave no answer for {GIVEN_UP} addresses in a row ({last.cause})"
+    did = "asked to be left alone" if last.cause in BUSY else "gave no answer"
+    said = f"not asked: its host {did} for {GIVEN_UP} addresses in a row ({last.cause})"
     return Answer(wanted.address, cause=last.cause, reason=said)

@@ -45,9 +45,11 @@ def trusted_roots(given: tuple[str, str] | None = None) -> bytes:
 
 
 def trusted_context() -> ssl.SSLContext:
-    """A client's context that trusts `trusted_roots`."""
+    """A client's context that trusts `trusted_roots`; raises `UsageError` as that does."""
+    if named := os.environ.get(VARIABLE):
+        _read(VARIABLE, named)  # OpenSSL itself passes over what it cannot read
     context = ssl.create_default_context()
-    if not os.environ.get(VARIABLE):
+    if not named:
         import certifi
 
         context.load_verify_locations(certifi.where())

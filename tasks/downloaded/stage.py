@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tasks.dataset.reader import Reader
-from tasks.download.answers import Answer, Wanted, lasts
+from tasks.download.answers import Answer, Wanted, is_gone, lasts
 from tasks.download.fetch import FetchLimits
 from tasks.downloaded.keeping import PartsWriter, is_unfinished, recover
 from tasks.downloaded.kept import Kept, KeptPicture, find_parts, remove_part, sound_parts
@@ -44,7 +44,7 @@ _WANTED, _KEPT = "wanted", "kept"
 @dataclass(frozen=True, slots=True)
 class Downloads:
     """What became of a data set's addresses: `fetched` just now; `kept` from before, of which
-    `unchanged` were asked again and have nothing new, and `stale` did not answer when they were;
+    `unchanged` were asked again and have nothing new, and `stale` gave no picture when they were;
     `failed` by cause, an HTTP status or a short reason. `bytes` were fetched. `parts` is the number
     of the next part that would be written: another one says that other bytes are kept.
     `left` were not asked, as the run was stopped by its limit.
@@ -187,7 +187,7 @@ class _Asked:
             (_WANTED,),
         )
         for address, etag, modified, *before in rows:
-            tally.before[address] = tuple(before)
+            tally.before[address] = (*before, etag, modified)
             yield Wanted(address, etag, modified)
 
     def downloads(self, tally: _Tally, parts: int) -> Downloads:
@@ -230,8 +230,8 @@ def _is_wanted(known: KeptPicture | None, settings: Settings, ask: Ask) -> bool:
 
 
 class _Tally:
-    """Counts answers, and says which of them are new; `before` has hash, cause and reason of what
-    is kept of the addresses that are under way."""
+    """Counts answers, and says which of them are new; `before` has hash, cause, reason, ETag and
+    Last-Modified of what is kept of the addresses that are under way."""
 
     def __init__(self) -> None:
         self.before: dict[str, tuple[str, ...]] = {}
@@ -240,9 +240,9 @@ class _Tally:
 
     def count(self, answer: Answer) -> bool:
         """Whether an answer says something that is not kept yet."""
-        before, cause, reason = self.before.pop(answer.address)
+        before, cause, reason, *marks = self.before.pop(answer.address)
         self.bytes += len(answer.content or b"")
-        if before and answer.cause and not lasts(answer.cause):
+        if before and answer.cause and not is_gone(answer.cause):
             self.stale += 1  # it may be there again: what is kept of it counts meanwhile
             return False
         if answer.cause:
@@ -250,7 +250,8 @@ class _Tally:
             return (answer.cause, answer.reason) != (cause, reason)
         if answer.content is None or answer.hash == before:
             self.unchanged += 1
-            return False
+            said = [answer.etag, answer.modified]
+            return answer.content is not None and any(said) and said != marks
         self.fetched += 1
         return True
 

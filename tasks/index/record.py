@@ -77,7 +77,8 @@ def agree(
         )
     turned = "" if record.upright == run.settings.upright else _TURNED
     if record.form == run.form:
-        turned += f"; `muge reindex {run.plan.dataset}` {_HOW[record.status]}"
+        kept = " --no-refresh-pictures" if run.downloads is not None else ""  # asks none again
+        turned += f"; `muge reindex {run.plan.dataset}{kept}` {_HOW[record.status]}"
     raise CollectionRecordError(
         f"collection {name!r} was made with {differences(run, record)}; use --replace to build "
         f"it anew, or another --collection{turned}"

@@ -306,8 +306,10 @@ def downloads_words(downloads: Downloads) -> Words:
     """What became of the addresses of pictures, failures by cause."""
     failed, causes = sum(downloads.failed.values()), downloads.failed.items()
     by_cause = f" ({', '.join(f'{cause}: {count:,}' for cause, count in causes)})" if failed else ""
-    counts = {"fetched": f"{downloads.fetched:,}", "kept": f"{downloads.kept:,}"}
-    return say("index.downloads_counts", **counts, failed=f"{failed:,}{by_cause}")
+    numbers = ("fetched", "kept", "stale")
+    counts = {name: f"{getattr(downloads, name):,}" for name in numbers}
+    key = "index.downloads_stale" if downloads.stale else "index.downloads_counts"
+    return say(key, **counts, failed=f"{failed:,}{by_cause}")
 
 
 def rate_text(per_second: float) -> str:

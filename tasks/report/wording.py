@@ -108,6 +108,11 @@ WORDS: dict[str, tuple[str, str]] = {
         "新下载 {fetched}，已有 {kept}，失败 {failed}",
         "{fetched} downloaded, {kept} kept from before, failed: {failed}",
     ),
+    "index.downloads_stale": (
+        "新下载 {fetched}，已有 {kept}（其中 {stale} 个再问时给不出图片），失败 {failed}",
+        "{fetched} downloaded, {kept} kept from before ({stale} gave no picture when asked again), "
+        "failed: {failed}",
+    ),
     "index.rejects_none": ("全部收录，没有被拒绝的数据。", "Everything was taken: no rejects."),
     "index.rejects_some": (
         "{count} 条数据未收录；用 muge rejects list 查看原因。",

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from tasks.download import connection
-from tasks.download.answers import Answer, Wanted
+from tasks.download.answers import Answer, Wanted, lasts
+from tasks.download.exchange import _seconds
 from tasks.download.fetch import FetchLimits
 from tasks.download.many import GIVEN_UP, Crowd, fetch_many
 from tasks.errors import UsageError
@@ -71,7 +73,12 @@ def test_pictures_come_over_tls_whose_certificate_is_trusted(
             addresses = [f"{secure.url}/good/{number}.png" for number in range(30)]
             found = answer(addresses[0])
             assert (found.cause, "certificate" in found.reason) == ("unreachable", True)
+            assert "SSL_CERT_FILE names a file of roots" in found.reason
             assert not secure.asked
+            for path, said in ((tmp_path / "none.pem", "No such file"), (key, "no certificate")):
+                monkeypatch.setenv("SSL_CERT_FILE", str(path))
+                with pytest.raises(UsageError, match=f"SSL_CERT_FILE .* cannot be used: .*{said}"):
+                    answer(addresses[0])
             monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
             by_address = answers(addresses)
             assert [by_address[a].content for a in addresses] == list(map(toy_picture, range(30)))
@@ -96,6 +103,9 @@ BAD = {
     "/status/204": ("204", "status 204"),
     "/page": ("no_picture", "gives 'text/html; charset=utf-8', not a picture"),
     "/page-as-picture": ("no_picture", "page of HTML"),
+    "/text-as-picture/%EF%BB%BF%3C!-- --%3E".replace(" ", "%20"): ("no_picture", "other text"),
+    "/text-as-picture/%7B%22error%22:1%7D": ("no_picture", "other text"),
+    "/broken-off/404/x": ("404", "status 404"),
     "/nothing": ("no_picture", "0 bytes"),
     "/hop/30/x": ("redirects", "more than 5 times"),
     "/to-file": ("refused", "only http"),
@@ -153,6 +163,13 @@ def test_what_takes_too_long_is_left(path: str, server: PictureServer) -> None:
         "/busy/429/2/0/7.png": 3,
         "/busy/503/1/0/7.png": 2,
         "/packed/7.png": 1,
+        "/as/text+plain/identity/7.png": 1,
+        "/as/text+html/utf-8/7.png": 1,
+        "/as/image+png/gzip/7.png": 1,
+        "/as//br/7.png": 1,
+        "/broken-off/302/x": 1,
+        "/on/%2F%E5%9B%BE%E7%89%87%2F7.png": 1,
+        "/图片/7.png": 0,
     }.items(),
 )
 def test_what_gives_a_picture_in_the_end(path: str, times: int, server: PictureServer) -> None:
@@ -171,11 +188,49 @@ def test_a_server_that_asks_to_wait_is_left_alone(server: PictureServer) -> None
     assert server.asked["/busy/429/1/3600/1.png"] == 1
 
 
+@pytest.mark.parametrize("wait", ["%C2%B2", "soon", "-1", "1e9", "Fri, 99 Foo 2024 99:99:99 GMT"])
+def test_a_time_to_wait_that_nobody_can_read(wait: str) -> None:
+    assert _seconds(unquote(wait)) is None
+
+
+def test_a_time_to_wait_is_a_date_too() -> None:
+    assert _seconds("Thu, 01 Jan 1970 00:00:00") == 0.0
+    assert _seconds("Mon, 01 Jan 0001 00:00:00 -0000") == 0.0
+    assert (_seconds("Fri, 31 Dec 9999 23:59:59 GMT") or 0) > 1e9
+
+
+@pytest.mark.parametrize("wait", [3600, 1])
+def test_a_host_that_asks_to_be_left_alone_for_long_is(wait: int, server: PictureServer) -> None:
+    named = [f"{server.url}/busy/429/1/{wait}/{number}.png" for number in range(100)]
+    found = answers(named, crowd=replace(CROWD, retries=0))
+    assert {each.cause for each in found.values()} == {"429"}
+    assert sum(server.asked.values()) <= GIVEN_UP + CROWD.per_host
+    assert "asked to be left alone" in found[named[-1]].reason
+
+
+def test_all_addresses_of_a_host_are_tried(
+    server: PictureServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "resolve", lambda *_: ["127.0.0.9", "::1", "127.0.0.1"])
+    with socket.create_server(("127.0.0.1", 0)) as only_here:
+        threading.Thread(target=_say_once, args=(only_here, b"HTTP/1.0 410 gone\r\n\r\n")).start()
+        found = answer(f"http://pictures.invalid:{only_here.getsockname()[1]}/a.png")
+    assert found.cause == "410"
+
+
+def _say_once(listener: socket.socket, said: bytes) -> None:
+    client, _ = listener.accept()
+    with client:
+        client.recv(1 << 16)
+        client.sendall(said)
+
+
 def test_private_addresses_are_refused_however_they_are_written(server: PictureServer) -> None:
     port = server.server_address[1]
     hosts = ("127.0.0.1", "localhost", "127.1", "2130706433", "[::ffff:127.0.0.1]", "0.0.0.0")
     found = answers([f"http://{host}:{port}/good/1.png" for host in hosts], PUBLIC)
     assert {each.cause for each in found.values()} == {"refused"}
+    assert all("MUGE_DOWNLOAD_PRIVATE=1 allows" in each.reason for each in found.values())
     assert not server.asked
 
 
@@ -198,8 +253,15 @@ ODD = (
     "http://",
     "http://[::1",
     "http://u:p@127.0.0.1/a.png",
-    "http://x/a b.png",
+    "http://x y/a.png",
+    "http://127.0.0.1:0/a.png",
+    "http://127.0.0.1:99999/a.png",
 )
+
+
+def test_blanks_in_a_path_are_sent_as_browsers_do(server: PictureServer) -> None:
+    assert answer(f"{server.url}/status/404/a b.png").cause == "404"
+    assert set(server.asked) == {"/status/404/a%20b.png"}
 
 
 @pytest.mark.parametrize("address", ODD)
@@ -216,6 +278,12 @@ def test_what_is_unchanged_is_not_sent(server: PictureServer) -> None:
     assert all(a.content is None and not a.cause for a in second.values())
     server.version = 1
     assert answers(again)[tagged].content == toy_picture(2)
+
+
+@pytest.mark.parametrize("mark", ['"a\x01b"', '"' + "e" * 20_000 + '"', '"标签"', "a\x7f"])
+def test_what_cannot_be_sent_back_is_no_reason_to_fail(mark: str, server: PictureServer) -> None:
+    wanted = [Wanted(f"{server.url}/good/1.png", mark, mark)]
+    assert answers(wanted)[wanted[0].address].content == toy_picture(1)
 
 
 def test_a_host_that_is_down_is_given_up() -> None:
@@ -292,6 +360,33 @@ def test_a_socks_proxy_of_the_environment_is_used(
     assert [found[each].content for each in addresses] == [toy_picture(n) for n in range(20)]
     assert set(named) == {"pictures.invalid"}
     assert len(named) <= CROWD.per_host
+
+
+REFUSALS = {
+    "all_proxy socks5": (b"\5\xff", "NO ACCEPTABLE METHODS"),
+    "all_proxy socks5h": (b"\5\0\5\4\0\1\0\0\0\0\0\0", "Malformed reply"),
+    "all_proxy socks": (b"HTTP/1.1 400 Bad\r\n\r\n", "Malformed reply"),
+    "https_proxy http": (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "403 Forbidden"),
+}
+
+
+@pytest.mark.parametrize("proxy", REFUSALS)
+def test_a_proxy_that_refuses_is_no_end_of_the_run(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, reason = REFUSALS[proxy]
+    variable, scheme = proxy.split()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_say_once, args=(listener, said)).start()
+        monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+        found = answer("https://pictures.invalid/1.png", PUBLIC, replace(CROWD, retries=0))
+    assert found.cause == "unreachable"
+    assert "environment's proxy gives no connection to its host" in found.reason
+    assert reason in found.reason
+
+
+def test_a_proxy_that_wants_a_name_may_get_one() -> None:
+    assert not lasts("407")
 
 
 @pytest.mark.parametrize("proxy", ["socks9://127.0.0.1:1", "http://[::1"])

@@ -13,8 +13,10 @@ import httpx
 import pytest
 import requests
 
+from flows.orchestration.origin import server_named
 from tasks.download.fetch import FetchLimits, fetch
-from tasks.download.loopback import keep_loopback_direct
+from tasks.download.loopback import keep_loopback_direct, spell_proxies, unusable_proxy
+from tasks.errors import UsageError
 from tasks.store.dashvector import sdk
 from tests.servers.dashvector import DashVectorServer
 from tests.servers.loopback import loopback_allowed
@@ -143,6 +145,27 @@ def test_a_store_of_this_machine_is_asked_straight() -> None:
     with loopback_allowed(), DashVectorServer() as server:
         client = sdk.connect(server.api_key, server.endpoint, 5.0)
         assert client.code == 0, client.message
+
+
+def test_a_proxy_as_desktops_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "SOCKS://127.0.0.1:7890/ ")
+    with pytest.raises((ValueError, httpx.InvalidURL)):
+        httpx.Client()
+    spell_proxies()
+    assert os.environ["ALL_PROXY"] == "socks5h://127.0.0.1:7890/"
+    httpx.Client().close()
+    assert unusable_proxy() is None
+
+
+@pytest.mark.parametrize("proxy", ["socks4://127.0.0.1:1", "http://127.0.0.1:abc", "http://[::1"])
+def test_a_proxy_that_no_client_can_be_made_of_is_one_line(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    spell_proxies()
+    with pytest.raises(UsageError, match=r"the variable HTTPS_PROXY names .* or unset it"):  # noqa: SIM117
+        with server_named():
+            httpx.Client()
 
 
 def test_what_the_environment_spares_stays_spared(monkeypatch: pytest.MonkeyPatch) -> None:

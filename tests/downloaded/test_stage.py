@@ -174,6 +174,30 @@ def test_a_picture_whose_server_is_down_stays_and_one_that_is_gone_goes(
     assert found[0][0] == "download_404"
 
 
+def test_only_what_is_gone_costs_a_picture_that_is_kept(
+    server: PictureServer, tmp_path: Path
+) -> None:
+    work, named = str(tmp_path / "work"), "/busy/403/9/0/1.png"
+    dataset = write_addresses(tmp_path / "a", [server.url + named])
+    server.asked[named] = 10
+    assert download(dataset, work).fetched == 1
+    server.asked.clear()
+    assert download(dataset, work, "all").stale == 1
+    assert download(dataset, work, "all", download_private=False).stale == 1
+    assert pictures(dataset, work) == [toy_picture(1)]
+
+
+def test_a_new_etag_of_the_same_picture_is_kept(server: PictureServer, tmp_path: Path) -> None:
+    work = str(tmp_path / "work")
+    dataset = write_addresses(tmp_path / "a", [f"{server.url}/retagged/1.png"])
+    download(dataset, work)
+    server.version = 1
+    size = len(toy_picture(1))
+    found = [download(dataset, work, "all") for _ in range(3)]
+    assert [(each.unchanged, each.bytes) for each in found] == [(1, size), (1, 0), (1, 0)]
+    assert pictures(dataset, work) == [toy_picture(1)]
+
+
 def test_what_is_torn_is_downloaded_again(server: PictureServer, tmp_path: Path) -> None:
     work = Folder(str(tmp_path / "work"))
     first = write_addresses(tmp_path / "a", [f"{server.url}/good/{n}.png" for n in range(3)])

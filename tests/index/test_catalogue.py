@@ -128,6 +128,8 @@ def test_from_the_table_to_the_hits(lines: Lines, place: dict[str, Any], tmp_pat
     assert [group["value"] for group in grouped["groups"]] in (["女装", "男装"], ["男装", "女装"])
     with pytest.raises(QueryError, match=r"names field 'prize', which documents do not have \(did"):
         asked(place, text="红色连衣裙", filter="prize < 100")
+    with pytest.raises(QueryError, match=r"'price' is a number \(float\), and 'abc' is a text"):
+        asked(place, text="红色连衣裙", filter="price < 'abc'")
 
 
 @pytest.mark.gate("zvec")

@@ -13,6 +13,7 @@ from flows.orchestration.artifacts import index_markdown, reindex_markdown
 from tasks.context import Context
 from tasks.dataset.readers import READERS
 from tasks.downloaded.stage import Downloads
+from tasks.errors import CollectionRecordError
 from tasks.index.limit import Limit
 from tasks.index.looking import report_if_done
 from tasks.index.operation import index
@@ -123,6 +124,8 @@ def test_what_failed_for_a_while_is_indexed_by_the_next_run(
     dataset = write_addresses(tmp_path / "a", [*paths, f"{server.url}/flaky/9.png"])
     assert index_dataset(dataset, **options).rejects == 1
     assert looked(dataset, options) is None
+    with pytest.raises(CollectionRecordError, match="--no-refresh-pictures` sends only"):
+        index_dataset(dataset, **options)
     report = index_dataset(dataset, replace=True, **options)
     assert (report.rejects, report.images, report.encoded_images) == (0, 5, 5)
     assert sum(server.asked.values()) == 6
@@ -173,6 +176,17 @@ def test_a_reindex_asks_whether_pictures_are_new(
         )
     assert again is not None
     assert not again.changed
+
+
+def test_kept_pictures_whose_addresses_give_none_are_said(
+    server: PictureServer, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = write_addresses(tmp_path / "a", [f"{server.url}/good/{n}.png" for n in range(4)])
+    index_dataset(dataset, **options)
+    monkeypatch.setenv("MUGE_DOWNLOAD_PRIVATE", "0")
+    report = reindex_dataset(dataset, **options)
+    assert (report.changed, report.rejects, report.documents) == (False, 0, 4)
+    assert "4 kept from before (4 gave no picture when asked again)" in reindex_markdown(report)
 
 
 def test_a_table_of_addresses(

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tests.toys import toy_picture
 
@@ -43,6 +43,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.most = max(self.server.most, len(self.server.active))
         try:
             _, kind, *rest = path.split("/")
+            kind = unquote(kind)
             getattr(self, f"do_{kind.replace('-', '_')}")("/".join(rest))
         finally:
             self.answered()
@@ -83,6 +84,14 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.picture(rest, ETag=tag)
 
+    def do_retagged(self, rest: str) -> None:
+        """A picture that stays as it is, while its ETag changes."""
+        tag = f'"{self.server.version}"'
+        if self.headers.get("If-None-Match") == tag:
+            self.give(304)
+        else:
+            self.give(200, toy_picture(int(rest.split(".")[0])), ETag=tag)
+
     def do_dated(self, rest: str) -> None:
         date = f"Mon, 0{1 + self.server.version} Jan 2024 00:00:00 GMT"
         if self.headers.get("If-Modified-Since") == date:
@@ -101,6 +110,21 @@ class Handler(BaseHTTPRequestHandler):
     def do_page_as_picture(self, _: str) -> None:
         self.give(200, b"\n<!DOCTYPE html><title>", Content_Type="image/jpeg")
 
+    def do_text_as_picture(self, rest: str) -> None:
+        self.give(200, unquote(rest).encode(), Content_Type="image/jpeg")
+
+    def do_as(self, rest: str) -> None:
+        """`/as/text+plain/br/7.png` is picture 7, of which the headers say other things."""
+        kind, encoding, name = rest.split("/")
+        body = toy_picture(int(name.split(".")[0]))
+        said = {"Content_Type": kind.replace("+", "/"), "Content_Encoding": encoding}
+        self.give(200, body, **said)
+
+    def do_broken_off(self, rest: str) -> None:
+        """`/broken-off/404/x` breaks off in the body of its answer, which nobody wants."""
+        self.give(int(rest.split("/")[0]), b"no", Content_Length="1000", Location="/good/7.png")
+        self.close_connection = True
+
     def do_nothing(self, _: str) -> None:
         self.give(200, b"", Content_Type="image/png")
 
@@ -112,6 +136,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_to(self, rest: str) -> None:
         """`/to/127.0.0.2` leads to a picture of another host."""
         self.give(302, Location=f"http://{rest}:{self.server.server_address[1]}/good/7.png")
+
+    def do_on(self, rest: str) -> None:
+        """`/on/AA` leads to what these bytes, percent-encoded, say."""
+        self.give(302, Location=unquote(rest, "latin-1"))
+
+    def do_图片(self, rest: str) -> None:
+        self.picture(rest)
 
     def do_to_file(self, _: str) -> None:
         self.give(302, Location="file:///etc/passwd")

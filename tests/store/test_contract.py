@@ -265,6 +265,29 @@ def test_filters(library: VectorStore, text: str, keep: Predicate, alpha: float)
     assert_same(library.query(NAME, query), exact_hits(DOCUMENTS, query, keep))
 
 
+DECIMALS = {
+    "price = 19.9": {"a"},
+    "price >= 19.9": {"a", "c"},
+    "price<19.9 and price > 0.1": set(),
+    "price <= 0.1 or query = 'price = 0.1'": {"b", "c"},
+    "price != 19.9": {"b", "c"},
+    "price > -1e30": {"a", "b", "c"},
+}
+
+
+def test_a_number_is_found_as_it_was_written(store: VectorStore, collection: str) -> None:
+    prices = {"a": 19.9, "b": 0.1, "c": 20.0}
+    texts = {"a": "", "b": "", "c": "price = 0.1"}
+    vector = [1.0] + [0.0] * 7
+    store.upsert(
+        collection,
+        [document(each, vector, price=prices[each], query=texts[each]) for each in prices],
+    )
+    for text, ids in DECIMALS.items():
+        query = replace(random_query(1, topk=3), filter=text)
+        assert {hit.id for hit in store.query(collection, query)} == ids, text
+
+
 @pytest.mark.parametrize(
     "bad", ["image_id >>= 3", "nowhere = 3", "image_id = 'seven'", "query = '"]
 )

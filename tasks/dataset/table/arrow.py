@@ -1,7 +1,8 @@
-"""Arrow's types and values, as columns and cells of a table."""
+"""Arrow's types and values as columns and cells, and the tables whose files have a schema."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.types as kinds
 
 from tasks.dataset.table.columns import Columns
+from tasks.dataset.table.format import TableFile
 from tasks.dataset.table.rows import check_no_repeats
 from tasks.errors import DatasetError
 from tasks.records import FieldType
@@ -16,7 +18,38 @@ from tasks.records import FieldType
 _EXPECTED = {"text": "string", "image": "binary, struct<bytes, path> or path"}
 
 
-def columns_of(schema: pa.Schema) -> Mapping[str, FieldType | None]:
+class TypedFormat(ABC):
+    """Table files that have a schema, each of which is read once: what they share as a
+    `TableFormat`."""
+
+    typed = True
+
+    def __init__(self) -> None:
+        self._schemas: dict[str, pa.Schema] = {}
+
+    @abstractmethod
+    def find_schema(self, file: TableFile) -> pa.Schema:
+        """Read a file's schema. Raises `DatasetError`."""
+
+    def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
+        """The schema's columns; those of lists and structs have no type."""
+        return _columns_of(self._schema(file))
+
+    def check(self, file: TableFile, columns: Columns, fields: Sequence[str] = ()) -> None:
+        """Types must fit."""
+        _check_types(self._schema(file), columns, fields)
+
+    def said(self, file: TableFile) -> str:
+        """Nothing is recognised."""
+        return ""
+
+    def _schema(self, file: TableFile) -> pa.Schema:
+        if file.path not in self._schemas:
+            self._schemas[file.path] = self.find_schema(file)
+        return self._schemas[file.path]
+
+
+def _columns_of(schema: pa.Schema) -> Mapping[str, FieldType | None]:
     """A schema's columns with the type that each has as a field, None where values tell."""
     return {field.name: _field_type(_plain(field.type)) for field in schema}
 
@@ -33,7 +66,7 @@ def _field_type(kind: pa.DataType) -> FieldType | None:
     return None
 
 
-def check_types(schema: pa.Schema, columns: Columns, fields: Sequence[str]) -> None:
+def _check_types(schema: pa.Schema, columns: Columns, fields: Sequence[str]) -> None:
     """Raise `DatasetError` for a column that cannot be what it was taken for, or is there twice."""
     check_no_repeats(schema.names, (*columns.names, *fields))
     roles = {

@@ -32,26 +32,28 @@ class Role:
 ROLES: Mapping[str, Role] = {
     "id": Role(
         "id imageid pictureid sku skuid skucode itemid itemids goodsid key uid "
-        "编号 商品编号 商品id 商品编码 编码 货号 图片编号 图片id 商品货号 sku编码 sku编号",
+        "编号 商品编号 商品id 商品编码 编码 货号 图片编号 图片id 商品货号 sku编码 sku编号 "
+        "編號 商品編號 貨號",
         wanted="id, sku, 编号",
     ),
     "text": Role(
-        "text title query querytext caption 标题 商品标题 文本 查询 查询词 搜索词 图片描述",
+        "text title query querytext caption 标题 商品标题 文本 查询 查询词 搜索词 图片描述 "
+        "標題 商品標題",
         "name productname goodsname itemname description desc "
-        "名称 品名 商品名称 商品名 描述 商品描述",
+        "名称 品名 商品名称 商品名 描述 商品描述 名稱 商品名稱",
         wanted="title, query, 标题",
     ),
     "image": Role(
         "image img picture pic photo imageurl imgurl pictureurl picurl photourl imagepath imgpath "
         "picturepath picpath imagefile picturefile imagelink mainimage jpg jpeg png webp "
         "图片 图像 照片 主图 商品图片 商品主图 图片地址 图片链接 图片url 图片路径 图片文件 "
-        "主图地址 主图链接 主图url 商品图",
+        "主图地址 主图链接 主图url 商品图 圖片 主圖 商品圖片 圖片鏈接 圖片連結 圖片網址",
         "url link path file filename imagename 链接 地址 网址 文件 文件名 路径",
         wanted="image, image_url, 图片",
     ),
     "product": Role(
         "product productid productcode spu spuid spucode styleid "
-        "款号 产品编号 产品id 商品组 spu编号 spu编码 同款",
+        "款号 产品编号 产品id 商品组 spu编号 spu编码 同款 款號 產品編號",
         wanted="product, spu, 款号",
     ),
     "query": Role("queryid textid 查询编号", wanted="query_id"),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 
 from tasks.dataset.table import arrow
-from tasks.dataset.table.columns import Columns
 from tasks.dataset.table.format import TableFile, TableLine
 from tasks.errors import DatasetError, reason_of
 from tasks.opening import is_local, open_stored
-from tasks.records import FieldType
 from tasks.work.filesystems import storage_errors
 
 ROWS_AT_ONCE = 64
@@ -22,32 +20,17 @@ MOST_STATE_BYTES = 16 << 20
 _FILE = b"ARROW1"
 
 
-class DatasetsFormat:
+class DatasetsFormat(arrow.TypedFormat):
     """`data-*.arrow` of `save_to_disk`, also of several splits (`?split=train`). An image is its
     bytes, a struct of bytes and path, or text that says where it is."""
 
     endings: tuple[str, ...] = (".arrow",)
     others: tuple[str, ...] = ("cache-", "indices", "tmp")
-    typed = True
 
     def __init__(self) -> None:
-        self._schemas: dict[str, pa.Schema] = {}
+        super().__init__()
         self._counts: dict[str, int] = {}
-
-    def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
-        """The schema's columns; those of lists and structs have no type.
-
-        Raises `DatasetError` for a folder whose rows are in another order than its files'.
-        """
-        return arrow.columns_of(self._schema(file))
-
-    def check(self, file: TableFile, columns: Columns, fields: Sequence[str] = ()) -> None:
-        """Types must fit."""
-        arrow.check_types(self._schema(file), columns, fields)
-
-    def said(self, file: TableFile) -> str:
-        """Nothing is recognised."""
-        return ""
+        self._whole: set[str] = set()
 
     def spans(self, file: TableFile) -> Iterator[tuple[int, int]]:
         """A record batch each; what is not on this machine's disk is one part, since batches are
@@ -79,12 +62,18 @@ class DatasetsFormat:
                 if number + 1 >= stop:
                     return
 
-    def _schema(self, file: TableFile) -> pa.Schema:
-        if file.path not in self._schemas:
-            _check_order(file)
-            with _open(file) as batches:
-                self._schemas[file.path] = batches.schema
-        return self._schemas[file.path]
+    def find_schema(self, file: TableFile) -> pa.Schema:
+        """The one at its beginning.
+
+        Raises `DatasetError` for a folder whose rows are in another order than its files', or of
+        which a file is missing.
+        """
+        folder = file.path.rpartition("/")[0]
+        if folder not in self._whole:
+            _check_state(file, folder)
+            self._whole.add(folder)
+        with _open(file) as batches:
+            return batches.schema
 
 
 class _Batches:
@@ -123,18 +112,26 @@ def _open(file: TableFile) -> Iterator[_Batches]:
         ) from None
 
 
-def _check_order(file: TableFile) -> None:
-    """Refuse what an old version saved with its rows picked by a list in another file."""
-    place = f"{file.path.rpartition('/')[0]}/state.json"
+def _check_state(file: TableFile, folder: str) -> None:
+    """Refuse a folder of which a file is missing, and what an old version saved with its rows
+    picked by a list in another file."""
+    place = f"{folder}/state.json"
     if not file.filesystem.exists(place):
         return
     with open_stored(file.filesystem, place, MOST_STATE_BYTES) as handle:
         try:
             state = json.loads(handle.read())
             picked = bool(state.get("_indices_files") or state.get("_indices_data_files"))
-        except (ValueError, AttributeError) as error:
+            names = [each["filename"] for each in state.get("_data_files") or ()]
+        except (ValueError, AttributeError, TypeError, KeyError) as error:
             raise DatasetError(f"state.json beside it is damaged: {error}") from None
     if picked:
         raise DatasetError(
             "its rows are picked by another file; save it again after dataset.flatten_indices()"
+        )
+    missing = [name for name in names if not file.filesystem.exists(f"{folder}/{name}")]
+    if missing:
+        raise DatasetError(
+            f"of the {len(names)} files that state.json beside it names {len(missing)} are "
+            f"missing, the first is {str(missing[0])[:80]!r}; copy the whole folder"
         )

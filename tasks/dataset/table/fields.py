@@ -52,6 +52,8 @@ ENGLISH: Mapping[str, str] = {
     },
     **{"款号": "product", "产品编号": "product", "商品组": "product", "同款": "product"},
     **{"评分": "rating", "折扣": "discount", "性别": "gender", "季节": "season", "上架": "on_sale"},
+    **{"價格": "price", "售價": "price", "單價": "price", "類目": "category", "分類": "category"},
+    **{"類別": "category", "顏色": "color", "尺碼": "size", "庫存": "stock", "款號": "product"},
 }
 """Names of fields for columns with these names: a store's fields have English letters only."""
 

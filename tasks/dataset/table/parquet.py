@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -10,12 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.dataset.table import arrow
-from tasks.dataset.table.columns import Columns
 from tasks.dataset.table.format import TableFile, TableLine
 from tasks.dataset.table.pages import rows_at_once
 from tasks.errors import DatasetError, reason_of
 from tasks.opening import is_local, open_stored
-from tasks.records import FieldType
 from tasks.work.filesystems import storage_errors
 
 ROWS_A_SPAN = 512
@@ -23,29 +21,16 @@ ROWS_AT_ONCE = 64
 BUFFER_BYTES = 1 << 20
 
 
-class ParquetFormat:
+class ParquetFormat(arrow.TypedFormat):
     """Files whose columns have types; an image is its bytes, a struct of bytes and path, or text
     that says where it is."""
 
     endings: tuple[str, ...] = (".parquet",)
     others: tuple[str, ...] = ()
-    typed = True
 
     def __init__(self) -> None:
+        super().__init__()
         self._sizes: dict[str, list[int]] = {}
-        self._schemas: dict[str, pa.Schema] = {}
-
-    def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
-        """The schema's columns; those of lists and structs have no type."""
-        return arrow.columns_of(self._schema(file))
-
-    def check(self, file: TableFile, columns: Columns, fields: Sequence[str] = ()) -> None:
-        """Types must fit."""
-        arrow.check_types(self._schema(file), columns, fields)
-
-    def said(self, file: TableFile) -> str:
-        """Nothing is recognised."""
-        return ""
 
     def spans(self, file: TableFile) -> Iterator[tuple[int, int]]:
         """Whole row groups, as many as have `ROWS_A_SPAN` rows together or one that has more:
@@ -81,11 +66,10 @@ class ParquetFormat:
                     yield TableLine(number, values)
                     number += 1
 
-    def _schema(self, file: TableFile) -> pa.Schema:
-        if file.path not in self._schemas:
-            with _open(file) as (parquet, _):
-                self._schemas[file.path] = parquet.schema_arrow
-        return self._schemas[file.path]
+    def find_schema(self, file: TableFile) -> pa.Schema:
+        """The one in its footer."""
+        with _open(file) as (parquet, _):
+            return parquet.schema_arrow
 
 
 @contextmanager

@@ -21,6 +21,8 @@ _OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
 _MAGIC = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD", "Qk", "SUkq", "TU0AK", "AAAA", "_9j_")
 """How base64 begins of JPEG, PNG, WebP, GIF, BMP, TIFF (both) and AVIF or HEIC."""
+_NO_PLACE = "ParamValidationError"
+"""What the libraries raise for an address that cannot be one."""
 _LEAST_BASE64 = 64  # characters; shorter ones are names
 _URL_SAFE = str.maketrans("-_", "+/")
 
@@ -52,7 +54,7 @@ class Pictures:
     def of(self, cell: Any, table: str, read: bool = True) -> Picture | None:
         """The picture of a cell, None if the cell is empty; without `read` no file is opened.
 
-        Raises `PictureError`.
+        Raises `PictureError`, and `StorageError` if object storage is away: that is no row's fault.
         """
         if cell is None or cell == "":
             return None
@@ -111,7 +113,9 @@ class Pictures:
                 content = read_stored(filesystem, place, self.bounds.picture_bytes)
         except FileNotFoundError:
             raise _no_file(said, "it is not there, and its bytes are not in the row") from None
-        except (OSError, ValueError, StorageError) as error:
+        except StorageError as error:
+            raise _no_place(said, error) from error.__cause__
+        except (OSError, ValueError) as error:
             raise _no_file(said, str(error)) from None
         if leaves:
             self.outside.add(place)
@@ -121,6 +125,8 @@ class Pictures:
         return open_filesystem(folder) if self.bounds.image_root else (self.filesystem, folder)
 
     def _stored(self, url: str) -> bytes:
+        scheme, colon, place = url.partition("://")
+        url = f"{scheme.lower()}{colon}{place}"
         try:
             filesystem, path = open_filesystem(url)
             with storage_errors(f"cannot read {url}"):
@@ -131,12 +137,20 @@ class Pictures:
                 return read_stored(filesystem, path, self.bounds.picture_bytes)
         except FileNotFoundError:
             raise _no_file(url, "it is not there") from None
-        except (OSError, ValueError, ImportError, StorageError, UsageError) as error:
+        except StorageError as error:
+            raise _no_place(url, error) from error.__cause__
+        except (OSError, ValueError, ImportError, UsageError) as error:
             raise _no_file(url, str(error)) from None
 
 
 def _no_file(name: str, why: str) -> PictureError:
     return PictureError("no_image_bytes", f"the image is the file {name[:80]!r}: {why}")
+
+
+def _no_place(name: str, error: StorageError) -> PictureError | StorageError:
+    """What to raise where storage gives nothing: it is the row's fault only if no storage could."""
+    named = type(error.__cause__).__name__ == _NO_PLACE
+    return _no_file(name, str(error)) if named else error
 
 
 def _data_uri(text: str) -> bytes:

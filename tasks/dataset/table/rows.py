@@ -19,6 +19,7 @@ from tasks.work.rejects import payload_hash
 LONGEST_ID = 500  # characters
 LONGEST_TEXT = 4 << 20  # characters
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+_WHOLE_FLOAT = re.compile(r"(0|[1-9][0-9]{0,14})\.0")
 _ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+")
 NO_PICTURE = Picture()
 
@@ -103,7 +104,8 @@ def _code_of(error: ValueError) -> str:
 
 
 def id_of(value: Any) -> ImageId:
-    """An id as it is: whole numbers from 0 up as numbers, everything else as text.
+    """An id as it is: whole numbers from 0 up as numbers, everything else as text. pandas writes
+    those of a column with a missing value as 7.0: they are whole numbers.
 
     Raises `ValueError` for none, and for one that is not what it was.
     """
@@ -124,6 +126,8 @@ def id_of(value: Any) -> ImageId:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(f"id {text[:40]!a} is not valid Unicode") from None
+    if whole := _WHOLE_FLOAT.fullmatch(text):
+        return int(whole[1])
     if _NUMBER.fullmatch(text) and int(text) < 1 << 63:
         return int(text)
     return text

@@ -7,6 +7,7 @@ product, where the query alone is weighted: dense by alpha, sparse by 1 - alpha.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +15,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.records import Document, FieldValue, Hit, HitGroup, Query
+from tasks.records import Document, FieldType, FieldValue, Hit, HitGroup, Query
 from tasks.store.checks import QuerySides
 from tasks.store.dashvector import sdk
+from tasks.store.filters import TEXT
 
 SCORE_TOLERANCE = 1e-3
 MAX_GROUPS_WITH_VECTORS = 64
 MAX_GROUP_HITS_WITH_VECTORS = 16
+_NUMBER = re.compile(
+    rf"{TEXT}|(?<!\w)(?P<field>\w+)(?P<sign>\s*(?:<=|>=|!=|<|>|=)\s*)"
+    r"(?P<number>[+-]?[0-9]+\.[0-9]+)(?![\w.])"
+)
 Fetch = Callable[[Sequence[str]], Mapping[str, Document]]
 
 
@@ -51,13 +57,33 @@ def weigh(sides: QuerySides, dimension: int) -> Weighted:
     return Weighted(dense, sparse)
 
 
-def query_arguments(query: Query, weighted: Weighted, *more_fields: str) -> dict[str, Any]:
-    """Arguments that the SDK's query and group-by share; `more_fields` come back too."""
+def as_held(filter: str, fields: Mapping[str, FieldType]) -> str:
+    """A filter whose numbers are those that the service's 32 bits hold: 19.9 is there as
+    19.899999618530273, which is neither = 19.9 nor >= 19.9 where it is compared with more bits."""
+
+    def held(part: re.Match[str]) -> str:
+        field, sign, number = part.group("field", "sign", "number")
+        if fields.get(field or "") != "float":
+            return part.group()
+        with np.errstate(over="ignore"):
+            value = float(np.float32(number))
+        if value == float(number) or not math.isfinite(value):
+            return part.group()
+        return f"{field}{sign}{np.format_float_positional(value, trim='-')}"
+
+    return _NUMBER.sub(held, filter)
+
+
+def query_arguments(
+    query: Query, weighted: Weighted, types: Mapping[str, FieldType], *more_fields: str
+) -> dict[str, Any]:
+    """Arguments that the SDK's query and group-by share, of a collection whose fields have these
+    types; `more_fields` come back too."""
     fields = sorted({*query.output_fields, *more_fields}) if query.output_fields else None
     return {
         "vector": weighted.dense.tolist(),
         "sparse_vector": weighted.sparse or None,
-        "filter": (query.filter or "").strip() or None,
+        "filter": as_held((query.filter or "").strip(), types) or None,
         "partition": query.partition,
         "output_fields": fields,
     }

@@ -158,7 +158,7 @@ class DashVectorStore:
         """The best documents; one request."""
         spec, sides = self._checked(name, query)
         weighted = queries.weigh(sides, spec.dimension)
-        arguments = queries.query_arguments(query, weighted)
+        arguments = queries.query_arguments(query, weighted, spec.fields)
         answer = self._search(
             name,
             query,
@@ -180,7 +180,7 @@ class DashVectorStore:
         check_field_name(group_by, spec)
         check_groups(groups, per_group)
         weighted = queries.weigh(sides, spec.dimension)
-        arguments = queries.query_arguments(query, weighted, group_by) | {
+        arguments = queries.query_arguments(query, weighted, spec.fields, group_by) | {
             "group_by_field": group_by,
             "group_count": groups,
             "group_topk": per_group,

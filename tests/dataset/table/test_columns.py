@@ -13,6 +13,7 @@ from tasks.errors import DatasetError
     [
         ("id title image", Columns("id", "title", "image")),
         ("商品编号 标题 图片", Columns("商品编号", "标题", "图片")),
+        ("商品編號 標題 圖片", Columns("商品編號", "標題", "圖片")),
         ("SKU_ID 商品名称 主图链接 款号", Columns("SKU_ID", "商品名称", "主图链接", "款号")),
         ("编号 标题 描述 图片地址", Columns("编号", "标题", "图片地址")),
         ("sku name description image_url spu", None),

@@ -64,6 +64,18 @@ def test_rows_that_another_file_picks_are_refused(tmp_path: Path) -> None:
         all_rows(f"datasets:{folder}")
 
 
+def test_a_folder_that_was_not_copied_whole_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "set", lines(5))
+    names = [f"data-{number:05d}-of-00003.arrow" for number in range(3)]
+    (folder / "data-00000-of-00001.arrow").rename(folder / names[0])
+    state = {"_data_files": [{"filename": name} for name in names]}
+    (folder / "state.json").write_text(json.dumps(state))
+    with pytest.raises(
+        DatasetError, match=r"of the 3 files .* 2 are missing, the first is 'data-0000"
+    ):
+        all_rows(f"datasets:{folder}")
+
+
 @pytest.mark.parametrize("cut", [0, 3, 100, 700])
 def test_damaged_files(tmp_path: Path, cut: int) -> None:
     folder = saved(tmp_path / "set", lines(50))

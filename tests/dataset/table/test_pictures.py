@@ -9,10 +9,11 @@ from typing import Any
 
 import fsspec
 import pytest
+from s3fs import S3FileSystem
 
 from tasks.dataset.reader import Bounds, stable_id
 from tasks.dataset.readers import open_reader
-from tasks.errors import DatasetError
+from tasks.errors import DatasetError, StorageError
 from tasks.records import Row
 from tests.dataset.rows import all_rows
 from tests.toys import toy_picture
@@ -130,6 +131,22 @@ def test_other_protocols_are_named_with_those_that_do(tmp_path: Path, cell: str)
         f"the image is the address {cell!r}: fetched are http://, https://, s3://, s3a://, oss://, "
         f"gs://"
     )
+
+
+@pytest.mark.parametrize("cell", ["S3://bucket/1.png", "s3a://bucket/1.png"])
+def test_storage_that_is_away_is_no_fault_of_a_row(
+    tmp_path: Path, cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+    S3FileSystem.clear_instance_cache()  # an instance keeps the endpoint it was made with
+    try:
+        with pytest.raises(StorageError, match=r"Could not connect to the endpoint .*127\.0\.0\.1"):
+            row_of(tmp_path, cell)
+    finally:
+        S3FileSystem.clear_instance_cache()
 
 
 def test_links_are_followed_or_refused(tmp_path: Path) -> None:
