@@ -23,6 +23,7 @@ class TypedFormat(ABC):
     `TableFormat`."""
 
     typed = True
+    headed = True
 
     def __init__(self) -> None:
         self._schemas: dict[str, pa.Schema] = {}

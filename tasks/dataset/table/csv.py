@@ -80,6 +80,7 @@ class CsvFormat:
     endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
     others: tuple[str, ...] = ()
     typed = False
+    headed = True
 
     def __init__(self) -> None:
         csv.field_size_limit(LONGEST_ROW)  # of the whole process: its own is below a picture's

@@ -48,6 +48,8 @@ class TableFormat(Protocol):
     """How the names begin of files in a folder that have these endings and are something else."""
     typed: bool
     """Whether its columns have types of their own."""
+    headed: bool
+    """Whether a file says which columns all of its rows have."""
 
     def columns(self, file: TableFile) -> Mapping[str, FieldType | None]:
         """Its columns in order, with the type of each as a field where the file gives one."""

@@ -27,6 +27,7 @@ class JsonlFormat:
     endings: tuple[str, ...] = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
     others: tuple[str, ...] = ()
     typed = False
+    headed = False
 
     def __init__(self) -> None:
         self._columns: dict[str, dict[str, FieldType | None]] = {}

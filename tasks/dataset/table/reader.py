@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ FORMATS: Mapping[str, Callable[[], TableFormat]] = {
 }
 """Every kind of table, by what stands before the colon of a data set's name."""
 
+_log = logging.getLogger(__name__)
 _LATE = (
     "unexpected_address",
     f"the picture is an address, and those of the first {LOOKED_AT:,} rows are not; if some are to "
@@ -68,6 +70,7 @@ class TableReader:
         self._bounds = name.bounds
         self._outside: set[str] = set()
         self._makers: dict[str, RowMaker] = {}
+        self._missed: set[str] = set()
         try:
             _check_root(name.bounds.image_root)
             self._filesystem, root = open_filesystem(name.path)
@@ -163,11 +166,28 @@ class TableReader:
     def _maker(self, file: TableFile) -> RowMaker:
         if file.path not in self._makers:
             fields, kinds = self._fields_of_all
-            columns = self._columns(file, self._format.columns(file), fields)
+            seen = self._format.columns(file)
+            columns = self._columns(file, seen, fields)
+            if self._format.headed:
+                self._miss(file, [field.column for field in fields if field.column not in seen])
             self._makers[file.path] = RowMaker(
                 file.path, columns, fields, self._pictures, kinds.product
             )
         return self._makers[file.path]
+
+    def _miss(self, file: TableFile, columns: Sequence[str]) -> None:
+        """Say of columns that the first file has and this one has not that they are not there: once
+        each, for a folder's columns may have grown over a thousand files."""
+        for column in columns:
+            if column not in self._missed:
+                self._missed.add(column)
+                _log.warning(
+                    "%s has no column %r: its rows have no value for that field (other files "
+                    "without it are not named)",
+                    file.path,
+                    column,
+                    extra={"kind": "note"},
+                )
 
     def _columns(
         self, file: TableFile, seen: Mapping[str, FieldType | None], fields: Sequence[Field] = ()

@@ -46,6 +46,7 @@ class WebDatasetFormat:
     endings: tuple[str, ...] = (".tar", ".tar.gz")
     others: tuple[str, ...] = ()
     typed = True
+    headed = False
 
     def __init__(self) -> None:
         self._columns: dict[str, dict[str, FieldType | None]] = {}
