@@ -138,7 +138,7 @@ def _search_file(given: Given, asked: AskChoices, how: How, as_json: bool) -> No
 
 
 def _answer(given: Given, question: Question) -> Answer:
-    with _searcher(given) as searcher:
+    with _searcher(given, once=True) as searcher:
         return searcher.search(question)
 
 
@@ -153,14 +153,14 @@ def _converse(given: Given, question: Question, as_json: bool) -> None:
 
 
 @contextmanager
-def _searcher(given: Given) -> Iterator[Searcher]:
+def _searcher(given: Given, once: bool = False) -> Iterator[Searcher]:
     from flows.orchestration.context import caller_context
     from tasks.search.searcher import open_searcher
 
     settings = given.settings
     model = None if given.values["model"] is None else settings.model
     with caller_context(settings) as context:
-        yield open_searcher(context, settings, model)
+        yield open_searcher(context, settings, model, once)
 
 
 def _show(answer: Answer, html: Path | None, as_json: bool, interactive: bool = False) -> None:
