@@ -29,9 +29,18 @@ from tasks.index.agreement import (
     texts_beside,
 )
 from tasks.index.alpha import tell, usual_alpha
-from tasks.index.documents import NO_QUERY
 from tasks.ranges import MAX_TOPK
-from tasks.records import Document, FieldType, Float32, Hit, HitGroup, Query, SparseVector, Uint8
+from tasks.records import (
+    NO_QUERY,
+    Document,
+    FieldType,
+    Float32,
+    Hit,
+    HitGroup,
+    Query,
+    SparseVector,
+    Uint8,
+)
 from tasks.search.alike import best_of_alike
 from tasks.search.answers import Answer, Doubt, answers, as_json, doubt_of, stored_picture, took
 from tasks.search.fusion import ask_fused, is_fused

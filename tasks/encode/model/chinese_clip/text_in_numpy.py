@@ -23,6 +23,8 @@ from tasks.records import Float32, ModelInfo
 
 _SHORTEST = 1e-12
 """What a length is divided by at least, as in torch's `normalize`."""
+_ONE_THREAD = 1 << 17
+"""Multiplications; half of what OpenBLAS gives to one thread."""
 _EMBEDDINGS = "bert.embeddings"
 _PICTURES = "visual."
 
@@ -101,7 +103,7 @@ class TextInNumpy:
 
     def _linear(self, name: str) -> Callable[[Float32], Float32]:
         weight, bias = (self._tensors[f"{name}.{part}"].read() for part in ("weight", "bias"))
-        return lambda x: x @ weight.T + bias
+        return lambda x: product(x, weight) + bias
 
     def _norm(self, name: str) -> Callable[[Float32], Float32]:
         weight, bias = (self._tensors[f"{name}.{part}"].read() for part in ("weight", "bias"))
@@ -152,6 +154,14 @@ def shapes(layout: ModelLayout) -> dict[str, tuple[int, ...]]:
     for name in norms:
         found |= {f"{name}.weight": (width,), f"{name}.bias": (width,)}
     return found
+
+
+def product(x: Float32, weight: Float32) -> Float32:
+    """States (L, K) times the transpose of a weight (N, K): (L, N)."""
+    # Of products up to a size numpy's library makes no more than one thread, and a text's are not
+    # worth more: on a machine that is busy threads wait for each other longer than they work.
+    parts = -(-len(x) * weight.size // _ONE_THREAD)
+    return np.concatenate([x @ part.T for part in np.array_split(weight, parts)], axis=1)
 
 
 def attend(query: Float32, key: Float32, value: Float32, heads: int) -> Float32:

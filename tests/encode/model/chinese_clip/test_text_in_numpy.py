@@ -72,7 +72,7 @@ def test_vectors_are_those_of_torch(tiny: Tiny, family: str) -> None:
 
 
 def test_vectors_of_the_sample_are_those_of_torch() -> None:
-    check_same("sample", 200)
+    check_same("sample", 100)
 
 
 def test_nothing_gives_nothing() -> None:
