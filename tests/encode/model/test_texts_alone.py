@@ -11,6 +11,7 @@ import torch
 from tasks.encode.model import accelerators, load
 from tasks.encode.model.accelerators import is_without_accelerator
 from tasks.encode.model.chinese_clip.text_in_numpy import TextInNumpy
+from tasks.encode.model.describe import describe_model
 from tasks.encode.model.load import texts_for
 from tasks.errors import ModelError
 from tasks.settings import load_settings
@@ -47,10 +48,7 @@ def test_a_text_needs_no_torch(
 ) -> None:
     encoder = texts_for(str(folder), load_settings(**options), as_made)
     assert isinstance(encoder, TextInNumpy)
-    assert (encoder.format, encoder.info) == (
-        "fp32",
-        load.describe_folder(load.locate_model(str(folder))),
-    )
+    assert (encoder.format, encoder.info) == ("fp32", describe_model(str(folder)))
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def with_pickle(said: object) -> Callable[[Path], None]:
     return change
 
 
-DOUBTFUL: dict[str, Callable[[Path], None]] = {
+DOUBTFUL: dict[str, Callable[[Path], object]] = {
     "a tensor beyond its storage": numbers_alone,
     "another order of bytes": other_order,
     "compressed": lambda file: repacked(file, lambda _, c: c, zipfile.ZIP_DEFLATED),

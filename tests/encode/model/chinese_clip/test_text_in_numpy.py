@@ -61,7 +61,8 @@ def check_same(model: str | Path, count: int = 20) -> None:
     assert alone is not None
     texts = many_texts(count)
     ours, right = alone.encode_texts(texts), load_encoder(str(model), "cpu", "fp32")
-    assert (ours.dtype, alone.format) == (np.float32, right.format)
+    assert ours.dtype == np.float32
+    assert alone.format == right.format
     np.testing.assert_allclose(ours, right.encode_texts(texts), rtol=0, atol=CLOSE)
     np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, rtol=0, atol=1e-6)
 
