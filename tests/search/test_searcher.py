@@ -18,7 +18,7 @@ from tasks.encode.model.load import load_encoder
 from tasks.errors import CollectionRecordError, QueryError, WorkFolderError
 from tasks.index.documents import collection_spec
 from tasks.search.questions import Question
-from tasks.search.searcher import Searcher, answers, as_json, open_searcher
+from tasks.search.searcher import Searcher, answers, as_json, open_searcher, searcher_of
 from tasks.search.stages import search
 from tasks.settings import Settings
 from tasks.sparse.bm25 import train_bm25
@@ -72,6 +72,15 @@ def test_one_text_alone_needs_no_torch_and_a_picture_does(
     steered = replace(picture, text="红色", text_weight=0.5)
     for question in (picture, steered):
         assert ids(alone, question) == ids(searcher, question)
+
+
+def test_one_text_alone_wants_the_very_model_too(
+    opened: Context, built: Settings, searcher: Searcher
+) -> None:
+    other = replace(searcher.record, model=replace(searcher.record.model, weights="0" * 64))
+    alone = searcher_of(opened, built, other, once=True)
+    with pytest.raises(CollectionRecordError, match=r"was made with .* weights 000000000000"):
+        alone.search(Question("红色连衣裙"))
 
 
 def test_a_picture_finds_itself(searcher: Searcher, pictures: Path) -> None:
