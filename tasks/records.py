@@ -37,6 +37,8 @@ FieldType = Literal["int", "long", "str", "float", "bool"]
 """`int` is 32 bits and `long` 64 in DashVector; zvec keeps 64 bits for both."""
 ImageId = int | str
 """The id that a data set gives a picture: a number, as in MUGE, or a text, as in a catalogue."""
+NO_QUERY = -1
+"""The `query_id` of a document without a query."""
 SparseVector = Mapping[int, float]
 """BM25 weights by term: keys 0 to 2**32 - 1, values finite and above 0."""
 Tokens = Literal["words", "chars", "both"]

@@ -25,7 +25,7 @@ from flows.command.running import How, run
 from flows.signatures import Given
 from tasks.errors import UsageError
 from tasks.options import flags_of
-from tasks.settings import AskChoices, Content, Encoding, HitChoices, Place, Searching
+from tasks.settings import AskChoices, Content, Encoding, HitChoices, Place, Searching, Settings
 
 if TYPE_CHECKING:
     from tasks.index.runner import Runner
@@ -89,9 +89,9 @@ def search(
         if asked.interactive:
             if html is not None:
                 raise UsageError("--interactive and --html: a page is of one question")
-            _converse(given, question, as_json)
+            _converse(given, settings, question, as_json)
             return
-        _show(_answer(given, checked(question)), html, as_json)
+        _show(_answer(given, settings, checked(question)), html, as_json)
 
 
 def check_batch(asked: AskChoices, html: Path | None) -> None:
@@ -137,30 +137,29 @@ def _search_file(given: Given, asked: AskChoices, how: How, as_json: bool) -> No
         raise typer.Exit(EXIT_REJECTS)
 
 
-def _answer(given: Given, question: Question) -> Answer:
-    with _searcher(given) as searcher:
+def _answer(given: Given, settings: Settings, question: Question) -> Answer:
+    with _searcher(given, settings, once=True) as searcher:
         return searcher.search(question)
 
 
-def _converse(given: Given, question: Question, as_json: bool) -> None:
+def _converse(given: Given, settings: Settings, question: Question, as_json: bool) -> None:
     from flows.command.conversation import converse
 
     def answered(answer: Answer) -> None:
         _show(answer, None, as_json, interactive=True)
 
-    with _searcher(given) as searcher:
+    with _searcher(given, settings) as searcher:
         converse(searcher, question, answered, spoken())
 
 
 @contextmanager
-def _searcher(given: Given) -> Iterator[Searcher]:
+def _searcher(given: Given, settings: Settings, once: bool = False) -> Iterator[Searcher]:
     from flows.orchestration.context import caller_context
     from tasks.search.searcher import open_searcher
 
-    settings = given.settings
     model = None if given.values["model"] is None else settings.model
     with caller_context(settings) as context:
-        yield open_searcher(context, settings, model)
+        yield open_searcher(context, settings, model, once)
 
 
 def _show(answer: Answer, html: Path | None, as_json: bool, interactive: bool = False) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 
 from tasks.context import Context
-from tasks.dataset.shards import find_plan
-from tasks.encode.model.contract import Encoder
+from tasks.encode.model.contract import Encoder, TextEncoder
 from tasks.encode.model.describe import describe_model
-from tasks.encode.model.load import encoder_for
+from tasks.encode.model.load import encoder_for, texts_for
 from tasks.encode.model.locate import full_name
-from tasks.encode.stage.embeddings import formats_in
 from tasks.errors import BUILD_ANEW, CollectionRecordError, StoreDamagedError
 from tasks.records import CollectionInfo, ModelInfo
 from tasks.settings import Settings
@@ -58,8 +56,14 @@ def stored(store: VectorStore, record: CollectionRecord) -> CollectionInfo | Non
 def computed_in(record: CollectionRecord, run: Folder) -> str:
     """The number formats that the vectors of a collection were computed in, by commas, by its
     record or else by what is there of its embeddings; "" if nothing says it."""
-    if record.computed_in or (plan := find_plan(run)) is None:
+    if record.computed_in:
         return record.computed_in
+    # of earlier versions alone: a search is quicker without
+    from tasks.dataset.shards import find_plan
+    from tasks.encode.stage.embeddings import formats_in
+
+    if (plan := find_plan(run)) is None:
+        return ""
     return formats_in(run, (shard.file_in(record.stages.images) for shard in plan.shards))
 
 
@@ -80,9 +84,21 @@ def encoder_beside(record: CollectionRecord, run: Folder, settings: Settings) ->
     leave that open and the machine has units for it; where it does not, a line says so."""
     made = computed_in(record, run)
     encoder = encoder_for(full_name(record.model), settings, as_made=made)
+    _say_otherwise(record, made, encoder)
+    return encoder
+
+
+def texts_beside(record: CollectionRecord, run: Folder, settings: Settings) -> TextEncoder:
+    """As `encoder_beside`, for the texts of a process that asks one question and ends."""
+    made = computed_in(record, run)
+    encoder = texts_for(full_name(record.model), settings, as_made=made)
+    _say_otherwise(record, made, encoder)
+    return encoder
+
+
+def _say_otherwise(record: CollectionRecord, made: str, encoder: TextEncoder) -> None:
     if line := other_arithmetic(record.collection, made, encoder.format):
         _log.warning("%s", line)
-    return encoder
 
 
 def check_live(context: Context, settings: Settings) -> None:

@@ -16,6 +16,7 @@ from tasks.dataset.shards import Plan, read_entries
 from tasks.encode.stage.embeddings import read_embeddings
 from tasks.errors import WorkFolderError
 from tasks.records import (
+    NO_QUERY,
     CollectionInfo,
     CollectionSpec,
     Document,
@@ -42,7 +43,6 @@ FIELDS: dict[str, FieldType] = {
 line ("" if none); query_id: the first (-1 if none); queries: how many; picture: as the option says
 ("" if none)."""
 
-NO_QUERY = -1
 IDS = ("image_id", "query_id")
 
 

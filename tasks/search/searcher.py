@@ -13,7 +13,7 @@ from tasks.context import Context
 from tasks.dataset.reader import document_id
 from tasks.dataset.sources import ImageSource, Sources
 from tasks.dataset.table.fields import ENGLISH
-from tasks.encode.model.contract import Encoder
+from tasks.encode.model.contract import Encoder, TextEncoder
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
 from tasks.encode.model.describe import square_of
 from tasks.encode.model.families import describe_folder
@@ -26,11 +26,21 @@ from tasks.index.agreement import (
     identity,
     load_statistics,
     stored,
+    texts_beside,
 )
 from tasks.index.alpha import tell, usual_alpha
-from tasks.index.documents import NO_QUERY
 from tasks.ranges import MAX_TOPK
-from tasks.records import Document, FieldType, Float32, Hit, HitGroup, Query, SparseVector, Uint8
+from tasks.records import (
+    NO_QUERY,
+    Document,
+    FieldType,
+    Float32,
+    Hit,
+    HitGroup,
+    Query,
+    SparseVector,
+    Uint8,
+)
 from tasks.search.alike import best_of_alike
 from tasks.search.answers import Answer, Doubt, answers, as_json, doubt_of, stored_picture, took
 from tasks.search.fusion import ask_fused, is_fused
@@ -90,12 +100,20 @@ class Searcher:
     """A collection, opened for searching; the model is loaded at the first query that needs it."""
 
     def __init__(
-        self, record: CollectionRecord, store: VectorStore, run: Folder, settings: Settings
+        self,
+        record: CollectionRecord,
+        store: VectorStore,
+        run: Folder,
+        settings: Settings,
+        once: bool = False,
     ) -> None:
+        """`once`: the process asks one question and ends; of a model whose texts need no torch
+        nothing more is loaded then."""
         self.record = record
         self._store = store
         self._run = run
         self._settings = settings
+        self._once = once
 
     def search(self, question: Question) -> Answer:
         """The best hits; raises `QueryError` for what cannot be asked."""
@@ -160,7 +178,7 @@ class Searcher:
         """The questions with their dense vectors; all texts and all pictures in one call each,
         whose time is shared out evenly."""
         if any(asked.question.needs_model for asked in batch):
-            _ = self._encoder  # loaded now, so that times are the search's alone
+            _ = self._loaded(batch)  # now, so that times are the search's alone
         start = time.perf_counter()
         dense = self._encode(batch)
         each = (time.perf_counter() - start) / max(1, len(batch))
@@ -393,7 +411,7 @@ class Searcher:
             if n not in pictures or batch[n].question.is_steered
         }
         if texts:
-            encoded = self._encoder.encode_texts(list(texts.values()))
+            encoded = self._loaded(batch).encode_texts(list(texts.values()))
             vectors = _placed(vectors, texts, encoded)
         words = list(vectors)
         places, step = list(pictures), self._settings.batch_images or PICTURES_AT_ONCE
@@ -414,10 +432,20 @@ class Searcher:
         info = self._store.describe(self.record.collection)
         return {} if info is None else info.spec.fields
 
+    def _loaded(self, batch: Sequence[PreparedQuestion]) -> TextEncoder:
+        """What encodes the texts of questions, and their pictures if they have any."""
+        texts_alone = self._once and all(asked.pixels is None for asked in batch)
+        return self._texts_encoder if texts_alone else self._encoder
+
     @cached_property
     def _encoder(self) -> Encoder:
         check_model(self.record)
         return encoder_beside(self.record, self._run, self._settings)
+
+    @cached_property
+    def _texts_encoder(self) -> TextEncoder:
+        check_model(self.record)
+        return texts_beside(self.record, self._run, self._settings)
 
     @cached_property
     def _square(self) -> Square:
@@ -469,8 +497,11 @@ def _wanted(hit: Hit, question: Question) -> bool:
     return hit.id != question.like and answers(hit, question.alpha)
 
 
-def open_searcher(context: Context, settings: Settings, model: str | None = None) -> Searcher:
-    """The collection that the settings name, or that their alias means now, ready to be searched.
+def open_searcher(
+    context: Context, settings: Settings, model: str | None = None, once: bool = False
+) -> Searcher:
+    """The collection that the settings name, or that their alias means now, ready to be searched;
+    `once` as in `Searcher`.
 
     Raises `CollectionRecordError` if it has no record, is not complete, is not in the store, or was
     made with another model than `model` (None: the one it was made with).
@@ -479,10 +510,12 @@ def open_searcher(context: Context, settings: Settings, model: str | None = None
     record = require_record(Folder(settings.work_url), settings.store_uri, meant)
     if model is not None:
         _check_asked(record, model)
-    return searcher_of(context, settings, record)
+    return searcher_of(context, settings, record, once)
 
 
-def searcher_of(context: Context, settings: Settings, record: CollectionRecord) -> Searcher:
+def searcher_of(
+    context: Context, settings: Settings, record: CollectionRecord, once: bool = False
+) -> Searcher:
     """A complete collection of this record, ready to be searched, whatever the alias means.
 
     Raises `CollectionRecordError` if it is not in the store as its record says.
@@ -500,7 +533,7 @@ def searcher_of(context: Context, settings: Settings, record: CollectionRecord) 
             f"and {record.model.dimension} in its record; {BUILD_ANEW}"
         )
     tell(settings, record)
-    return Searcher(record, store, Folder(settings.work_url).sub(record.run), settings)
+    return Searcher(record, store, Folder(settings.work_url).sub(record.run), settings, once)
 
 
 def _check_asked(record: CollectionRecord, model: str) -> None:

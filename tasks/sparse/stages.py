@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
@@ -155,6 +154,8 @@ def read_sparse(
     folder: Folder, name: str, wanted: Collection[str] | None = None
 ) -> Iterator[tuple[str, SparseVector]]:
     """(document id, sparse vector), in the order of the shard; of the `wanted` ids alone."""
+    import pyarrow.compute as pc  # makes its 280 functions when it is imported
+
     ids = None if wanted is None else pa.array(sorted(wanted), pa.string())
     with folder.reading(name) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(1024):

@@ -12,8 +12,9 @@ from tasks.context import Context
 from tasks.dataset.reader import stable_id
 from tasks.encode.stage.stages import PICTURE_SCHEMA
 from tasks.errors import WorkFolderError
-from tasks.index.documents import FIELDS, NO_QUERY, DocumentParts, read_documents, read_scored_parts
+from tasks.index.documents import FIELDS, DocumentParts, read_documents, read_scored_parts
 from tasks.index.run import IndexRun
+from tasks.records import NO_QUERY
 from tasks.work.parquet import writing_parquet
 from tests.search.conftest import settings_in
 from tests.search.library import build, make_pictures, run_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 
 from tasks.context import Context
+from tasks.encode.model import load
 from tasks.encode.model.load import load_encoder
 from tasks.errors import CollectionRecordError, QueryError, WorkFolderError
 from tasks.index.documents import collection_spec
 from tasks.search.questions import Question
-from tasks.search.searcher import Searcher, answers, as_json, open_searcher
+from tasks.search.searcher import Searcher, answers, as_json, open_searcher, searcher_of
 from tasks.search.stages import search
 from tasks.settings import Settings
 from tasks.sparse.bm25 import train_bm25
@@ -53,6 +55,32 @@ def test_text_by_meaning(opened: Context, searcher: Searcher, model: Path) -> No
         document = opened.store(searcher._settings.store_uri).fetch("muge", [hit.id])[hit.id]
         assert hit.score == pytest.approx(float(np.dot(vector, document.vector)), abs=1e-5)
         assert hit.sparse == 0
+
+
+def test_one_text_alone_needs_no_torch_and_a_picture_does(
+    opened: Context, built: Settings, searcher: Searcher, pictures: Path
+) -> None:
+    alone = open_searcher(opened, built, once=True)
+    text = Question("红色连衣裙", alpha=0.5, topk=COUNT)
+    picture = Question(image=str(pictures / "7.png"), topk=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "torch")  # as in a process of its own
+        patch.setattr(load, "is_without_accelerator", lambda: True)
+        found = alone.search(text).hits
+        assert "torch" not in sys.modules
+    assert [hit.id for hit in found] == ids(searcher, text)
+    steered = replace(picture, text="红色", text_weight=0.5)
+    for question in (picture, steered):
+        assert ids(alone, question) == ids(searcher, question)
+
+
+def test_one_text_alone_wants_the_very_model_too(
+    opened: Context, built: Settings, searcher: Searcher
+) -> None:
+    other = replace(searcher.record, model=replace(searcher.record.model, weights="0" * 64))
+    alone = searcher_of(opened, built, other, once=True)
+    with pytest.raises(CollectionRecordError, match=r"was made with .* weights 000000000000"):
+        alone.search(Question("红色连衣裙"))
 
 
 def test_a_picture_finds_itself(searcher: Searcher, pictures: Path) -> None:

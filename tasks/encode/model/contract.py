@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import numpy as np
 from PIL import Image
 
 from tasks.encode.model.names import NOTHING_CHOSEN, Choices
+from tasks.errors import ModelError
 from tasks.records import Float32, ModelInfo, Uint8
 
 if TYPE_CHECKING:
@@ -37,6 +39,21 @@ class ModelFolder:
     revision: str
     path: Path
     choices: Choices = NOTHING_CHOSEN
+
+
+class TextEncoder(Protocol):
+    """What makes vectors of texts, float32 with L2 norm 1: an `Encoder`, or a part of one."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which model it is: as its family describes its folder."""
+
+    @property
+    def format(self) -> Format:
+        """The number format it works in."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """As `Encoder.encode_texts`."""
 
 
 class Encoder(Protocol):
@@ -94,7 +111,8 @@ class Encoder(Protocol):
 class ModelFamily(Protocol):
     """Models that share a layout of files, a way to see pictures and texts, and code.
 
-    Everything but `choose_format` and `load` works from files alone and imports no torch.
+    Everything but `choose_format` and `load` works from files alone and imports no torch. A family
+    that reads texts without torch has `load_texts`, see `load.texts_for`.
     """
 
     @property
@@ -139,6 +157,17 @@ class ModelFamily(Protocol):
 
         Raises `ModelError` naming the file that is wrong, or `DeviceError`.
         """
+
+
+def check_directions(vectors: Float32, what: str, model: str) -> None:
+    """Raise `ModelError` if vectors (N, D) of texts or pictures are no directions: all zeros, or no
+    numbers, as a model makes whose weights are damaged."""
+    for length in np.linalg.norm(vectors, axis=1).tolist():
+        if not 0.5 < length < 2:
+            raise ModelError(
+                f"the model {model} makes vectors of length {length:g} of {what}, expected 1: its "
+                "weights are zeros or no numbers; get its files anew"
+            )
 
 
 _BYTES: dict[Format, int] = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1}

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
 
-from tasks.encode.model.contract import Encoder, Format, Kernels, Precision
+from tasks.encode.model.accelerators import is_without_accelerator
+from tasks.encode.model.contract import (
+    Encoder,
+    Format,
+    Kernels,
+    Precision,
+    TextEncoder,
+    check_directions,
+)
 from tasks.encode.model.families import describe_folder, family_of
 from tasks.encode.model.locate import locate_model
 from tasks.errors import ModelError
@@ -68,20 +77,32 @@ def load_encoder(
         return _loaded[key]
 
 
+def texts_for(model: str, settings: Settings, as_made: str = "") -> TextEncoder:
+    """What encodes the texts of a process that asks one question and ends, in the format of
+    `as_made`: without torch where the family can do that on this machine, else as `encoder_for`."""
+    return _without_torch(model, settings, as_made) or encoder_for(model, settings, as_made=as_made)
+
+
+def _without_torch(model: str, settings: Settings, as_made: str) -> TextEncoder | None:
+    """Vectors are the same to 2e-6; importing torch takes longer than all of a search."""
+    full = settings.precision == "fp32" or (settings.precision, as_made) == ("auto", "fp32")
+    if "torch" in sys.modules or not full or settings.kernels != "eager":
+        return None
+    if settings.device != "cpu" and not (settings.device == "auto" and is_without_accelerator()):
+        return None
+    folder = locate_model(model)
+    family = family_of(folder.path)
+    load = getattr(family, "load_texts", None)
+    return None if load is None else load(folder, describe_folder(folder))
+
+
 def _check_vectors(encoder: Encoder, name: str, kernels: Kernels) -> None:
-    """Raise `ModelError` if a model makes vectors that are no directions: all zeros, or no numbers,
-    as one does whose weights are damaged."""
+    """Raise `ModelError` as `check_directions` does, of a text and a picture."""
     side = encoder.info.resolution
-    found = {"texts": encoder.encode_texts([TRIED_TEXT])}
+    check_directions(encoder.encode_texts([TRIED_TEXT]), "texts", name)
     if kernels == "eager":  # a tower is compiled for minutes, for the batches that it will get
-        found["pictures"] = encoder.encode_images(np.full((1, side, side, 3), 128, np.uint8))
-    for what, vectors in found.items():
-        length = float(np.linalg.norm(vectors[0]))
-        if not 0.5 < length < 2:
-            raise ModelError(
-                f"the model {name} makes vectors of length {length:g} of {what}, expected 1: its "
-                "weights are zeros or no numbers; get its files anew"
-            )
+        grey = encoder.encode_images(np.full((1, side, side, 3), 128, np.uint8))
+        check_directions(grey, "pictures", name)
 
 
 _loading = threading.Lock()

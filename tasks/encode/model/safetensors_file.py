@@ -50,6 +50,11 @@ class Place:
     stop: int
 
 
+def bytes_of(kind: str) -> int:
+    """What a number of a type takes."""
+    return _BYTES[kind]
+
+
 def read_header(file: Path) -> dict[str, Place]:
     """What a file holds, by name; imports no torch.
 

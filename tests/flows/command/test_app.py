@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tasks.encode.model.accelerators import is_without_accelerator
 from tasks.store.stores import open_store
 from tests.flows.conftest import Muge, run_muge
 from tests.forked import ForkedMuge
@@ -79,6 +80,28 @@ def test_search_needs_no_prefect_and_characters_no_segmenter(indexed: tuple[Path
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("False False False")
     assert "蓝色帽子" in done.stdout
+
+
+@pytest.mark.skipif(not is_without_accelerator(), reason="torch alone knows a GPU")
+def test_a_text_is_searched_without_torch_and_finds_the_same(
+    indexed: tuple[Path, Path], muge: Muge
+) -> None:
+    arguments = ["search", "红色帽子", "--alpha", "0.5", "--json"]
+    check = (
+        f"import sys; sys.argv = {['muge', *arguments]!r}\n"
+        "import atexit; heavy = ('torch', 'prefect', 'pyarrow.compute')\n"
+        "atexit.register(lambda: print([m for m in heavy if m in sys.modules], file=sys.stderr))\n"
+        "from flows.command.app import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd=indexed[0], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (0, ["[]"]), done.stderr
+    ours = json.loads(done.stdout)["hits"]
+    right = json.loads(muge(*arguments, cwd=indexed[0]).stdout)["hits"]  # that has torch already
+    assert [hit["id"] for hit in ours] == [hit["id"] for hit in right]
+    for one, other in zip(ours, right, strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=5e-6)
 
 
 def test_search_writes_a_page(indexed: tuple[Path, Path], muge: Muge, tmp_path: Path) -> None:

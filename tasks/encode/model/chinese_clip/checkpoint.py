@@ -18,16 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tasks.encode.model.chinese_clip.stored import UNUSED, unwrap
 from tasks.encode.model.safetensors_file import read_tensors
 from tasks.errors import ModelError
 from tasks.opening import open_regular
 
-_WRAPPERS = ("module.", "clip_model.")
-# In the file, but no part of a vector: BERT's pooler, the training temperature, counters.
-_UNUSED = re.compile(
-    r"bert\.pooler\.dense\.(weight|bias)|bert\.embeddings\.position_ids|logit_scale"
-    r"|visual\.(.+\.)?bn\d\.num_batches_tracked|visual\..+\.downsample\.1\.num_batches_tracked"
-)
 # Our names to the original's; {} is query, key and value in turn where three tensors are joined.
 _NAMES = (
     (r"text\.words", r"bert.embeddings.word_embeddings.weight"),
@@ -71,7 +66,7 @@ def read_weights(file: Path, mapped: bool = False) -> dict[str, Tensor]:
     the file.
     """
     if file.name.endswith(".safetensors"):
-        return _unwrap(read_tensors(file, mapped))
+        return unwrap(read_tensors(file, mapped))
     return _state_dict(read_pickled(file, mapped), file)
 
 
@@ -124,7 +119,7 @@ def fill(
     places = {name: original_names(name) for name, _ in model.named_parameters()}
     expected = {source for sources in places.values() for source in sources}
     missing = sorted(expected - weights.keys())
-    extra = sorted(name for name in weights.keys() - expected if not _UNUSED.fullmatch(name))
+    extra = sorted(name for name in weights.keys() - expected if not UNUSED.fullmatch(name))
     if missing or extra:
         raise ModelError(_mismatch(file, missing, extra))
     state = {}
@@ -161,15 +156,7 @@ def _state_dict(content: Any, file: Path) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(value, Tensor):
             kind = type(value).__name__
             raise ModelError(f"{file}: {name!r} is a {kind}, expected named tensors only")
-    return _unwrap(content)
-
-
-def _unwrap(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off prefixes that every name has."""
-    for wrapper in _WRAPPERS * len(_WRAPPERS):  # in any order
-        if all(name.startswith(wrapper) for name in weights):
-            weights = {name.removeprefix(wrapper): value for name, value in weights.items()}
-    return weights
+    return unwrap(content)
 
 
 def _check_tensor(

@@ -26,6 +26,7 @@ from tasks.encode.model.chinese_clip.layout import (
     VisionLayout,
 )
 from tasks.encode.model.chinese_clip.standard_vocabulary import SHA256, standard_words
+from tasks.encode.model.chinese_clip.stored import stored_tensors
 from tasks.encode.model.contract import ModelFolder
 from tasks.encode.model.weight_files import KINDS
 from tasks.errors import ModelError
@@ -57,7 +58,7 @@ class CnClipFamily(ChineseClipFamily):
         return bool(_checkpoints(folder)) and not any((folder / name).exists() for name in others)
 
     def layout(self, folder: Path) -> ModelLayout:
-        """The shape of the model, from the shapes of its tensors (this alone of all forms needs
+        """The shape of the model, from the shapes of its tensors (this alone of all forms may need
         torch for it); raises `ModelError` for what is none of cn_clip's families."""
         file = _checkpoint(folder)
         return layout_of(_shapes(file), file)
@@ -112,6 +113,9 @@ def _shapes(file: Path) -> Shapes:
 
 @lru_cache(maxsize=8)
 def _shapes_of(file: Path, size: int, changed: int) -> Shapes:
+    stored = stored_tensors([file])
+    if stored is not None:
+        return {name: tensor.shape for name, tensor in stored.items()}
     from tasks.encode.model.chinese_clip.checkpoint import read_weights
 
     return {name: tuple(tensor.shape) for name, tensor in read_weights(file, mapped=True).items()}

@@ -20,7 +20,14 @@ from tasks.encode.model.chinese_clip.layout import (
     read_vocabulary,
 )
 from tasks.encode.model.chinese_clip.tokenizer import TEXT_VERSION
-from tasks.encode.model.contract import Encoder, Format, Kernels, ModelFolder, Precision
+from tasks.encode.model.contract import (
+    Encoder,
+    Format,
+    Kernels,
+    ModelFolder,
+    Precision,
+    TextEncoder,
+)
 from tasks.encode.model.hashes import hash_file
 from tasks.encode.model.pixels import PIXELS_VERSION, squash
 from tasks.encode.model.weight_files import WEIGHT_FILES, hash_weights, weight_files
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tasks.encode.model.chinese_clip.encoder import ModelParts
+    from tasks.encode.model.chinese_clip.stored import StoredTensor
 
 PREPROCESSING = f"{PIXELS_VERSION}/{TEXT_VERSION}"
 """Changes whenever equal bytes or texts would reach a model differently."""
@@ -69,6 +77,13 @@ class ChineseClipFamily:
 
         # a hub's files never change
         return read_all_weights(self.weight_files(folder), mapped=folder.revision != "")
+
+    def stored(self, folder: ModelFolder) -> dict[str, StoredTensor] | None:
+        """The weights by the original's names where they lie, None if only torch can read them;
+        errors as `weight_files`."""
+        from tasks.encode.model.chinese_clip.stored import stored_tensors
+
+        return stored_tensors(self.weight_files(folder))
 
     def shape(self, folder: Path) -> str:
         """8 hex digits over the configurations and the vocabulary: with others the same weights are
@@ -136,6 +151,17 @@ class ChineseClipFamily:
         from tasks.encode.model.chinese_clip.encoder import build_encoder
 
         return build_encoder(self.parts(folder), info, device, format, kernels)
+
+    def load_texts(self, folder: ModelFolder, info: ModelInfo) -> TextEncoder | None:
+        """What encodes texts on a CPU in fp32, without torch; None if only torch can read the
+        weights, or they do not fit: then it says how. Errors as `layout` and `words`."""
+        from tasks.encode.model.chinese_clip.text_in_numpy import TextInNumpy, fits
+
+        layout, tensors = self.layout(folder.path), self.stored(folder)
+        if tensors is None or not fits(tensors, layout):
+            return None
+        words = self.words(folder.path, layout.text.vocabulary)
+        return TextInNumpy(info, layout, words, tensors)
 
 
 def hash_of(parts: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ from tasks.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from tasks.encode.model.chinese_clip.stored import StoredTensor
 
 TOKENIZER_FILE = "tokenizer.json"
 _MODEL_TYPE = "chinese_clip"
@@ -68,6 +71,7 @@ _JOINED = re.compile(
     r"vision_model\.encoder\.layers\.(\d+)\.self_attn\.(?P<part>[qkv])_proj\.(weight|bias)"
 )
 _TURNED = {"text_projection.weight": "text_projection", "visual_projection.weight": "visual.proj"}
+_PICTURES = ("vision_model.", "visual_projection.")
 _COUNTERS = re.compile(r"(text|vision)_model\.embeddings\.position_ids")
 
 
@@ -102,6 +106,11 @@ class HuggingFaceChineseClipFamily(ChineseClipFamily):
         """The weights by the original's names."""
         return as_original(super().weights(folder))
 
+    def stored(self, folder: ModelFolder) -> dict[str, StoredTensor] | None:
+        """Those of the text tower by the original's names."""
+        tensors = super().stored(folder)
+        return None if tensors is None else _texts_as_original(tensors)
+
     def shape(self, folder: Path) -> str:
         """8 hex digits over the configuration and the words."""
         names = (VOCABULARY_FILE, TOKENIZER_FILE)
@@ -129,6 +138,15 @@ def as_original(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         if len(parts) == 3:
             named[place] = torch.cat([parts[part] for part in "qkv"])
     return named
+
+
+def _texts_as_original(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """As `as_original`, without what is a picture tower's."""
+    return {
+        _TURNED.get(name, _original(name)): replace(tensor, turned=name in _TURNED)
+        for name, tensor in tensors.items()
+        if not name.startswith(_PICTURES) and not _COUNTERS.fullmatch(name)
+    }
 
 
 def _original(name: str) -> str:

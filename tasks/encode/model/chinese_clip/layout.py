@@ -32,6 +32,7 @@ RESNET_REDUCTION = 32  # the sides shrink, and the width grows, by this much in 
 MOST_TEXT_BYTES = 16 << 20
 MOST_LAYERS, MOST = 1024, 1 << 20
 """What no model has more of: a module is made for each layer before weights are looked for."""
+TEXT_EPSILON = 1e-12  # of the text tower's norms
 LONGEST_TEXT = 52  # tokens, [CLS] and [SEP] included
 
 

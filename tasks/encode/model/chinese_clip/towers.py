@@ -14,10 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tasks.encode.model.chinese_clip.layout import ModelLayout, TextLayout, VisionLayout
+from tasks.encode.model.chinese_clip.layout import (
+    TEXT_EPSILON,
+    ModelLayout,
+    TextLayout,
+    VisionLayout,
+)
 from tasks.encode.model.chinese_clip.resnet import ResNetTower
 
-TEXT_EPSILON = 1e-12
 VISION_EPSILON = 1e-5
 
 
