@@ -26,7 +26,17 @@ def environment(**more: str) -> dict[str, str]:
 
 def test_each_line_is_answered_and_a_wrong_one_changes_nothing(indexed: tuple[Path, Path]) -> None:
     lines = ["帽子", ":topk 2", ":alpha 7", ":filter price < 3", ":like nobody", ":nonsense"]
-    lines += [":topk many", "", ":alpha 0.5", "手机", ":like 3", ":like", "：TopK\t3", ":topk", ":alpha"]
+    lines += [
+        ":topk many",
+        "",
+        ":alpha 0.5",
+        "手机",
+        ":like 3",
+        ":like",
+        "：TopK\t3",
+        ":topk",
+        ":alpha",
+    ]
     done = subprocess.run(
         [*COMMAND, "--json"],
         input="\n".join(lines),
