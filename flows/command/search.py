@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 def search(
     given: Given,
     words: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="Chinese query, as --text.")
+        str | None, typer.Argument(metavar="TEXT", help="Chinese query, as --text.")
     ] = None,
     html: Html = None,
     orchestrator: Orchestrator = "none",
