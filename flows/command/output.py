@@ -69,11 +69,16 @@ class _Warnings(logging.Handler):
         if any(isinstance(other, JsonHandler) for other in logging.getLogger("tasks").handlers):
             return
         kind, said = getattr(record, "kind", "warning"), record.getMessage()
+        shown = f"{kind}: {said}"
         if said in self._noted:
             return
         if kind == "note":
             self._noted.add(said)
-        print(f"muge: {kind}: {said}", file=sys.stderr, flush=True)
+        if hasattr(record, "chinese") and spoken() == "zh":
+            from tasks.report.wording import WORDS
+
+            shown = f"{WORDS[f'note.{kind}'][0]}{record.chinese}"
+        print(f"muge: {shown}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -153,7 +158,7 @@ def seconds_since_start() -> float:
 
 
 def spoken() -> Language:
-    """The language of the tables."""
+    """The language of tables, bars and help."""
     from tasks.report.wording import spoken_language
 
     return spoken_language(os.environ, read_options(Speaking, {}).language)

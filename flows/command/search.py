@@ -19,6 +19,7 @@ from flows.command.output import (
     seconds_since_start,
     show,
     spoken,
+    warnings_shown,
     write_page,
 )
 from flows.command.running import How, run
@@ -159,7 +160,7 @@ def _searcher(given: Given) -> Iterator[Searcher]:
 
     settings = given.settings
     model = None if given.values["model"] is None else settings.model
-    with caller_context(settings) as context:
+    with warnings_shown(), caller_context(settings) as context:
         yield open_searcher(context, settings, model)
 
 
@@ -177,9 +178,11 @@ def _show(answer: Answer, html: Path | None, as_json: bool, interactive: bool = 
         print_json(answer_json(answer))
         return
     from tasks.report.terminal import search_table
+    from tasks.report.wording import in_language, say
 
     show(search_table(view, language=spoken()))
     took, waited = answer.took_ms, seconds_since_start()
-    parts = f"model {took['model']:.0f} ms, store {took['store']:.0f} ms"
+    parts = in_language(say("search.parts", **took), spoken())
     starting = max(0.0, waited - took["total"] / 1000)
-    print(parts if interactive else f"{waited:.1f} s: starting {starting:.1f} s, {parts}")
+    whole = say("search.starting", waited=waited, starting=starting, parts=parts)
+    print(parts if interactive else in_language(whole, spoken()))

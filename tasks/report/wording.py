@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tasks.report.stage_names import STAGES
-from tasks.report.views import Words
+
+if TYPE_CHECKING:
+    from tasks.report.views import Words
 
 Language = Literal["zh", "en"]
 
@@ -36,6 +38,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "search.took_parts": (
         "用时 {ms}（模型 {model}，检索 {store}）",
         "Took {ms} (model {model}, store {store})",
+    ),
+    "search.starting": (
+        "{waited:.1f} 秒：启动 {starting:.1f} 秒，{parts}",
+        "{waited:.1f} s: starting {starting:.1f} s, {parts}",
+    ),
+    "search.parts": (
+        "模型 {model:.0f} 毫秒，检索 {store:.0f} 毫秒",
+        "model {model:.0f} ms, store {store:.0f} ms",
     ),
     "asking.prompt": ("搜索> ", "search> "),
     "asking.hint": (
@@ -125,6 +135,27 @@ WORDS: dict[str, tuple[str, str]] = {
     "stages.rate": ("每秒处理", "Per second"),
     "stages.total": ("合计", "Total"),
     **{f"stage.{key}": (name.chinese, name.english) for key, name in STAGES.items()},
+    # bars and lines of a run at work
+    "bars.idle": ("早已完成", "already done"),
+    "bars.speed": ("每秒 {speed:,.0f}", "{speed:,.0f}/s"),
+    "bars.left": ("{spent}，还剩 {left}", "{spent}, {left} left"),
+    "bars.line": ("{stage}：{seconds:.1f} 秒", "{stage}: {seconds:.1f} s"),
+    "bars.items": ("，{items:,} 项，{speed}", ", {items:,} items, {speed}"),
+    # what is noted
+    "note.note": ("提示：", "note: "),
+    "note.warning": ("警告：", "warning: "),
+    "note.alpha": (
+        "在集合 {collection!r} 自己的 {queries} 条查询上（每条都不看它自己的文字），"
+        "alpha {proposed:g} 的平均召回比 {alpha:g} 多 {value:+.3f} [{low:+.3f}, {high:+.3f}]",
+        "alpha {proposed:g} finds {value:+.3f} [{low:+.3f}, {high:+.3f}] mean recall more than "
+        "{alpha:g} on {queries} of collection {collection!r}'s own queries, each left out of the "
+        "texts",
+    ),
+    "note.alpha_used": (
+        "{said}：搜索用它（--alpha {alpha:g}：用默认的）",
+        "{said}: searches use it (--alpha {alpha:g}: the default)",
+    ),
+    "note.alpha_worse": ("{said}：不写 --alpha 就用它", "{said}: leave --alpha out to use it"),
     # evaluation
     "evaluation.title": ("检索效果", "Search quality"),
     "evaluation.protocol": ("评测方法", "Protocol"),
