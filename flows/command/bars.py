@@ -19,18 +19,17 @@ from rich.progress import (
 from rich.text import Text
 
 from flows.command.log_format import is_json
-from flows.command.output import spoken
+from flows.command.output import sentence, spoken
 from tasks.report.stage_names import going_on
-from tasks.report.wording import in_language, say
 
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Items a second, or that there was nothing to do."""
         if task.fields.get("idle"):
-            return Text(_said("bars.idle"), style="progress.data.speed")
+            return Text(sentence("bars.idle"), style="progress.data.speed")
         speed = task.finished_speed or task.speed
-        said = _said("bars.speed", speed=speed) if speed else ""
+        said = sentence("bars.speed", speed=speed) if speed else ""
         return Text(said, style="progress.data.speed")
 
 
@@ -48,7 +47,7 @@ class _Clock(ProgressColumn):
         said = _clock(spent or 0)
         left = None if task.finished else task.time_remaining
         if left:
-            said = _said("bars.left", spent=said, left=_clock(left))
+            said = sentence("bars.left", spent=said, left=_clock(left))
         return Text(said, style="progress.elapsed")
 
 
@@ -126,17 +125,13 @@ class Bars:
             self._live.update(bar, total=total, completed=total, idle=idle)
         elif not is_json():
             seconds = time.monotonic() - began
-            line = _said("bars.line", stage=going_on(stage, spoken()), seconds=seconds)
+            line = sentence("bars.line", stage=going_on(stage, spoken()), seconds=seconds)
             if idle:
-                line += _said("bars.items", items=items, speed=_said("bars.idle"))
+                line += sentence("bars.items", items=items, speed=sentence("bars.idle"))
             elif items and seconds:
-                speed = _said("bars.speed", speed=items / seconds)
-                line += _said("bars.items", items=items, speed=speed)
+                speed = sentence("bars.speed", speed=items / seconds)
+                line += sentence("bars.items", items=items, speed=speed)
             print(line, file=sys.stderr, flush=True)
-
-
-def _said(key: str, **values: object) -> str:
-    return in_language(say(key, **values), spoken())
 
 
 def _clock(seconds: float) -> str:

@@ -164,6 +164,13 @@ def spoken() -> Language:
     return spoken_language(os.environ, read_options(Speaking, {}).language)
 
 
+def sentence(key: str, **values: object) -> str:
+    """A sentence of the tables in the terminal's language."""
+    from tasks.report.wording import said_in
+
+    return said_in(spoken(), key, **values)
+
+
 def show(what: RenderableType) -> None:
     """Print tables to standard output."""
     from rich.console import Console

@@ -17,6 +17,7 @@ from flows.command.output import (
     explained,
     print_json,
     seconds_since_start,
+    sentence,
     show,
     spoken,
     warnings_shown,
@@ -178,11 +179,10 @@ def _show(answer: Answer, html: Path | None, as_json: bool, interactive: bool = 
         print_json(answer_json(answer))
         return
     from tasks.report.terminal import search_table
-    from tasks.report.wording import in_language, say
 
     show(search_table(view, language=spoken()))
     took, waited = answer.took_ms, seconds_since_start()
-    parts = in_language(say("search.parts", **took), spoken())
+    parts = sentence("search.parts", **took)
     starting = max(0.0, waited - took["total"] / 1000)
-    whole = say("search.starting", waited=waited, starting=starting, parts=parts)
-    print(parts if interactive else in_language(whole, spoken()))
+    whole = sentence("search.starting", waited=waited, starting=starting, parts=parts)
+    print(parts if interactive else whole)

@@ -135,6 +135,41 @@ WORDS: dict[str, tuple[str, str]] = {
     "stages.rate": ("每秒处理", "Per second"),
     "stages.total": ("合计", "Total"),
     **{f"stage.{key}": (name.chinese, name.english) for key, name in STAGES.items()},
+    # judgements of people
+    "judged.counted": (
+        "{collection}：赞与踩 {thumbs} 次，用户 {users} 个；{queries} 条查询的 {pictures} 张图片"
+        "有等级，{fitting} 张合适",
+        "{collection}: {thumbs} thumbs, users: {users}; {pictures} pictures of {queries} queries "
+        "have a grade, {fitting} fit",
+    ),
+    "judged.contested": (
+        "{count} 张图片赞踩一样多，没有等级",
+        "{count} pictures have as many ups as downs, and no grade",
+    ),
+    "judged.written": ("已写：{file}", "Written: {file}"),
+    "judged.measure": ("用它们评测：{line}", "Measure by them: {line}"),
+    "judged.files": (
+        "要评测用的文件：--qrels 文件 --queries 文件",
+        "Files to measure by: --qrels FILE --queries FILE",
+    ),
+    "tuned.queries": (
+        "{collection}：{judged} 条评价过的查询里 {queries} 条赞踩都有，用户 {users} 个；"
+        "在 {chosen} 条上选，在 {reported} 条上报告；没人评价过的图片不算",
+        "{collection}: {queries} of {judged} judged queries have both thumbs, users: {users}; "
+        "chosen on {chosen}, reported on {reported}; pictures that nobody judged are left out",
+    ),
+    "tuned.now": ("现在：{setting}", "now:  {setting}"),
+    "tuned.best": ("最好：{setting}", "best: {setting}"),
+    "tuned.setting": (
+        "{setting}：nDCG@10 {interval}，前 10 张图片有 {judged:.0%} 评价过",
+        "{setting}: nDCG@10 {interval}, {judged:.0%} of its first 10 pictures were judged",
+    ),
+    "tuned.gain": ("nDCG@10 提高：{interval}", "gain in nDCG@10: {interval}"),
+    "tuned.set": ("可设：{variables}（什么也没有改）", "To set: {variables} (nothing was changed)"),
+    "tuned.unsure": (
+        "不能肯定比现在用的好：没有要设的",
+        "Not surely better than what is used now: nothing to set",
+    ),
     # bars and lines of a run at work
     "bars.idle": ("早已完成", "already done"),
     "bars.speed": ("每秒 {speed:,.0f}", "{speed:,.0f}/s"),
@@ -365,6 +400,11 @@ def say(key: str, **values: object) -> tuple[str, str]:
     """(Chinese, English) of a sentence, its values filled in. Unknown keys are `KeyError`s."""
     chinese, english = WORDS[key]
     return chinese.format(**values), english.format(**values)
+
+
+def said_in(language: Language, key: str, **values: object) -> str:
+    """A sentence in one language, its values filled in."""
+    return WORDS[key][language != "zh"].format(**values)
 
 
 def name_of(kind: str, name: str, **values: object) -> Words:
