@@ -101,8 +101,7 @@ async def _tend(service: Service) -> None:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = [(str(item["loc"][-1]), str(item["msg"])) for item in error.errors()]
-    return problem_response(request, invalid(found))
+    return problem_response(request, invalid(error.errors()))
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
