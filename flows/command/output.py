@@ -69,11 +69,14 @@ class _Warnings(logging.Handler):
         if any(isinstance(other, JsonHandler) for other in logging.getLogger("tasks").handlers):
             return
         kind, said = getattr(record, "kind", "warning"), record.getMessage()
-        shown = f"{kind}: {said}"
         if said in self._noted:
             return
         if kind == "note":
             self._noted.add(said)
+        if is_json():
+            say("info" if kind == "note" else "warning", said)
+            return
+        shown = f"{kind}: {said}"
         if hasattr(record, "chinese") and spoken() == "zh":
             from tasks.report.wording import WORDS
 
