@@ -467,7 +467,7 @@ class Speaking(Group):
     """What the command speaks at a terminal."""
 
     language: Literal["auto", "zh", "en"] = plain(
-        "auto", description="Language of the tables at a terminal. Default: the system's."
+        "auto", description="Language of help and tables at a terminal. Default: the system's."
     )
 
 

@@ -21,6 +21,7 @@ from deployments.studio.assistant import make_assistant, routes_of, sessions
 from deployments.studio.guard import LOG, Guard, problem_response
 from deployments.studio.judging import Judges
 from deployments.studio.limits import BusyError
+from deployments.studio.origins import origins_of
 from deployments.studio.problems import Problem, invalid
 from deployments.studio.routes import page_routes
 from deployments.studio.service import Service
@@ -48,7 +49,7 @@ def make_app(context: Context, settings: Settings, web: WebSettings) -> FastAPI:
     )
     app.middleware("http")(guard)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)
-    if origins := web.origins.split():
+    if origins := origins_of(web.origins):
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
@@ -100,8 +101,7 @@ async def _tend(service: Service) -> None:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = [(str(item["loc"][-1]), str(item["msg"])) for item in error.errors()]
-    return problem_response(request, invalid(found))
+    return problem_response(request, invalid(error.errors()))
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

@@ -11,7 +11,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 
-from starlette.routing import BaseRoute
+from pydantic import Field, ValidationError
+from starlette.routing import Route
 
 from deployments.studio.asking import Asking
 from deployments.studio.guard import logged_problem
@@ -25,6 +26,7 @@ from tasks.settings import Settings, WebSettings
 if TYPE_CHECKING:  # an extra
     from mcp.server.mcpserver import MCPServer
 
+DocumentId = Annotated[str, Field(max_length=64)]
 CLIENT = "assistants"
 """How queues know them, all together."""
 SIDE, MOST_LOOKED_AT = 512, 8
@@ -41,21 +43,28 @@ def make_assistant(service: Service) -> MCPServer[Any]:
     try:
         from mcp.server.mcpserver import Image, MCPServer
         from mcp.server.mcpserver.exceptions import ToolError
+        from mcp.server.mcpserver.tools import Tool
         from mcp.types import ToolAnnotations
     except ImportError:
         raise UsageError(
             "search tools for assistants need the extra [mcp]: pip install 'muge-search[mcp]'"
         ) from None
-    server: MCPServer[Any] = MCPServer(
-        "muge-search",
-        instructions=INSTRUCTIONS,
-        version=version("muge-search"),
-        log_level="WARNING",
-        subscriptions=False,
-    )
     reads = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 
-    def tool(call: Callable[..., Awaitable[Any]], is_data: bool) -> None:
+    class Told(Tool):
+        async def run(self, arguments: dict[str, Any], *rest: Any, **more: Any) -> Any:
+            known = self.parameters["properties"]
+            for name in arguments:
+                if name not in known:  # a limit that was spelled otherwise is not left out silently
+                    there = ", ".join(known) or "none"
+                    raise ToolError(f"there is no parameter {name[:40]!r} (there are: {there})")
+            try:
+                self.fn_metadata.validate_arguments(arguments)
+            except ValidationError as error:
+                raise ToolError(logged_problem(error).message) from None
+            return await super().run(arguments, *rest, **more)
+
+    def tool(call: Callable[..., Awaitable[Any]], is_data: bool) -> Tool:
         async def told(**given: Any) -> Any:
             try:
                 return await call(**given)
@@ -63,7 +72,7 @@ def make_assistant(service: Service) -> MCPServer[Any]:
                 raise ToolError(logged_problem(error).message) from None
 
         told.__signature__ = inspect.signature(call, eval_str=True)  # type: ignore[attr-defined]
-        server.add_tool(
+        return Told.from_function(
             told,
             name=call.__name__,
             description=inspect.getdoc(call),
@@ -81,7 +90,7 @@ def make_assistant(service: Service) -> MCPServer[Any]:
             hit["fields"].pop("picture", None)  # `look` shows it
         return said
 
-    async def look(ids: list[str]) -> list[Any]:
+    async def look(ids: list[DocumentId]) -> list[Any]:
         """Show pictures of documents, at most 8, in the order of their ids."""
         wanted = ids[:MOST_LOOKED_AT]
         pictures = [await service.original(id, SIDE, CLIENT) for id in wanted]
@@ -93,10 +102,14 @@ def make_assistant(service: Service) -> MCPServer[Any]:
         return {**said, "examples": list(service.examples)}
 
     search.__signature__ = _signature(Asking)  # type: ignore[attr-defined]
-    for each in (search, collection):
-        tool(each, is_data=True)
-    tool(look, is_data=False)
-    return server
+    return MCPServer(
+        "muge-search",
+        instructions=INSTRUCTIONS,
+        version=version("muge-search"),
+        tools=[*(tool(each, is_data=True) for each in (search, collection)), tool(look, False)],
+        log_level="WARNING",
+        subscriptions=False,
+    )
 
 
 def _signature(model: type[Asking]) -> inspect.Signature:
@@ -144,7 +157,7 @@ def serve_assistant(
     asyncio.run(answer())
 
 
-def routes_of(server: MCPServer[Any]) -> list[BaseRoute]:
+def routes_of(server: MCPServer[Any]) -> list[Route]:
     """/mcp, each request by itself; hosts, rates and the token are the page's own affair."""
     from mcp.server.transport_security import TransportSecuritySettings
 
@@ -152,7 +165,12 @@ def routes_of(server: MCPServer[Any]) -> list[BaseRoute]:
     app = server.streamable_http_app(
         json_response=True, stateless_http=True, transport_security=unchecked
     )
-    return list(app.routes)
+    # nothing is ever sent unasked: what GET would open only waits, and keeps a connection
+    return [
+        Route(route.path, route.endpoint, methods=["POST"])
+        for route in app.routes
+        if isinstance(route, Route)
+    ]
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,12 +23,13 @@ from tasks.errors import (
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What the asker is told. `code` is stable and has its words on the page; `message` is English
-    and holds nothing that the asker did not give."""
+    and holds nothing that the asker did not give; `chinese` says the same where it can be said."""
 
     status: int
     code: str
     message: str
     retry_after: int | None = None
+    chinese: str = ""
 
     def as_json(self) -> dict[str, dict[str, str]]:
         """The body of an API's answer."""
@@ -81,17 +84,42 @@ def problem_of(error: BaseException) -> Problem | None:
         case StoreError():
             return Problem(503, "store", "the vector database does not answer; try again", 5)
         case ValidationError():
-            named = [(str(("body", *item["loc"])[-1]), item["msg"]) for item in error.errors()]
-            return invalid(named)
+            return invalid([{**item, "loc": ("body", *item["loc"])} for item in error.errors()])
         case MugeError():
             return NOT_READY
     return None
 
 
-def invalid(wrong: list[tuple[str, str]]) -> Problem:
-    """Parameters that cannot be used: (name, what is wrong)."""
-    sentences = "; ".join(f"{name}: {what}" for name, what in wrong)
-    return Problem(422, "invalid", sentences[:500])
+WRONG_IN_CHINESE: Mapping[str, str] = {
+    "greater_than": "应大于 {gt:g}",
+    "greater_than_equal": "应不小于 {ge:g}",
+    "less_than": "应小于 {lt:g}",
+    "less_than_equal": "应不大于 {le:g}",
+    "finite_number": "应是有限的数",
+    "float_parsing": "应是一个数",
+    "int_parsing": "应是整数",
+    "int_parsing_size": "应是不太大的整数",
+    "string_too_long": "最多 {max_length} 个字符",
+    "string_too_short": "至少 {min_length} 个字符",
+    "string_pattern_mismatch": "写法不对",
+    "literal_error": "应是 {expected}",
+}
+"""By pydantic's type of an error."""
+
+
+def invalid(wrong: Sequence[Mapping[str, Any]]) -> Problem:
+    """Parameters that cannot be used, as pydantic says them; the last of `loc` is the name."""
+    english = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in wrong)
+    chinese = [_in_chinese(item) for item in wrong]
+    return Problem(422, "invalid", english[:500], chinese="；".join(chinese) * all(chinese))
+
+
+def _in_chinese(item: Mapping[str, Any]) -> str:
+    """What is wrong; "" where nobody said it in Chinese."""
+    if (said := WRONG_IN_CHINESE.get(item["type"])) is None:
+        return ""
+    what = said.format(**item.get("ctx", {})).replace(" or ", "、").replace(", ", "、")
+    return f"{item['loc'][-1]}：{what}"
 
 
 def too_many(seconds: int) -> Problem:

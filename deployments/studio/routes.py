@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
 from deployments.studio import problems
-from deployments.studio.api import receive
+from deployments.studio.api.bodies import receive
 from deployments.studio.asking import PageAsking
 from deployments.studio.guard import COOKIE, Guard, client_of, language_of, logged_problem
 from deployments.studio.judging import Judges

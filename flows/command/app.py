@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
@@ -90,7 +91,7 @@ def _run() -> int:
     try:
         settle_in()
         write_as(os.environ.get(VARIABLE))
-        code = app(standalone_mode=False)
+        code = _spoken(sys.argv[1:])(standalone_mode=False)
     except UsageError as error:  # from reading the environment while help is made
         return _refuse(str(error), error.exit_code)
     except KeyboardInterrupt:  # before the command itself began
@@ -105,6 +106,21 @@ def _run() -> int:
         # the parser's errors, whose class depends on typer's version
         return _refuse(error.format_message(), getattr(error, "exit_code", 2))
     return code if isinstance(code, int) else 0
+
+
+def _spoken(words: list[str]) -> Callable[..., object]:
+    """The command, with help in the language of the terminal where help may be asked for."""
+    if len(words) < 2 or {"-h", "--help"} & {*words}:  # a group alone shows its help
+        from flows.command.output import spoken
+
+        if spoken() == "zh":
+            from typer.main import get_command
+
+            from flows.command.help_pages import speak_chinese
+
+            command: Callable[..., object] = speak_chinese(get_command(app))
+            return command
+    return app
 
 
 def _refuse(said: str, code: int) -> int:

@@ -19,18 +19,18 @@ from rich.progress import (
 from rich.text import Text
 
 from flows.command.log_format import is_json
+from flows.command.output import sentence, spoken
 from tasks.report.stage_names import going_on
-
-IDLE = "already done"
 
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Items a second, or that there was nothing to do."""
         if task.fields.get("idle"):
-            return Text(IDLE, style="progress.data.speed")
+            return Text(sentence("bars.idle"), style="progress.data.speed")
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
+        said = sentence("bars.speed", speed=speed) if speed else ""
+        return Text(said, style="progress.data.speed")
 
 
 class _Count(ProgressColumn):
@@ -46,7 +46,9 @@ class _Clock(ProgressColumn):
         spent = task.finished_time if task.finished else task.elapsed
         said = _clock(spent or 0)
         left = None if task.finished else task.time_remaining
-        return Text(f"{said}, {_clock(left)} left" if left else said, style="progress.elapsed")
+        if left:
+            said = sentence("bars.left", spent=said, left=_clock(left))
+        return Text(said, style="progress.elapsed")
 
 
 class Bars:
@@ -93,7 +95,7 @@ class Bars:
                 return
             self._began[stage] = (time.monotonic(), 0)
             if self._console.is_terminal:
-                self._ids[stage] = self._live.add_task(going_on(stage), total=total)
+                self._ids[stage] = self._live.add_task(going_on(stage, spoken()), total=total)
 
     def stop(self) -> None:
         """Let every stage end where it counts its next items."""
@@ -123,9 +125,13 @@ class Bars:
             self._live.update(bar, total=total, completed=total, idle=idle)
         elif not is_json():
             seconds = time.monotonic() - began
-            speed = IDLE if idle else f"{items / seconds:,.0f}/s" if seconds else ""
-            rate = f", {items:,} items, {speed}" if items and speed else ""
-            print(f"{going_on(stage)}: {seconds:.1f} s{rate}", file=sys.stderr, flush=True)
+            line = sentence("bars.line", stage=going_on(stage, spoken()), seconds=seconds)
+            if idle:
+                line += sentence("bars.items", items=items, speed=sentence("bars.idle"))
+            elif items and seconds:
+                speed = sentence("bars.speed", speed=items / seconds)
+                line += sentence("bars.items", items=items, speed=speed)
+            print(line, file=sys.stderr, flush=True)
 
 
 def _clock(seconds: float) -> str:

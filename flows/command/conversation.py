@@ -15,23 +15,29 @@ from tasks.search.questions import Question, checked
 if TYPE_CHECKING:
     from tasks.search.searcher import Answer, Searcher
 
-Change = Callable[[Question, str], Question]
+Change = Callable[[Question, str, Question], Question]
+"""The question changed by a value, and the one that the command began with."""
+
+COLONS = (":", "：")
+"""A Chinese keyboard writes the wide one."""
 
 
-def _number(name: str, field: str, **beside: bool) -> Change:
-    def change(question: Question, value: str) -> Question:
+def _number(name: str, field: str, *beside: str) -> Change:
+    def change(question: Question, value: str, begun: Question) -> Question:
+        if not value:
+            return replace(question, **{each: getattr(begun, each) for each in (field, *beside)})
         try:
             number = int(value) if field == "topk" else float(value)
         except ValueError:
             raise UsageError(f":{name} is {value[:40]!r}, expected a number") from None
-        changes: dict[str, Any] = {field: number, **beside}
+        changes: dict[str, Any] = {field: number, **dict.fromkeys(beside, False)}
         return replace(question, **changes)
 
     return change
 
 
 def _text(name: str, *instead: str) -> Change:
-    def change(question: Question, value: str) -> Question:
+    def change(question: Question, value: str, _: Question) -> Question:
         changes: dict[str, Any] = {**dict.fromkeys(instead), name: value or None}
         return replace(question, **changes)
 
@@ -42,12 +48,12 @@ COMMANDS: dict[str, Change] = {
     "image": _text("image", "like"),
     "like": _text("like", "image"),
     "filter": _text("filter"),
-    "alpha": _number("alpha", "alpha", alpha_is_open=False),
+    "alpha": _number("alpha", "alpha", "alpha_is_open"),
     "topk": _number("topk", "topk"),
     "weight": _number("weight", "text_weight"),
 }
-"""What a line that begins with a colon changes, from there on; a text without a value is taken
-back."""
+"""What a line that begins with a colon changes, from there on; without a value a text is taken
+back, and a number is what the command began with."""
 
 
 def converse(
@@ -60,7 +66,7 @@ def converse(
     question = asked
     for line in _lines(language):
         try:
-            changed = _changed(question, line)
+            changed = _changed(question, line, asked)
             if changed.text or changed.image or changed.like:
                 show(searcher.search(changed))
             else:
@@ -71,14 +77,14 @@ def converse(
         sys.stdout.flush()
 
 
-def _changed(question: Question, line: str) -> Question:
-    if not line.startswith(":"):
+def _changed(question: Question, line: str, begun: Question) -> Question:
+    if not line.startswith(COLONS):
         return replace(question, text=line)
-    name, _, value = line[1:].partition(" ")
-    change = COMMANDS.get(name)
+    name, *value = line[1:].split(None, 1) or [""]
+    change = COMMANDS.get(name.lower())
     if change is None:
         raise UsageError(f"there is no :{name[:20]} (there are: {' '.join(map(_colon, COMMANDS))})")
-    return change(question, value.strip())
+    return change(question, "".join(value), begun)
 
 
 def _colon(name: str) -> str:

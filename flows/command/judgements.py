@@ -7,7 +7,7 @@ import shlex
 import typer
 
 from flows.command.options import AsJson, options
-from flows.command.output import explained, print_json
+from flows.command.output import explained, print_json, sentence
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import ExportedJudgements, Place
@@ -38,17 +38,14 @@ def export_judgements(given: Given, as_json: AsJson = False) -> None:
 
             print_json(asdict(found))
             return
-        print(
-            f"{found.collection}: {found.thumbs} thumbs, users: {found.users}; "
-            f"{found.pictures} pictures of {found.queries} queries have a grade, "
-            f"{found.fitting} fit"
-        )
+        counts = ("collection", "thumbs", "users", "queries", "pictures", "fitting")
+        print(sentence("judged.counted", **{name: getattr(found, name) for name in counts}))
         if found.contested:
-            print(f"{found.contested} pictures have as many ups as downs, and no grade")
+            print(sentence("judged.contested", count=found.contested))
         for file in found.files:
-            print(f"Written: {file}")
+            print(sentence("judged.written", file=file))
         if wanted.qrels and wanted.queries:
             line = ["muge", "evaluate", f"jsonl:{wanted.queries}", "--judgements", wanted.qrels]
-            print(f"Measure by them: {shlex.join(line)}{given.typed()}")
+            print(sentence("judged.measure", line=f"{shlex.join(line)}{given.typed()}"))
         else:
-            print("Files to measure by: --qrels FILE --queries FILE")
+            print(sentence("judged.files"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
 
@@ -45,4 +46,13 @@ def options(
 def _annotation(flag: Flag) -> Any:
     switch = flag.annotation is bool and not flag.default
     names = [f"--{flag.name.replace('_', '-')}"] if switch else []
-    return Annotated[flag.annotation, typer.Option(*names, help=flag.meaning)]
+    return Annotated[_bare(flag.annotation), typer.Option(*names, help=flag.meaning)]
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without bounds, which its group checks: the parser's help would spell them out."""
+    if get_origin(annotation) is Annotated:
+        return get_args(annotation)[0]
+    if get_origin(annotation) in (Union, UnionType):
+        return Union[tuple(map(_bare, get_args(annotation)))]  # noqa: UP007
+    return annotation

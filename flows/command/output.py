@@ -73,7 +73,15 @@ class _Warnings(logging.Handler):
             return
         if kind == "note":
             self._noted.add(said)
-        print(f"muge: {kind}: {said}", file=sys.stderr, flush=True)
+        if is_json():
+            say("info" if kind == "note" else "warning", said)
+            return
+        shown = f"{kind}: {said}"
+        if hasattr(record, "chinese") and spoken() == "zh":
+            from tasks.report.wording import WORDS
+
+            shown = f"{WORDS[f'note.{kind}'][0]}{record.chinese}"
+        print(f"muge: {shown}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -153,10 +161,17 @@ def seconds_since_start() -> float:
 
 
 def spoken() -> Language:
-    """The language of the tables."""
+    """The language of tables, bars and help."""
     from tasks.report.wording import spoken_language
 
     return spoken_language(os.environ, read_options(Speaking, {}).language)
+
+
+def sentence(key: str, **values: object) -> str:
+    """A sentence of the tables in the terminal's language."""
+    from tasks.report.wording import said_in
+
+    return said_in(spoken(), key, **values)
 
 
 def show(what: RenderableType) -> None:

@@ -17,8 +17,10 @@ from flows.command.output import (
     explained,
     print_json,
     seconds_since_start,
+    sentence,
     show,
     spoken,
+    warnings_shown,
     write_page,
 )
 from flows.command.running import How, run
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 def search(
     given: Given,
     words: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="Chinese query, as --text.")
+        str | None, typer.Argument(metavar="TEXT", help="Chinese query, as --text.")
     ] = None,
     html: Html = None,
     orchestrator: Orchestrator = "none",
@@ -158,7 +160,7 @@ def _searcher(given: Given, settings: Settings, once: bool = False) -> Iterator[
     from tasks.search.searcher import open_searcher
 
     model = None if given.values["model"] is None else settings.model
-    with caller_context(settings) as context:
+    with warnings_shown(), caller_context(settings) as context:
         yield open_searcher(context, settings, model, once)
 
 
@@ -179,6 +181,7 @@ def _show(answer: Answer, html: Path | None, as_json: bool, interactive: bool = 
 
     show(search_table(view, language=spoken()))
     took, waited = answer.took_ms, seconds_since_start()
-    parts = f"model {took['model']:.0f} ms, store {took['store']:.0f} ms"
+    parts = sentence("search.parts", **took)
     starting = max(0.0, waited - took["total"] / 1000)
-    print(parts if interactive else f"{waited:.1f} s: starting {starting:.1f} s, {parts}")
+    whole = sentence("search.starting", waited=waited, starting=starting, parts=parts)
+    print(parts if interactive else whole)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flows.command.options import AsJson, options
-from flows.command.output import explained, print_json, warnings_shown
+from flows.command.output import explained, print_json, sentence, warnings_shown
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Encoding, Place, Searching
@@ -38,24 +38,28 @@ def tune(given: Given, as_json: AsJson = False) -> None:
 
 
 def _say(found: Tuned) -> None:
-    print(
-        f"{found.collection}: {found.queries} of {found.judged_queries} judged queries have both "
-        f"thumbs, users: {found.users}; chosen on {found.chosen_on}, reported on "
-        f"{found.reported_on}; pictures that nobody judged are left out"
-    )
-    print(f"now:  {_measured(found.now)}")
-    print(f"best: {_measured(found.best)}")
-    print(f"gain in nDCG@10: {_interval(found.gain['nDCG@10'], '+')}")
+    counts = {
+        "collection": found.collection,
+        "queries": found.queries,
+        "judged": found.judged_queries,
+        "users": found.users,
+        "chosen": found.chosen_on,
+        "reported": found.reported_on,
+    }
+    print(sentence("tuned.queries", **counts))
+    print(sentence("tuned.now", setting=_measured(found.now)))
+    print(sentence("tuned.best", setting=_measured(found.best)))
+    print(sentence("tuned.gain", interval=_interval(found.gain["nDCG@10"], "+")))
     if found.set:
-        print(f"To set: {' '.join(found.set)} (nothing was changed)")
+        print(sentence("tuned.set", variables=" ".join(found.set)))
     else:
-        print("Not surely better than what is used now: nothing to set")
+        print(sentence("tuned.unsure"))
 
 
 def _measured(one: Measured) -> str:
     setting = one.fusion if one.fusion == "rrf" else f"{one.fusion}, alpha {one.alpha:g}"
-    judged = f"{one.judged:.0%} of its first 10 pictures were judged"
-    return f"{setting}: nDCG@10 {_interval(one.metrics['nDCG@10'])}, {judged}"
+    interval = _interval(one.metrics["nDCG@10"])
+    return sentence("tuned.setting", setting=setting, interval=interval, judged=one.judged)
 
 
 def _interval(interval: Interval, sign: str = "") -> str:

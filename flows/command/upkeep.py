@@ -13,9 +13,7 @@ from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Place, Running
 
-Named = Annotated[
-    str | None, typer.Argument(metavar="[COLLECTION]", help="Its name, or an alias's.")
-]
+Named = Annotated[str | None, typer.Argument(metavar="COLLECTION", help="Its name, or an alias's.")]
 
 
 @options(flags_of(Place, leave_out=["collection"]))

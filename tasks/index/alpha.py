@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from tasks.report.wording import say
 from tasks.settings import Settings
 from tasks.work.collections import AlphaProposal, CollectionRecord
 
@@ -12,6 +13,8 @@ CLEARLY = 0.005
 _log = logging.getLogger(__name__)
 NOTE = {"kind": "note"}
 """Of a record that people are to see and that warns of nothing."""
+CHINESE = "chinese"
+"""What such a record says to a terminal that speaks Chinese."""
 
 
 def is_open(settings: Settings) -> bool:
@@ -39,17 +42,23 @@ def is_dominated(alpha: float, record: CollectionRecord) -> bool:
     return gain is not None and gain[1] > CLEARLY
 
 
-def explained(alpha: float, record: CollectionRecord) -> str:
-    """One line for people on how the proposed alpha compares with another one."""
+def _explained(alpha: float, record: CollectionRecord) -> tuple[str, str]:
+    """One line for people, in Chinese and English, on how the proposed alpha compares with another
+    one."""
     proposal = record.proposal
     gain = None if proposal is None else _gain(alpha, proposal)
     if proposal is None or gain is None:
-        return ""
+        return "", ""
     value, low, high = gain
-    return (
-        f"alpha {proposal.alpha:g} finds {value:+.3f} [{low:+.3f}, {high:+.3f}] mean recall more "
-        f"than {alpha:g} on {proposal.reported_on} of collection {record.collection!r}'s own "
-        f"queries, each left out of the texts"
+    return say(
+        "note.alpha",
+        proposed=proposal.alpha,
+        alpha=alpha,
+        value=value,
+        low=low,
+        high=high,
+        queries=proposal.reported_on,
+        collection=record.collection,
     )
 
 
@@ -58,12 +67,13 @@ def tell(settings: Settings, record: CollectionRecord) -> None:
     clearly worse."""
     if settings.fusion != "weighted" or not is_dominated(settings.alpha, record):
         return
-    said = explained(settings.alpha, record)
-    if is_open(settings):
-        line = "%s: searches use it (--alpha %g: the default)"
-        _log.warning(line, said, settings.alpha, extra=NOTE)
-    else:
-        _log.warning("%s: leave --alpha out to use it", said)
+    used = is_open(settings)
+    key = "note.alpha_used" if used else "note.alpha_worse"
+    chinese, english = (
+        say(key, said=said, alpha=settings.alpha)[number]
+        for number, said in enumerate(_explained(settings.alpha, record))
+    )
+    _log.warning("%s", english, extra={**(NOTE if used else {}), CHINESE: chinese})
 
 
 def _gain(alpha: float, proposal: AlphaProposal) -> tuple[float, float, float] | None:

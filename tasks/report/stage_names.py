@@ -39,6 +39,8 @@ STAGES = {
 }
 
 
-def going_on(stage: str) -> str:
+def going_on(stage: str, language: str = "en") -> str:
     """What a stage does now; one without a name is shown as it is."""
-    return STAGES[stage].going_on if stage in STAGES else stage
+    if stage not in STAGES:
+        return stage
+    return STAGES[stage].chinese if language == "zh" else STAGES[stage].going_on

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tasks.report.stage_names import STAGES
-from tasks.report.views import Words
+
+if TYPE_CHECKING:
+    from tasks.report.views import Words
 
 Language = Literal["zh", "en"]
 
@@ -36,6 +38,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "search.took_parts": (
         "用时 {ms}（模型 {model}，检索 {store}）",
         "Took {ms} (model {model}, store {store})",
+    ),
+    "search.starting": (
+        "{waited:.1f} 秒：启动 {starting:.1f} 秒，{parts}",
+        "{waited:.1f} s: starting {starting:.1f} s, {parts}",
+    ),
+    "search.parts": (
+        "模型 {model:.0f} 毫秒，检索 {store:.0f} 毫秒",
+        "model {model:.0f} ms, store {store:.0f} ms",
     ),
     "asking.prompt": ("搜索> ", "search> "),
     "asking.hint": (
@@ -130,6 +140,62 @@ WORDS: dict[str, tuple[str, str]] = {
     "stages.rate": ("每秒处理", "Per second"),
     "stages.total": ("合计", "Total"),
     **{f"stage.{key}": (name.chinese, name.english) for key, name in STAGES.items()},
+    # judgements of people
+    "judged.counted": (
+        "{collection}：赞与踩 {thumbs} 次，用户 {users} 个；{queries} 条查询的 {pictures} 张图片"
+        "有等级，{fitting} 张合适",
+        "{collection}: {thumbs} thumbs, users: {users}; {pictures} pictures of {queries} queries "
+        "have a grade, {fitting} fit",
+    ),
+    "judged.contested": (
+        "{count} 张图片赞踩一样多，没有等级",
+        "{count} pictures have as many ups as downs, and no grade",
+    ),
+    "judged.written": ("已写：{file}", "Written: {file}"),
+    "judged.measure": ("用它们评测：{line}", "Measure by them: {line}"),
+    "judged.files": (
+        "要评测用的文件：--qrels 文件 --queries 文件",
+        "Files to measure by: --qrels FILE --queries FILE",
+    ),
+    "tuned.queries": (
+        "{collection}：{judged} 条评价过的查询里 {queries} 条赞踩都有，用户 {users} 个；"
+        "在 {chosen} 条上选，在 {reported} 条上报告；没人评价过的图片不算",
+        "{collection}: {queries} of {judged} judged queries have both thumbs, users: {users}; "
+        "chosen on {chosen}, reported on {reported}; pictures that nobody judged are left out",
+    ),
+    "tuned.now": ("现在：{setting}", "now:  {setting}"),
+    "tuned.best": ("最好：{setting}", "best: {setting}"),
+    "tuned.setting": (
+        "{setting}：nDCG@10 {interval}，前 10 张图片有 {judged:.0%} 评价过",
+        "{setting}: nDCG@10 {interval}, {judged:.0%} of its first 10 pictures were judged",
+    ),
+    "tuned.gain": ("nDCG@10 提高：{interval}", "gain in nDCG@10: {interval}"),
+    "tuned.set": ("可设：{variables}（什么也没有改）", "To set: {variables} (nothing was changed)"),
+    "tuned.unsure": (
+        "不能肯定比现在用的好：没有要设的",
+        "Not surely better than what is used now: nothing to set",
+    ),
+    # bars and lines of a run at work
+    "bars.idle": ("早已完成", "already done"),
+    "bars.speed": ("每秒 {speed:,.0f}", "{speed:,.0f}/s"),
+    "bars.left": ("{spent}，还剩 {left}", "{spent}, {left} left"),
+    "bars.line": ("{stage}：{seconds:.1f} 秒", "{stage}: {seconds:.1f} s"),
+    "bars.items": ("，{items:,} 项，{speed}", ", {items:,} items, {speed}"),
+    # what is noted
+    "note.note": ("提示：", "note: "),
+    "note.warning": ("警告：", "warning: "),
+    "note.alpha": (
+        "在集合 {collection!r} 自己的 {queries} 条查询上（每条都不看它自己的文字），"
+        "alpha {proposed:g} 的平均召回比 {alpha:g} 多 {value:+.3f} [{low:+.3f}, {high:+.3f}]",
+        "alpha {proposed:g} finds {value:+.3f} [{low:+.3f}, {high:+.3f}] mean recall more than "
+        "{alpha:g} on {queries} of collection {collection!r}'s own queries, each left out of the "
+        "texts",
+    ),
+    "note.alpha_used": (
+        "{said}：搜索用它（--alpha {alpha:g}：用默认的）",
+        "{said}: searches use it (--alpha {alpha:g}: the default)",
+    ),
+    "note.alpha_worse": ("{said}：不写 --alpha 就用它", "{said}: leave --alpha out to use it"),
     # evaluation
     "evaluation.title": ("检索效果", "Search quality"),
     "evaluation.protocol": ("评测方法", "Protocol"),
@@ -339,6 +405,11 @@ def say(key: str, **values: object) -> tuple[str, str]:
     """(Chinese, English) of a sentence, its values filled in. Unknown keys are `KeyError`s."""
     chinese, english = WORDS[key]
     return chinese.format(**values), english.format(**values)
+
+
+def said_in(language: Language, key: str, **values: object) -> str:
+    """A sentence in one language, its values filled in."""
+    return WORDS[key][language != "zh"].format(**values)
 
 
 def name_of(kind: str, name: str, **values: object) -> Words:

@@ -14,6 +14,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from deployments.studio.origins import origins_of
+from tasks.errors import UsageError
 from tests.browser import DESKTOP, new_page
 from tests.deployments.browsing import browser, needs_browser
 from tests.deployments.conftest import Serve
@@ -91,6 +93,29 @@ def test_only_sites_that_are_named(serve_here: Serve) -> None:
     )
     assert before.status_code == 200
     assert "authorization" in before.headers["Access-Control-Allow-Headers"].lower()
+
+
+def test_sites_are_spelled_as_browsers_send_them() -> None:
+    said = "https://Shop.example/ https://a.b:443 http://a.b:8000 http://[::1]:80 https://商店.cn *"
+    assert origins_of(said) == [
+        *("https://shop.example", "https://a.b", "http://a.b:8000", "http://[::1]"),
+        origins_of("https://商店.cn")[0],
+        "*",
+    ]
+    assert origins_of("https://商店.cn")[0].startswith("https://xn--")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("null", "shop.example", "ftp://shop.example", "https://shop.example/page", "https://"),
+        *("https://a.b,https://c.d", "https://*.shop.example", "https://[::1", "https://a.b:99999"),
+        *("https://user@a.b", "https://a.b?x", "https://a..b"),
+    ],
+)
+def test_a_site_that_no_browser_would_name_is_refused(wrong: str, serve_here: Serve) -> None:
+    with pytest.raises(UsageError, match=r"MUGE_WEB_ORIGINS has .* expected sites by blanks"):
+        serve_here(origins=f"https://shop.example {wrong}")
 
 
 def test_no_site_is_named(serve_here: Serve) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 import tasks.settings
+from flows.command.chinese import OPTIONS
+from tasks import meanings
+from tasks.meanings import CHINESE, variable
 from tests.docs import options
 from tests.docs.options import (
-    CHINESE,
-    CHINESE_OF_COMMANDS,
     GROUPS,
     MACHINE_DEFAULTS,
     PAGES,
     Language,
     page,
-    variable,
     variables,
 )
 
@@ -33,7 +33,7 @@ def test_every_option_has_a_chinese_meaning_and_no_other_has() -> None:
     assert set(CHINESE) == variables()
     assert set(MACHINE_DEFAULTS) <= variables()
     known = {flag.name.partition("/")[0] for flag in options.flags()}
-    assert {name.rpartition(" ")[2] for name in CHINESE_OF_COMMANDS} <= known
+    assert {name.rpartition(" ")[2] for name in OPTIONS} <= known
 
 
 def test_an_option_without_one_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +41,13 @@ def test_an_option_without_one_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(options, "CHINESE", without)
     with pytest.raises(KeyError, match="MUGE_ALPHA"):
         page("zh")
+    monkeypatch.setattr(meanings, "CHINESE", without)
+    with pytest.raises(KeyError, match="MUGE_ALPHA"):
+        meanings.chinese_by_english()
+
+
+def test_help_says_the_groups_that_the_pages_have() -> None:
+    assert set(meanings.GROUPS) == set(GROUPS)
 
 
 def test_defaults_of_the_machine_are_words(monkeypatch: pytest.MonkeyPatch) -> None:

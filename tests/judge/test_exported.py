@@ -82,6 +82,9 @@ def test_the_command(pressed: Settings, muge: Muge, tmp_path: Path) -> None:
     assert f"--work-dir {pressed.work_url}" in lines[-1]
     counted = json.loads(muge("judgements", "export", "--json", *place).stdout)
     assert counted["telling"] == 2
+    chinese = muge("judgements", "export", *place, environment={"MUGE_LANGUAGE": "zh"}).stdout
+    said_in_chinese = "muge：赞与踩 7 次，用户 2 个；3 条查询的 7 张图片有等级，3 张合适"
+    assert chinese.splitlines()[0] == said_in_chinese
     none = muge("judgements", "export", "--work-dir", str(tmp_path / "empty"))
     assert (none.returncode, none.stdout) == (2, "")
     assert "was judged yet" in none.stderr

@@ -112,6 +112,10 @@ def test_the_command(place: Settings, muge: Muge) -> None:
     assert said.returncode == 0, said.stderr
     assert "48 of 50 judged queries have both thumbs, users: 1;" in said.stdout
     assert "To set: MUGE_ALPHA=" in said.stdout
+    chinese = muge("tune", "--alpha", "1", *options, environment={"MUGE_LANGUAGE": "zh"})
+    assert "muge：50 条评价过的查询里 48 条赞踩都有，用户 1 个；" in chinese.stdout
+    assert "可设：MUGE_ALPHA=" in chinese.stdout
+    assert "精确检索：" in chinese.stderr
     found = json.loads(muge("tune", "--alpha", "1", "--json", *options).stdout)
     assert found["gain"]["nDCG@10"]["low"] > 0
     assert found["set"][0].startswith("MUGE_ALPHA=")

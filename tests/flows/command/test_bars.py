@@ -98,3 +98,18 @@ def test_a_bar_names_its_clock_and_counts_what_can_be_counted(
     said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert "/?" not in began + said
     assert re.search(r"400/1,000 .* 0:00:0\d, 0:00:0\d left", said), said
+
+
+def test_bars_and_lines_speak_chinese(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MUGE_LANGUAGE", "zh")
+    with Bars() as bars:
+        run_stage(bars, 5, 5)
+        run_stage(bars, 5, 0)
+        bars.start("start", None)
+        bars.finish("start", None)
+    lines = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"图片编码：[\d.]+ 秒，5 项，每秒 [\d,]+", lines[0])
+    assert re.fullmatch(r"图片编码：[\d.]+ 秒，5 项，早已完成", lines[1])
+    assert re.fullmatch(r"启动 Prefect：[\d.]+ 秒", lines[2])

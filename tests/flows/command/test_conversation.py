@@ -26,7 +26,17 @@ def environment(**more: str) -> dict[str, str]:
 
 def test_each_line_is_answered_and_a_wrong_one_changes_nothing(indexed: tuple[Path, Path]) -> None:
     lines = ["帽子", ":topk 2", ":alpha 7", ":filter price < 3", ":like nobody", ":nonsense"]
-    lines += [":topk many", "", ":alpha 0.5", "手机", ":like 3", ":like"]
+    lines += [
+        ":topk many",
+        "",
+        ":alpha 0.5",
+        "手机",
+        ":like 3",
+        ":like",
+        "：TopK\t3",
+        ":topk",
+        ":alpha",
+    ]
     done = subprocess.run(
         [*COMMAND, "--json"],
         input="\n".join(lines),
@@ -38,11 +48,11 @@ def test_each_line_is_answered_and_a_wrong_one_changes_nothing(indexed: tuple[Pa
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     asked = [answer["query"] for answer in answers]
-    assert [query["text"] for query in asked] == [*["帽子"] * 3, *["手机"] * 3]
-    assert [query["topk"] for query in asked] == [10, *[2] * 5]
-    assert [query["alpha"] for query in asked] == [0.8, 0.8, *[0.5] * 4]
-    assert [query.get("like") for query in asked] == [None, None, None, None, "3", None]
-    assert len(answers[-1]["hits"]) == 2
+    assert [query["text"] for query in asked] == [*["帽子"] * 3, *["手机"] * 6]
+    assert [query["topk"] for query in asked] == [10, *[2] * 5, 3, 10, 10]
+    assert [query["alpha"] for query in asked] == [0.8, 0.8, *[0.5] * 6, 0.8]
+    assert [query.get("like") for query in asked] == [*[None] * 4, "3", *[None] * 4]
+    assert len(answers[5]["hits"]) == 2
     said = [line for line in done.stderr.splitlines() if line.startswith("muge: ")]
     wanted = [
         "alpha is 7.0",
