@@ -18,6 +18,7 @@ from PIL import Image
 from tasks.sample.recipe.packages import package_folder
 
 Pixels = npt.NDArray[np.uint8]
+THINGS_BEGIN = "thing-"  # the code of a concept that no emoji is, in the place of code points
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ def drawings(artist: Artist, packages: Path, english: dict[str, str]) -> dict[st
     :return: SVG text, or the path of a raster picture, by code points.
     """
     folder = package_folder(packages, artist.package)
+    if artist not in ICONS:
+        english = {c: label for c, label in english.items() if not c.startswith(THINGS_BEGIN)}
     if artist.package == "@lobehub/fluent-emoji-3d":
         found = {plain_code_points(p.stem): p for p in sorted((folder / "assets").glob("*.webp"))}
         return {code: path for code, path in found.items() if code in english}

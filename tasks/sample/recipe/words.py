@@ -11,7 +11,7 @@ from typing import Any
 from opencc import OpenCC
 
 from tasks.sample.recipe.packages import package_folder
-from tasks.sample.recipe.pictures import code_points, plain_code_points
+from tasks.sample.recipe.pictures import THINGS_BEGIN, code_points, plain_code_points
 from tasks.sample.recipe.things import THINGS
 
 SYMBOLS = 8  # emojibase's group of arrows, signs, clocks' letters: left out of the corpus
@@ -86,7 +86,7 @@ def _things(held_out: set[str]) -> dict[str, Concept]:
     for thing in THINGS:
         words = tuple(word for word in thing.words if word not in held_out)
         if words:
-            code = f"thing-{thing.icons[0]}"
+            code = f"{THINGS_BEGIN}{thing.icons[0]}"
             things[code] = Concept(code, words[0], words, (), THING, "|".join(thing.icons))
     return things
 
