@@ -82,6 +82,13 @@ def test_each_concept_is_drawn_by_several_artists_once(images: list[dict[str, An
     assert 2_400 <= len(images) <= 3_000
 
 
+def test_everyday_things_are_there(images: list[dict[str, Any]]) -> None:
+    """What people try first; the names are the annotators', a bride is 戴头纱的人."""
+    names = {row["name"] for row in images}
+    assert {"自行车", "卫生工作者", "戴头纱的人", "伞", "外套", "飞机", "汽车", "房子"} <= names
+    assert {"熊猫", "长颈鹿", "红心", "饺子", "笔记本电脑", "生日蛋糕", "消防车"} <= names
+
+
 def test_queries_point_at_images_that_exist(
     images: list[dict[str, Any]], queries: list[dict[str, Any]]
 ) -> None:

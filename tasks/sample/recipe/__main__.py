@@ -4,7 +4,8 @@ Fetches the pinned packages, renders the pictures, trains the towers and judges 
 lands in the work folder (about 3 GB): the corpus in `made/data`, the model in `made/model`, the
 figures in `made/figures.txt`. What is there is not made again, and training goes on from its last
 checkpoint, so the command can be stopped and repeated. Needs the optional extra `sample`, npm, pip
-and a C compiler; about one hour of two cores.
+and a C compiler; some three hours of two cores. With `--first` the second edition goes on from
+weights of the first that are there, in half the time.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from tasks.sample.recipe import corpus, judge, progress
+from tasks.sample.recipe import corpus, judge, progress, second
 from tasks.sample.recipe.export import export_model
 from tasks.sample.recipe.image_teacher import (
     Bank,
@@ -28,10 +29,10 @@ from tasks.sample.recipe.image_teacher import (
 from tasks.sample.recipe.image_tower import ImagePlan, Lessons, train
 from tasks.sample.recipe.meanings import embed
 from tasks.sample.recipe.packages import fetch_all
-from tasks.sample.recipe.pictures import ARTISTS, Gallery, build_gallery
+from tasks.sample.recipe.pictures import ARTISTS, ICONS, Gallery, build_gallery
 from tasks.sample.recipe.text_tower import Meaning, TextPlan, distil, principal_meaning
 from tasks.sample.recipe.towers import TextConfig, Tokenizer, VisionConfig, build, write_vocabulary
-from tasks.sample.recipe.words import SYMBOLS, Concept, Lexicon, build_lexicon, training_texts
+from tasks.sample.recipe.words import SYMBOLS, THING, Lexicon, build_lexicon, training_texts
 
 log = logging.getLogger(__name__)
 _GALLERY_SIZE = 128
@@ -56,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tasks.sample.recipe", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("work", type=Path, help="work folder, outside the repository")
+    parser.add_argument("--first", type=Path, help="model folder of the first edition")
     parser.add_argument("--threads", type=int, default=1, help="threads of the training (1)")
     parser.add_argument("--corpus-only", action="store_true", help="stop after the corpus")
     arguments = parser.parse_args()
@@ -69,13 +71,19 @@ def main() -> None:
         corpus.write_corpus(lexicon, packages, work / "made" / "data")
         log.info("corpus: written to %s", work / "made" / "data")
     if not arguments.corpus_only:
-        make_model(prepare(work, packages, lexicon))
+        english = {code: concept.english for code, concept in lexicon.concepts.items()}
+        drawn = work / "pictures"
+        gallery = build_gallery(packages, english, drawn, _GALLERY_SIZE, ARTISTS + ICONS)
+        first: Path | None = arguments.first
+        if first is None:
+            first = work / "first"
+            if not (first / "pytorch_model.bin").exists():
+                make_first(prepare(work, packages, lexicon, gallery), first)
+        make_second(first, second.Source(lexicon, gallery, packages, work))
 
 
-def prepare(work: Path, packages: Path, lexicon: Lexicon) -> Study:
-    """Render the pictures and embed the texts."""
-    english = {code: concept.english for code, concept in lexicon.concepts.items()}
-    gallery = build_gallery(packages, english, work / "pictures", _GALLERY_SIZE)
+def prepare(work: Path, packages: Path, lexicon: Lexicon, gallery: Gallery) -> Study:
+    """Embed the texts."""
     texts = training_texts(lexicon, packages)
     vectors = torch.from_numpy(embed(packages, texts, work / "meanings"))
     file = work / "meaning.pt"
@@ -87,8 +95,21 @@ def prepare(work: Path, packages: Path, lexicon: Lexicon) -> Study:
     return Study(work, packages, lexicon, gallery, texts, meaning)
 
 
-def make_model(study: Study) -> None:
-    """Train teacher and student, export the student and judge it."""
+def make_second(first: Path, source: second.Source) -> None:
+    """Go on from the first edition, export the second and judge it."""
+    made = source.work / "made"
+    model = judge.load_model(first, source.packages)
+    clip = second.improve(model, source)
+    text = TextConfig(vocab_size=len(model.tokenizer))
+    vision = VisionConfig(image_resolution=model.side)
+    export_model(clip, vision, text, first / "vocab.txt", made / "model")
+    figures = judge.judge_model(made / "model", source.packages, source.lexicon, source.work)
+    (made / "figures.txt").write_text(figures, "utf-8")
+    log.info("model: written to %s\n%s", made / "model", figures)
+
+
+def make_first(study: Study, folder: Path) -> None:
+    """Train the first edition's teacher and student, and export the student."""
     lessons, head = teach(study)
     meanings = torch.from_numpy(embed(study.packages, study.texts, study.work / "meanings"))
     targets = study.meaning(meanings)
@@ -111,20 +132,17 @@ def make_model(study: Study) -> None:
     distil(average, tokenizer, texts, directions, study.work / "revised.pt", REVISION)
     average.eval()
     text = TextConfig(vocab_size=len(tokenizer))
-    made = study.work / "made"
-    export_model(average, last, text, study.work / "vocab.txt", made / "model")
-    figures = judge.judge_model(made / "model", study.packages, study.lexicon, study.work)
-    (made / "figures.txt").write_text(figures, "utf-8")
-    log.info("model: written to %s\n%s", made / "model", figures)
+    export_model(average, last, text, study.work / "vocab.txt", folder)
 
 
 def teach(study: Study) -> tuple[Lessons, Head]:
     """Train the teacher, and let it say where every picture should lie."""
-    concepts = [c for c, concept in study.lexicon.concepts.items() if concept.group != SYMBOLS]
+    later = (SYMBOLS, THING)
+    concepts = [c for c, concept in study.lexicon.concepts.items() if concept.group not in later]
     column = {code: i for i, code in enumerate(concepts)}
     trained = {artist.name for artist in ARTISTS if artist.trained}
     drawn = study.gallery.of(trained, set(study.lexicon.concepts))
-    mirrored = [_may_mirror(study.lexicon.concepts[study.gallery.concepts[r]]) for r in drawn]
+    mirrored = [second.may_mirror(study.lexicon.concepts[study.gallery.concepts[r]]) for r in drawn]
     folder = study.work / "features"
     folder.mkdir(exist_ok=True)
     plain = plain_features(study.gallery, study.packages, folder / "plain.pt")
@@ -174,11 +192,6 @@ def _towards_concept(seen: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     total = torch.zeros(int(columns.max()) + 1, seen.shape[1]).index_add_(0, columns, seen)
     centre = torch.nn.functional.normalize(total, dim=-1)[columns]
     return torch.nn.functional.normalize(seen + centre, dim=-1)
-
-
-def _may_mirror(concept: Concept) -> bool:
-    """Whether a mirrored drawing still shows the concept."""
-    return concept.group != SYMBOLS and not any(side in concept.name for side in "左右指")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Backbone:
         pad = max((-(-x.shape[-1] // stride) - 1) * stride + kernel - x.shape[-1], 0)
         x = F.pad(x, (pad // 2, pad - pad // 2, pad // 2, pad - pad // 2))
         groups = x.shape[1] if weight.shape[1] == 1 and x.shape[1] > 3 else 1
-        return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), stride=stride, groups=groups)
+        return F.conv2d(x, weight, bias, stride=stride, groups=groups)
 
     def _block(self, x: Tensor, number: int) -> Tensor:
         name, y = f"_blocks.{number}", x
@@ -56,11 +56,7 @@ class Backbone:
         :param rgb: float (B, 3, H, W) in [0, 1]
         :return: float32 (B, 3,968)
         """
-        x = (
-            ((rgb * 255 - 127) / 128)
-            .to(torch.bfloat16)
-            .contiguous(memory_format=torch.channels_last)
-        )
+        x = ((rgb * 255 - 127) / 128).contiguous(memory_format=torch.channels_last)
         x = self._convolve(x, "_conv_stem", "_bn0", 2).clamp(0, 6)
         kept: list[Tensor] = []
         for number in range(_BLOCKS):
@@ -71,4 +67,4 @@ class Backbone:
                     kept.append(F.adaptive_avg_pool2d(x, 2).flatten(1))
         x = self._convolve(x, "_conv_head", "_bn1").clamp(0, 6)
         kept += [x.mean((2, 3)), x.amax((2, 3))]
-        return torch.cat([k.float() for k in kept], 1)
+        return torch.cat(kept, 1)

@@ -35,6 +35,34 @@ _UNWANTED = (
     "犹太",
     "克尔白",
 )
+# Second edition: what few people would search for made room for what they do.
+_DULL = """
+大小王 城市黄昏 夜幕下的桥 地球上的亚洲澳洲 朔月 蛾眉月 盈凸月 亏凸月 下弦月
+微笑的上弦月 墨西哥卷饼 墨西哥玉米煎饼 家禽的腿 米饼 团子 关东煮 鱼板 奶黄 天妇罗 清酒
+餐具 日本人形 赏月 提示丝带 录音室麦克风 入场券 票 花札 老虎机 音乐键盘 乐谱 板球 曲棍球
+冰球 圆形花饰 标签 双耳瓶 耗子 公羊 小鸡破壳 正面朝向的小鸡 奶牛头 老虎头 老鼠头 马头
+猴头 反手食指向上指 反手食指向左指 反手食指向右指 人像 戴头巾的人 汗滴 内心活动气泡 白花
+日元 英镑 长翅膀的钱 座位 软盘 打开的文件夹 手撕日历 卡片索引 趋势向上的图表
+趋势向下的图表 圆图钉 账本 合上的书本 橙色书本 备忘录 寻呼机 来信 收邮件 无待收信件
+有待收信件 录像带 低音量的扬声器 中等音量的扬声器 电源插头 右斜的放大镜 钥匙和锁
+打开的锁 游戏操控杆 索引分隔文件夹 卡片盒 文件柜 线圈本 线圈日历 夹钳 老式钥匙 报纸卷
+微微不满 啊 失望但如释重负 轨道车 轻轨 迎面驶来的警车 迎面驶来的出租车 山区铁路
+横向的红绿灯 石油桶 立起的手背 朝左的拳头 朝右的拳头 交叉的手指 侧手翻 摔跤选手 水球
+练武服 匙 球门 装有食物的浅底锅 烙饼 外卖盒 马黛茶 奶酪火锅 有蛋的巢 导盲犬 大野牛
+食指向上指 黑桃 梅花 红桃 方片 锤子与镐 蒸馏器 高压 白十字头盔 神社 举起拳头
+"""
+_EVERYDAY = """
+自行车 汽车 出租车 警车 消防车 货车 拖拉机 赛车 摩托车 小型摩托车 滑板车 滑板 飞机
+直升机 船 降落伞 行李箱 救生圈 闹钟 手表 房子 医院 学校 帐篷 摩天轮 火山 云 星星 雪花
+下雨 伞 气球 红包 南瓜灯 风筝 泰迪熊 拼图 骰子 眼镜 领带 T恤 围巾 手套 外套 袜子 连衣裙
+短裤 书包 购物袋 皇冠 耳机 小提琴 鼓 笔记本电脑 电视机 相机 灯泡 打开的书本 报纸 硬币
+垃圾桶 斧头 螺丝刀 磁铁 梯子 望远镜 药丸 创可贴 听诊器 镜子 窗户 椅子 马桶 浴缸 扫帚 皂
+牙刷 购物车 卫生工作者 厨师 老师 学生 农民 警察 消防员 宇航员 戴头纱的人 公主 圣诞老人
+骑自行车 跑步者 长颈鹿 斑马 北极熊 孔雀 鹦鹉 火烈鸟 天鹅 鲸鱼 霸王龙 龙虾 蚂蚁 蚊子
+盆栽植物 芒果 椰子 蓝莓 西兰花 饺子 月饼 茶壶 红心 心中箭了 笑哭了 大笑 哭 花痴 鬼
+机器人 外星人 双手合十 握手 山 海豹 驴 程序员 歌手 忍者 微笑天使 嘻嘻
+得意 日出 喷泉 公文包 钓鱼竿 耳朵 牙齿 闪亮的星星
+"""
 _FIRST_IMAGE_ID, _FIRST_QUERY_ID = 100_001, 200_001
 
 
@@ -90,6 +118,16 @@ def _choose(lexicon: Lexicon, drawn: dict[str, set[str]]) -> list[Concept]:
         chance.shuffle(fitting)
         fitting.sort(key=lambda c: -sum(c.code in codes for codes in drawn.values()))
         chosen += fitting[:quota]
+    dull, everyday = set(_DULL.split()), set(_EVERYDAY.split())
+    chosen = [concept for concept in chosen if concept.name not in dull]
+    known = {concept.code for concept in chosen}
+    chosen += [
+        concept
+        for concept in lexicon.concepts.values()
+        if concept.name in everyday
+        and concept.code not in known
+        and sum(concept.code in codes for codes in drawn.values()) >= _FEWEST_ARTISTS
+    ]
     return sorted(chosen, key=lambda c: c.code)
 
 

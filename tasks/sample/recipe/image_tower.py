@@ -17,7 +17,7 @@ from tasks.sample.recipe.augment import normalised, premultiplied, varied
 from tasks.sample.recipe.image_teacher import Bank, bank_loss
 from tasks.sample.recipe.pictures import Gallery
 from tasks.sample.recipe.text_tower import distillation_loss
-from tasks.sample.recipe.towers import Tokenizer, encode_texts, enlarge
+from tasks.sample.recipe.towers import Tokenizer, encode_texts, enlarge, mixed_precision
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ _ARTIST_WEIGHTS = {
     "emojitwo-line": 0.4,
     "streamline": 1.0,
 }
+_ICON_WEIGHT = 0.25  # a set of icons draws a thing as a sign of one or few colours
+_COLOURED_ICONS = ("icon-park", "flat-color-icons", "streamline-")
+_COLOURED_WEIGHT = 0.5
 _TEMPLATES = (
     "{}图片",
     "一个{}",
@@ -66,8 +69,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """Stages, batch, rates and averaging."""
+    """Stages, batch, rates and averaging.
 
+    :ivar name: what the checkpoint is called
+    :ivar loaders: processes that make the looks, beside the training's own
+    """
+
+    name: str = "image"
     stages: tuple[Stage, ...] = (
         Stage("small", side=64, source=80, steps=4000, joint=False, pace=(1.0, 0.1)),
         Stage("again", side=64, source=80, steps=1200, joint=False, pace=(0.5, 0.02)),
@@ -79,6 +87,7 @@ class ImagePlan:
     averaging: float = 0.998
     seed: int = 0
     checkpoint_every: int = 100
+    loaders: int = 1
 
     @property
     def steps(self) -> int:
@@ -118,7 +127,7 @@ class Looks(Dataset[tuple[Tensor, Tensor]]):
         self._mirrored = lessons.mirrored
         concepts = int(lessons.columns.max()) + 1
         self._members = [torch.nonzero(lessons.columns == c)[:, 0] for c in range(concepts)]
-        weights = [_ARTIST_WEIGHTS[lessons.gallery.artists[row]] for row in lessons.rows]
+        weights = [_weight(lessons.gallery.artists[row]) for row in lessons.rows]
         self._weights = torch.tensor(weights)
 
     def __len__(self) -> int:
@@ -135,6 +144,11 @@ class Looks(Dataset[tuple[Tensor, Tensor]]):
         places = torch.cat(picks)
         looks = varied(self._drawings[places], self._stage.side, self._mirrored[places], chance)
         return normalised(looks), places
+
+
+def _weight(artist: str) -> float:
+    other = _COLOURED_WEIGHT if artist.startswith(_COLOURED_ICONS) else _ICON_WEIGHT
+    return _ARTIST_WEIGHTS.get(artist, other)
 
 
 def stored_drawings(gallery: Gallery, rows: list[int], side: int, file: Path) -> Tensor:
@@ -171,27 +185,33 @@ def train(
     """
     torch.manual_seed(plan.seed)
     run = _Run(student, tokenizer, lessons, word_targets, plan)
-    done = run.resume(folder / "image.pt")
+    done = run.resume(folder / f"{plan.name}.pt")
     first = 0
     for stage in plan.stages:
         last = first + stage.steps
         if done < last:
             run.enter(stage, first)
-            file = folder / f"drawings-{stage.source}.npy"
+            file = folder / f"drawings-{stage.source}-{len(lessons.rows)}.npy"
             drawings = stored_drawings(lessons.gallery, lessons.rows, stage.source, file)
             looks = Looks(lessons, drawings, stage, plan)
             numbers = range(max(done, first), last)
-            for number, (pictures, places) in zip(numbers, _batches(looks, numbers), strict=True):
+            for number, (pictures, places) in zip(
+                numbers, _batches(looks, numbers, plan.loaders), strict=True
+            ):
                 run.step(number, pictures, places)
                 if (number + 1) % plan.checkpoint_every == 0 or number + 1 == last:
-                    run.save(folder / "image.pt", number + 1)
+                    run.save(folder / f"{plan.name}.pt", number + 1)
         first = last
     return run.average
 
 
-def _batches(looks: Looks, numbers: range) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(looks: Looks, numbers: range, loaders: int) -> Iterator[tuple[Tensor, Tensor]]:
     loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        looks, batch_size=None, sampler=numbers, num_workers=1, prefetch_factor=4
+        looks,
+        batch_size=None,
+        sampler=numbers,
+        num_workers=loaders,
+        prefetch_factor=4 if loaders else None,
     )
     return iter(loader)
 
@@ -272,7 +292,7 @@ class _Run:
         ):
             group["lr"] = rate * pace
         chance = torch.Generator().manual_seed(plan.seed * 7_919 + number)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             shown = pictures.contiguous(memory_format=torch.channels_last)
             encoded = self._student.encode_image(shown)  # type: ignore[operator]
         seen = F.normalize(encoded.float(), dim=-1)
@@ -302,7 +322,7 @@ class _Run:
         texts, first, second = self._texts(rows.tolist(), chance)
         others = torch.randint(len(self._words), (_NEW_WORDS,), generator=chance).tolist()
         kept = [self._words[i] for i in others]
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             encoded = encode_texts(self._student, self._tokenizer, texts + kept)
         read = F.normalize(encoded.float(), dim=-1)
         matches = bank.owned[first][:, columns] * bank.owned[second][:, columns]

@@ -105,15 +105,21 @@ def recall(scores: Tensor, positives: Sequence[set[int]]) -> Recall:
 
 
 def judge(
-    lexicon: Lexicon, concepts: Sequence[str], pictures: Tensor, encode: EncodeTexts
+    lexicon: Lexicon,
+    concepts: Sequence[str],
+    pictures: Tensor,
+    encode: EncodeTexts,
+    symbols: bool = False,
 ) -> dict[str, Recall]:
     """Judge one artist's gallery.
 
-    :param concepts: code points of each picture's concept; symbols among them are dropped
+    :param concepts: code points of each picture's concept
+    :param symbols: whether symbols stay in the gallery and among the queries
     :param pictures: image vectors, float32 (N, D), L2 = 1
     :param encode: texts -> text vectors, float32 (Q, D), L2 = 1
     """
-    kept = [i for i, code in enumerate(concepts) if lexicon.concepts[code].group != SYMBOLS]
+    groups = [lexicon.concepts[code].group for code in concepts]
+    kept = [i for i, group in enumerate(groups) if symbols or group != SYMBOLS]
     shown, pictures = [concepts[i] for i in kept], pictures[kept]
     places = {code: i for i, code in enumerate(shown)}
     by_name: dict[str, set[int]] = {}
@@ -222,8 +228,9 @@ def judge_model(folder: Path, packages: Path, lexicon: Lexicon, work: Path) -> s
         if artist.name in ("twemoji", "openmoji"):
             gallery = build_gallery(packages, english, work / artist.name, 224, (artist,))
             pictures = model.encode_pictures(_on_white(pixels) for pixels in gallery.pixels)
-            figures = judge(lexicon, gallery.concepts, pictures, model.encode_texts)
-            lines += [f"{artist.name}", report(figures)]
+            for symbols, said in ((False, "without symbols"), (True, "with symbols")):
+                figures = judge(lexicon, gallery.concepts, pictures, model.encode_texts, symbols)
+                lines += [f"{artist.name}, {said}", report(figures)]
     data = folder.parent / "data"
     if data.exists():
         lines += ["sample corpus, all artists", report(judge_corpus(data, model))]

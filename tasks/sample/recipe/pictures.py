@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,22 @@ from PIL import Image
 from tasks.sample.recipe.packages import package_folder
 
 Pixels = npt.NDArray[np.uint8]
+THINGS_BEGIN = "thing-"  # the code of a concept that no emoji is, in the place of code points
 
 
 @dataclass(frozen=True)
 class Artist:
-    """One set of drawings: where it is, and what it may be used for."""
+    """One set of drawings: where it is, and what it may be used for.
+
+    :ivar suffix: how the names of a set's icons in this style end ("-fill"), where it has several
+    """
 
     name: str
     package: str
     licence: str
     trained: bool
     shipped: bool
+    suffix: str = ""
 
 
 # twemoji is kept out of every training, so that figures on it are honest; openmoji (share-alike)
@@ -61,6 +67,35 @@ ARTISTS = (
 )
 
 
+def _icons(name: str, licence: str, suffix: str = "") -> Artist:
+    """A set of icons, which draws some of the concepts in a style of its own."""
+    return Artist(name + suffix, f"@iconify-json/{name}", licence, True, False, suffix)
+
+
+# Sets of icons: what they draw is found by the English name. More hands to learn a thing from.
+ICONS = (
+    _icons("game-icons", "CC-BY-3.0"),
+    _icons("icon-park", "Apache-2.0"),
+    _icons("ph", "MIT", "-fill"),
+    _icons("ph", "MIT", "-duotone"),
+    _icons("mdi", "Apache-2.0"),
+    _icons("flat-color-icons", "MIT"),
+    _icons("fa7-solid", "CC-BY-4.0"),
+    _icons("solar", "CC-BY-4.0", "-bold-duotone"),
+    _icons("mingcute", "Apache-2.0", "-fill"),
+    _icons("tabler", "MIT"),
+    _icons("healthicons", "MIT"),
+    _icons("material-symbols", "Apache-2.0"),
+    _icons("streamline-cyber-color", "CC-BY-4.0"),
+    _icons("streamline-kameleon-color", "CC-BY-4.0"),
+    _icons("streamline-plump-color", "CC-BY-4.0"),
+    _icons("streamline-sharp-color", "CC-BY-4.0"),
+    _icons("streamline-ultimate-color", "CC-BY-4.0"),
+    _icons("streamline-flex-color", "CC-BY-4.0"),
+    _icons("streamline-stickies-color", "CC-BY-4.0"),
+)
+
+
 def code_points(emoji: str) -> str:
     """Name an emoji by its code points, without the variation selector: "🐼" -> "1f43c"."""
     return "-".join(f"{ord(c):x}" for c in emoji if ord(c) != 0xFE0F)
@@ -79,11 +114,16 @@ def drawings(artist: Artist, packages: Path, english: dict[str, str]) -> dict[st
     :return: SVG text, or the path of a raster picture, by code points.
     """
     folder = package_folder(packages, artist.package)
+    if artist not in ICONS:
+        english = {c: label for c, label in english.items() if not c.startswith(THINGS_BEGIN)}
     if artist.package == "@lobehub/fluent-emoji-3d":
         found = {plain_code_points(p.stem): p for p in sorted((folder / "assets").glob("*.webp"))}
         return {code: path for code, path in found.items() if code in english}
     icons = json.loads((folder / "icons.json").read_text("utf-8"))
-    names = _icon_names(folder, icons, packages, english)
+    if artist in ICONS:
+        names = _icons_by_name(icons, artist.suffix, _icon_labels(packages, english))
+    else:
+        names = _icon_names(folder, icons, packages, english)
     return {code: _svg(icons, name) for code, name in names.items()}
 
 
@@ -118,6 +158,46 @@ def _codes_by_name(packages: Path, english: dict[str, str]) -> dict[str, str]:
     for code, label in english.items():
         codes.setdefault(_slug(label), code)
     return codes
+
+
+def _icons_by_name(
+    icons: dict[str, Any], suffix: str, labels: dict[str, list[str]]
+) -> dict[str, str]:
+    """Which icon of a set draws which concept, by its name alone: icon name by code points."""
+    names: dict[str, str] = {}
+    for name in icons["icons"]:
+        # Streamline numbers its variants: "bicycle-1".
+        plain = re.sub(r"-\d+$", "", name.removesuffix(suffix)) if name.endswith(suffix) else ""
+        for code in labels.get(plain, []):
+            names.setdefault(code, name)
+    return names
+
+
+@cache
+def _shortcodes(packages: Path) -> dict[str, list[str]]:
+    """What chat programs call an emoji, as slugs by code points."""
+    folder = package_folder(packages, "emojibase-data") / "en" / "shortcodes"
+    found: dict[str, list[str]] = {}
+    for source in ("cldr", "emojibase", "github", "joypixels"):
+        for code, names in json.loads((folder / f"{source}.json").read_text("utf-8")).items():
+            several = [names] if isinstance(names, str) else names
+            found.setdefault(plain_code_points(code), []).extend(map(_slug, several))
+    return found
+
+
+def _icon_labels(packages: Path, english: dict[str, str]) -> dict[str, list[str]]:
+    """Concepts by the names that an icon of them may have."""
+    labels: dict[str, list[str]] = {}
+    for code, label in english.items():
+        for name in label.split("|"):
+            labels.setdefault(_slug(name), []).append(code)
+    taken = set(labels)
+    for code, names in _shortcodes(packages).items():
+        for name in dict.fromkeys(names):
+            # Names of one or two letters ("m", "ok") are those of other icons.
+            if code in english and len(name) > 2 and name not in taken:
+                labels.setdefault(name, []).append(code)
+    return labels
 
 
 def _slug(label: str) -> str:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tasks.sample.recipe import progress
-from tasks.sample.recipe.towers import EMBED_DIM, Tokenizer, encode_texts
+from tasks.sample.recipe.towers import EMBED_DIM, Tokenizer, encode_texts, mixed_precision
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def distil(
         for group in optimiser.param_groups:
             group["lr"] = plan.rate * progress.cosine(step, plan.steps)
         rows = torch.randint(len(texts), (plan.batch,), generator=chance).tolist()
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             encoded = encode_texts(student, tokenizer, [texts[row] for row in rows])
         loss = distillation_loss(F.normalize(encoded.float(), dim=-1), targets[rows])
         optimiser.zero_grad()

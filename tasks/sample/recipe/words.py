@@ -11,9 +11,11 @@ from typing import Any
 from opencc import OpenCC
 
 from tasks.sample.recipe.packages import package_folder
-from tasks.sample.recipe.pictures import code_points, plain_code_points
+from tasks.sample.recipe.pictures import THINGS_BEGIN, code_points, plain_code_points
+from tasks.sample.recipe.things import THINGS
 
-SYMBOLS = 8  # emojibase's group of arrows, signs, clocks' letters: left out of training and corpus
+SYMBOLS = 8  # emojibase's group of arrows, signs, clocks' letters: left out of the corpus
+THING = 10  # beyond emojibase's groups: things that no emoji is
 HELD_OUT_WORDS = 600
 HELD_OUT_SEED = 7
 _FLAGS, _COMPONENTS = 9, 2
@@ -73,7 +75,20 @@ def build_lexicon(packages: Path) -> Lexicon:
                 code, name, kept, (), int(entry["group"]), str(english[code]["label"])
             )
     held_out = _hold_out(concepts)
-    return Lexicon(_with_more_words(packages, concepts, set(held_out)), held_out)
+    return Lexicon(
+        _with_more_words(packages, concepts, set(held_out)) | _things(set(held_out)), held_out
+    )
+
+
+def _things(held_out: set[str]) -> dict[str, Concept]:
+    """Everyday things that only icon sets draw; the English name lists their icons' names."""
+    things: dict[str, Concept] = {}
+    for thing in THINGS:
+        words = tuple(word for word in thing.words if word not in held_out)
+        if words:
+            code = f"{THINGS_BEGIN}{thing.icons[0]}"
+            things[code] = Concept(code, words[0], words, (), THING, "|".join(thing.icons))
+    return things
 
 
 def _emojibase(packages: Path, language: str) -> dict[str, dict[str, Any]]:
