@@ -1,6 +1,6 @@
 """How the search page's server behaves under load, on loopback: latencies, rate, refusals.
 
-python -m tests.benchmarks.studio_load --documents 2818 30000 --clients 1 8 32 --requests 320
+python -m tests.benchmarks.studio_load --documents 2810 30000 --clients 1 8 32 --requests 320
 python -m tests.benchmarks.studio_load --catalogue FOLDER --documents 30000
 
 The second is of a shop's catalogue: products of two pictures each, six fields, searches with a
@@ -168,7 +168,7 @@ def first_result(settings: Settings, place: Path, options: dict[str, str]) -> tu
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--documents", type=int, nargs="+", default=[2818, 30_000])
+    parser.add_argument("--documents", type=int, nargs="+", default=[2810, 30_000])
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--requests", type=int, default=320)
     parser.add_argument("--workers", default="1")
