@@ -20,6 +20,8 @@ from tests.deployments.machines import MUGE, Machine, clean_environment, end_gro
 from tests.forked import ForkedMuge
 from tests.shop import make_pictures
 
+DEPLOYMENTS = 6
+
 
 @contextmanager
 def serving(
@@ -48,7 +50,7 @@ def active(machine: Machine) -> bool:
         return False
     found = machine.ask("deployments/filter")
     ready = [one for one in found if one["status"] == "READY" and not one["paused"]]
-    return len(ready) == 6
+    return len(ready) == DEPLOYMENTS
 
 
 def paused(folder: Path) -> list[Any]:
@@ -67,8 +69,8 @@ def test_it_starts_a_server_serves_and_stops_both(tmp_path: Path, forked: Forked
     said = (tmp_path / "serve.log").read_text("utf-8")
     assert said.startswith(f"Prefect server {machine.api}\n")
     assert said.endswith("muge: schedules are paused until the next `muge serve`\n")
-    assert len(said.splitlines()) == 6
-    assert paused(tmp_path) == [True] * 5
+    assert len(said.splitlines()) == 1 + DEPLOYMENTS + 1
+    assert paused(tmp_path) == [True] * DEPLOYMENTS
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{machine.api}/health")
 
