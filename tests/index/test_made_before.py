@@ -1,7 +1,8 @@
 """A work folder, a store and an alias that an earlier version made are read and gone on with.
 
 `made_by_0_1.tar.xz` is what commit 7cfc612 left of 12 drawn pictures in shards of 5: `muge index
-folder:pictures`, a query changed, `muge reindex folder:pictures --strategy blue-green`.
+folder:pictures`, a query changed, `muge reindex folder:pictures --strategy blue-green`. Its sample
+model had the weights of the second edition: collections of the first are refused, in a line.
 """
 
 from __future__ import annotations

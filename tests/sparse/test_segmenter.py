@@ -17,7 +17,7 @@ from tests.sparse.queries import differences, made_queries, mixtures, sample_que
 from tests.sparse.segmenter_data import CONTENTS, PLACE, dashtext_folder
 from tests.sparse.without import without_dashtext
 
-CUTS = "cf148af70047f46821de2e7bb7c61b1ab840b56bf9a19d0e7b0f18b8448fe93e"
+CUTS = "6dcb2525f212cec20fd0494cabe02e3d6237f39923d08782269504cff8a437fd"
 """SHA-256 of DashText's own cuts of `_texts`: what must come out where it cannot be asked."""
 
 
