@@ -17,7 +17,14 @@ from tasks.index.runner import Threads
 from tasks.judge.exported import export_judgements
 from tasks.settings import EvaluateChoices, ExportedJudgements
 from tests.browser import PHONE
-from tests.deployments.browsing import Open, browser, needs_browser, open_at, type_and_search
+from tests.deployments.browsing import (
+    Open,
+    browser,
+    hits_on,
+    needs_browser,
+    open_at,
+    type_and_search,
+)
 from tests.deployments.collection import settings_in
 from tests.deployments.conftest import Serve
 from tests.deployments.test_api import panda
@@ -105,6 +112,7 @@ def test_what_was_pressed_becomes_an_evaluation(
     for text, grade in (("香蕉", "1"), ("水果", "1"), ("水果", "-1")):
         type_and_search(page, text)
         expect(page.locator("h2").first).to_contain_text(text)
+        hits_on(page)  # the same words again: what is there is replaced
         number = 0 if grade == "1" else 1
         page.locator(f'.thumb[data-grade="{grade}"]').nth(number).click()
         says(page, "已记下")
