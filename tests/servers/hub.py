@@ -15,10 +15,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
+
+from tests.servers.serving import Serving
 
 _ROUTE = re.compile(r"/api/v1/(models|datasets)/([^/]+/[^/]+)/repo(/files|/tree)?")
 _PIECE = 1 << 16
@@ -77,7 +78,7 @@ class Answer:
 NOT_FOUND = Answer(404, b'{"Code": 404, "Success": false, "Message": "not found"}')
 
 
-class Hub:
+class Hub(Serving):
     """Serves folders as repositories; `requests` are the paths that were asked for."""
 
     def __init__(self) -> None:
@@ -85,9 +86,7 @@ class Hub:
         self.faults: dict[str, Fault] = {}
         self._repos: dict[tuple[str, str], _Repo] = {}
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(self._handler())
 
     def add_model(self, name: str, folder: Path, *revisions: str) -> None:
         """Serve a folder as a model, at `master` unless revisions are named."""
@@ -104,19 +103,6 @@ class Hub:
     def downloads(self, file: str) -> int:
         """How often a file was asked for."""
         return sum(f"FilePath={file}" in request for request in self.requests)
-
-    def __enter__(self) -> Hub:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def answer(self, path: str, wanted: str | None) -> Answer:
         """What to say to a request; `wanted` is its Range header."""

@@ -9,26 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import unquote, urlsplit
+
+from tests.servers.serving import Serving
 
 _INFO = re.compile(r"/api/models/([^/]+/[^/]+)(?:/(?:revision|tree)/([^/]+))?")
 _FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class HuggingFaceHub:
+class HuggingFaceHub(Serving):
     """Serves folders as models at `main`; `requests` are the paths that were asked for."""
 
     def __init__(self) -> None:
         self.requests: list[str] = []
         self._models: dict[str, Path] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(self._handler())
 
     def add_model(self, name: str, folder: Path) -> None:
         """Serve a folder as a model."""
@@ -43,19 +41,6 @@ class HuggingFaceHub:
         return sum(
             request.startswith("GET ") and request.endswith(f"/{file}") for request in self.requests
         )
-
-    def __enter__(self) -> HuggingFaceHub:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def answer(self, path: str) -> tuple[int, bytes, dict[str, str]]:
         """Status, body and headers of an answer."""
