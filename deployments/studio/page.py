@@ -24,7 +24,7 @@ from deployments.studio.wording import say
 from tasks.ranges import MAX_TOPK
 from tasks.records import Hit
 from tasks.report import page as report_page
-from tasks.report.components import Card, section_of
+from tasks.report.components import Card, Section, section_of
 from tasks.report.facets import facets_of, narrowed
 from tasks.report.run_views import search_view
 from tasks.report.texts import printable
@@ -55,8 +55,11 @@ class Offered:
     kept_in: str
 
 
-BESIDES = ("alpha:1", "alpha:0.5", "alpha:0", "normalised", "rrf")
-"""Ways that the page offers to set beside what was found."""
+BESIDES = {
+    **{way: f"beside.{way}" for way in ("alpha:1", "alpha:0.5", "alpha:0")},
+    **{way: f"fusion.{way}" for way in ("normalised", "rrf")},
+}
+"""Ways that the page offers to set beside what was found, and what says them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ class Shown:
 
 def render_search(shown: Shown) -> str:
     """The whole page."""
-    asking, answer = shown.asking, shown.answer
+    asking, answer, beside = shown.asking, shown.answer, shown.beside
+    section = section_of(search_view(answer), 1) if answer else None
     lead = say("ask.lead_unready")
     if shown.count is not None:
         lead = say("ask.lead", count=f"{shown.count:,}")
@@ -104,7 +108,7 @@ def render_search(shown: Shown) -> str:
         shown=shown,
         asking=asking,
         lead=lead,
-        section=section_of(search_view(answer), 1) if answer else None,
+        section=section,
         advice=_advice(answer) if answer else (),
         dense=round(100 * shown.alpha),
         usual_alike=NEARLY_THE_SAME,
@@ -124,8 +128,8 @@ def render_search(shown: Shown) -> str:
         files=asking.link(skip=asking.skip or ""),
         original_of=_original_of,
         judge=_judge(shown, answer) if answer else None,
-        columns=_columns(answer, shown.beside) if answer and shown.beside else (),
-        same=_same(answer, shown.beside) if answer and shown.beside else 0,
+        columns=_columns(section, answer, beside) if section and answer and beside else (),
+        same=_same(answer, beside) if answer and beside else 0,
         besides=BESIDES,
         fusions=get_args(Fusion),
     )
@@ -156,7 +160,10 @@ def asset(kind: str) -> tuple[str, bytes]:
 
 def _cards(hits: Sequence[Hit]) -> list[Card]:
     """Pictures to begin with."""
-    section = section_of(SearchView(hits, alpha=1.0, topk=len(hits)), 1)
+    return _cards_of(section_of(SearchView(hits, alpha=1.0, topk=len(hits)), 1))
+
+
+def _cards_of(section: Section) -> list[Card]:
     return [card for _, cards in section.groups for card in cards]
 
 
@@ -204,16 +211,19 @@ def _facets(
     ]
 
 
-def _columns(left: Answer, right: Answer) -> tuple[Column, ...]:
-    return _column(left, right, "beside.there_right"), _column(right, left, "beside.there_left")
+def _columns(section: Section, left: Answer, right: Answer) -> tuple[Column, ...]:
+    """Both answers, of which the left one is a section already."""
+    return (
+        _column(section, left, right, "beside.there_right"),
+        _column(section_of(search_view(right), 1), right, left, "beside.there_left"),
+    )
 
 
-def _column(answer: Answer, other: Answer, where: str) -> Column:
+def _column(section: Section, answer: Answer, other: Answer, where: str) -> Column:
     """An answer's hits beside those of another."""
     places = {hit.id: place for place, hit in enumerate(other.hits, other.before + 1)}
-    cards = [card for _, some in section_of(search_view(answer), 1).groups for card in some]
     hits = []
-    for card in cards:
+    for card in _cards_of(section):
         place = places.get(card.figure.id)
         moved = say("beside.only") if place is None else say(where, place=place)
         hits.append((card, None if place == card.rank else moved))

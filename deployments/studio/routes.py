@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, parse_qsl, urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import ValidationError
 
 from deployments.studio import problems
 from deployments.studio.api.bodies import receive
@@ -36,8 +35,6 @@ def page_routes(service: Service, guard: Guard, judges: Judges) -> APIRouter:
                 answer = await service.search(asking, client_of(request))
             if asking.other is not None:
                 beside = await service.search(asking.other, client_of(request))
-        except ValidationError as error:
-            problem = logged_problem(error)
         except Exception as error:
             problem = logged_problem(error)
         shown = await _shown(service, request, asking, answer, problem)

@@ -57,8 +57,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "beside.alpha:1": ("只看意思（语义 100%）", "Meaning alone (100%)"),
     "beside.alpha:0.5": ("各一半（语义 50%）", "Half of each (meaning 50%)"),
     "beside.alpha:0": ("只看关键词（语义 0%）", "Keywords alone (meaning 0%)"),
-    "beside.normalised": ("归一后加权相加", "Weighted sum of normalised scores"),
-    "beside.rrf": ("倒数排名融合（RRF）", "Reciprocal rank fusion (RRF)"),
     "beside.same": ("两边都有的：{count} 张", "In both: {count}"),
     "beside.only": ("另一边没有", "Not on the other side"),
     "beside.there_right": ("右边第 {place}", "Right: {place}"),
