@@ -76,17 +76,6 @@ settings.register_profile("untimed", deadline=None)  # speed belongs in benchmar
 settings.load_profile("untimed")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let threads draw from `random` while a strategy draws: Hypothesis takes their numbers for the
-    strategy's own, and a test would fail for what a server or client in the background does."""
-    config.addinivalue_line(
-        "filterwarnings",
-        "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning",
-    )
-    if not hasattr(config, "workerinput"):
-        _compile_what_warns()
-
-
 def _compile_what_warns() -> None:
     """Some packages warn when they are compiled, which pip need not have done: half of what an
     installation takes is compiling what nobody imports."""
@@ -96,6 +85,20 @@ def _compile_what_warns() -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 compileall.compile_dir(place, quiet=2)
+
+
+# now: where a room's tests are named, its own conftest is imported before anything is configured
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _compile_what_warns()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let threads draw from `random` while a strategy draws: Hypothesis takes their numbers for the
+    strategy's own, and a test would fail for what a server or client in the background does."""
+    config.addinivalue_line(
+        "filterwarnings",
+        "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
