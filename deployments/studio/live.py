@@ -119,7 +119,9 @@ class LiveCollection:
         if self._searcher is None or self._searcher.record != record:
             self._let_go()
             self._open = True
-            self._searcher = _warm(searcher_of(self._context, self._settings, record))
+            self._searcher = _warm(
+                searcher_of(self._context, self._settings, record, texts_first=True)
+            )
         self._checked = time.monotonic()
 
     def _record_in_force(self) -> CollectionRecord:
@@ -166,6 +168,6 @@ class LiveCollection:
 
 
 def _warm(searcher: Searcher) -> Searcher:
-    """Load model and BM25 statistics now, not at somebody's first search."""
+    """Load what reads texts and the BM25 statistics now, not at somebody's first search."""
     searcher.search(Question(text=WARM_UP, alpha=0.5, topk=1))
     return searcher

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -121,12 +120,13 @@ class Service:
         return await self._gate.run(lambda: self.live.searcher().document(id), client)
 
     async def warm(self) -> None:
-        """Open the collection, load its model and find texts that a person may try."""
-        await self.quietly(self._decoders.warm)
-        await self._gate.run(lambda: use_threads(self.web.threads, self.web.workers))
+        """Open the collection and find texts that a person may try; then, while words can be asked
+        for, load what pictures need."""
         given = [text.strip() for text in self.web.examples.split("|") if text.strip()]
         self.gallery = await self._gate.run(lambda: self._some(given or WORDS))
         self.examples = given or _short_texts(self.gallery)
+        await self.quietly(self._decoders.warm)
+        await self.quietly(self.live.searcher().load)
 
     async def quietly(self, call: Callable[[], Result]) -> Result:
         """Run something short beside the searches."""
@@ -172,19 +172,6 @@ def _short_texts(hits: Sequence[Hit]) -> list[str]:
     """First texts that a person may try."""
     texts = [str(hit.fields.get("query", "")).split("\n")[0] for hit in hits]
     return [text for text in dict.fromkeys(texts) if 0 < len(text) <= LONGEST_EXAMPLE][:EXAMPLES]
-
-
-def use_threads(threads: int, workers: int) -> None:
-    """How many CPU threads one model call uses.
-
-    All cores would be slower: a call waits for its slowest thread, and the others spin meanwhile.
-    On two busy cores a text took 16 ms (p50) with one thread and 84 ms with two.
-    """
-    import torch
-
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    torch.set_num_threads(threads or max(1, cores // 2 // workers))
 
 
 def picture_of(document: Document) -> bytes:

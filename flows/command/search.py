@@ -140,7 +140,7 @@ def _search_file(given: Given, asked: AskChoices, how: How, as_json: bool) -> No
 
 
 def _answer(given: Given, settings: Settings, question: Question) -> Answer:
-    with _searcher(given, settings, once=True) as searcher:
+    with _searcher(given, settings) as searcher:
         return searcher.search(question)
 
 
@@ -155,13 +155,13 @@ def _converse(given: Given, settings: Settings, question: Question, as_json: boo
 
 
 @contextmanager
-def _searcher(given: Given, settings: Settings, once: bool = False) -> Iterator[Searcher]:
+def _searcher(given: Given, settings: Settings) -> Iterator[Searcher]:
     from flows.orchestration.context import caller_context
     from tasks.search.searcher import open_searcher
 
     model = None if given.values["model"] is None else settings.model
     with warnings_shown(), caller_context(settings) as context:
-        yield open_searcher(context, settings, model, once)
+        yield open_searcher(context, settings, model, texts_first=True)
 
 
 def _show(answer: Answer, html: Path | None, as_json: bool, interactive: bool = False) -> None:

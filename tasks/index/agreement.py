@@ -89,7 +89,7 @@ def encoder_beside(record: CollectionRecord, run: Folder, settings: Settings) ->
 
 
 def texts_beside(record: CollectionRecord, run: Folder, settings: Settings) -> TextEncoder:
-    """As `encoder_beside`, for the texts of a process that asks one question and ends."""
+    """As `encoder_beside`, for texts alone."""
     made = computed_in(record, run)
     encoder = texts_for(full_name(record.model), settings, as_made=made)
     _say_otherwise(record, made, encoder)

@@ -105,15 +105,16 @@ class Searcher:
         store: VectorStore,
         run: Folder,
         settings: Settings,
-        once: bool = False,
+        texts_first: bool = False,
     ) -> None:
-        """`once`: the process asks one question and ends; of a model whose texts need no torch
-        nothing more is loaded then."""
+        """`texts_first`: until its whole model is loaded, for a picture or by `load`, texts are
+        encoded without torch, if the model's family can do that."""
         self.record = record
         self._store = store
         self._run = run
         self._settings = settings
-        self._once = once
+        self._texts_first = texts_first
+        self._is_loaded = False
 
     def search(self, question: Question) -> Answer:
         """The best hits; raises `QueryError` for what cannot be asked."""
@@ -155,6 +156,10 @@ class Searcher:
             pixels = self._decoded(question.image, picture or b"")
         words = None if bm25 is None else _words(question, bm25)
         return PreparedQuestion(question, words, picture, pixels, time.perf_counter() - start)
+
+    def load(self) -> None:
+        """Load the whole model now, not at the first question with a picture."""
+        _ = self._encoder
 
     @cached_property
     def usual_alpha(self) -> float:
@@ -434,13 +439,17 @@ class Searcher:
 
     def _loaded(self, batch: Sequence[PreparedQuestion]) -> TextEncoder:
         """What encodes the texts of questions, and their pictures if they have any."""
-        texts_alone = self._once and all(asked.pixels is None for asked in batch)
-        return self._texts_encoder if texts_alone else self._encoder
+        texts_alone = all(asked.pixels is None for asked in batch)
+        if self._texts_first and texts_alone and not self._is_loaded:
+            return self._texts_encoder
+        return self._encoder
 
     @cached_property
     def _encoder(self) -> Encoder:
         check_model(self.record)
-        return encoder_beside(self.record, self._run, self._settings)
+        encoder = encoder_beside(self.record, self._run, self._settings)
+        self._is_loaded = True
+        return encoder
 
     @cached_property
     def _texts_encoder(self) -> TextEncoder:
@@ -498,10 +507,10 @@ def _wanted(hit: Hit, question: Question) -> bool:
 
 
 def open_searcher(
-    context: Context, settings: Settings, model: str | None = None, once: bool = False
+    context: Context, settings: Settings, model: str | None = None, texts_first: bool = False
 ) -> Searcher:
     """The collection that the settings name, or that their alias means now, ready to be searched;
-    `once` as in `Searcher`.
+    `texts_first` as in `Searcher`.
 
     Raises `CollectionRecordError` if it has no record, is not complete, is not in the store, or was
     made with another model than `model` (None: the one it was made with).
@@ -510,13 +519,14 @@ def open_searcher(
     record = require_record(Folder(settings.work_url), settings.store_uri, meant)
     if model is not None:
         _check_asked(record, model)
-    return searcher_of(context, settings, record, once)
+    return searcher_of(context, settings, record, texts_first)
 
 
 def searcher_of(
-    context: Context, settings: Settings, record: CollectionRecord, once: bool = False
+    context: Context, settings: Settings, record: CollectionRecord, texts_first: bool = False
 ) -> Searcher:
-    """A complete collection of this record, ready to be searched, whatever the alias means.
+    """A complete collection of this record, ready to be searched, whatever the alias means;
+    `texts_first` as in `Searcher`.
 
     Raises `CollectionRecordError` if it is not in the store as its record says.
     """
@@ -533,7 +543,7 @@ def searcher_of(
             f"and {record.model.dimension} in its record; {BUILD_ANEW}"
         )
     tell(settings, record)
-    return Searcher(record, store, Folder(settings.work_url).sub(record.run), settings, once)
+    return Searcher(record, store, Folder(settings.work_url).sub(record.run), settings, texts_first)
 
 
 def _check_asked(record: CollectionRecord, model: str) -> None:

@@ -60,7 +60,7 @@ def test_text_by_meaning(opened: Context, searcher: Searcher, model: Path) -> No
 def test_one_text_alone_needs_no_torch_and_a_picture_does(
     opened: Context, built: Settings, searcher: Searcher, pictures: Path
 ) -> None:
-    alone = open_searcher(opened, built, once=True)
+    alone = open_searcher(opened, built, texts_first=True)
     text = Question("红色连衣裙", alpha=0.5, topk=COUNT)
     picture = Question(image=str(pictures / "7.png"), topk=3)
     with pytest.MonkeyPatch.context() as patch:
@@ -74,11 +74,30 @@ def test_one_text_alone_needs_no_torch_and_a_picture_does(
         assert ids(alone, question) == ids(searcher, question)
 
 
+def test_once_the_whole_model_is_there_it_reads_texts_too(
+    opened: Context, built: Settings, searcher: Searcher
+) -> None:
+    text = Question("红色连衣裙", topk=COUNT)
+    (right,) = searcher.encode([searcher.prepare(text)])
+    served = open_searcher(opened, built, texts_first=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "torch")
+        patch.setattr(load, "is_without_accelerator", lambda: True)
+        (before,) = served.encode([served.prepare(text)])
+    served.load()
+    (after,) = served.encode([served.prepare(text)])
+    assert before.dense is not None
+    assert after.dense is not None
+    assert right.dense is not None
+    np.testing.assert_allclose(before.dense, right.dense, atol=2e-6)
+    np.testing.assert_array_equal(after.dense, right.dense)
+
+
 def test_one_text_alone_wants_the_very_model_too(
     opened: Context, built: Settings, searcher: Searcher
 ) -> None:
     other = replace(searcher.record, model=replace(searcher.record.model, weights="0" * 64))
-    alone = searcher_of(opened, built, other, once=True)
+    alone = searcher_of(opened, built, other, texts_first=True)
     with pytest.raises(CollectionRecordError, match=r"was made with .* weights 000000000000"):
         alone.search(Question("红色连衣裙"))
 

@@ -78,8 +78,8 @@ def load_encoder(
 
 
 def texts_for(model: str, settings: Settings, as_made: str = "") -> TextEncoder:
-    """What encodes the texts of a process that asks one question and ends, in the format of
-    `as_made`: without torch where the family can do that on this machine, else as `encoder_for`."""
+    """What encodes texts, in the format of `as_made`: without torch where the family can do that on
+    this machine and the process has not loaded it anyway, else as `encoder_for`."""
     return _without_torch(model, settings, as_made) or encoder_for(model, settings, as_made=as_made)
 
 
