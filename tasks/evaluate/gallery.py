@@ -143,4 +143,6 @@ def image_of(document: str, form: DocumentForm) -> str:
 
 def images_of(ranking: list[str], form: DocumentForm) -> list[str]:
     """Image ids of documents in their order, each once."""
+    if form == "image":
+        return list(dict.fromkeys(ranking))
     return list(dict.fromkeys(image_of(document, form) for document in ranking))

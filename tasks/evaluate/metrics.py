@@ -25,7 +25,7 @@ LABELS = {"MRR": f"MRR@{DEPTH}"}
 def recall_at(ranking: Sequence[str], relevant: Collection[str], k: int) -> float:
     """1 if a relevant id is among the first k, else 0: R@K as the MUGE leaderboard defines it
     (share of queries with at least one positive in the top K)."""
-    return float(any(document in relevant for document in ranking[:k]))
+    return float(any(map(relevant.__contains__, ranking[:k])))
 
 
 def reciprocal_rank(ranking: Sequence[str], relevant: Collection[str]) -> float:
@@ -41,11 +41,8 @@ def ndcg_at(
 ) -> float:
     """Normalised discounted cumulative gain, discount log2(rank + 1) (Järvelin and Kekäläinen,
     2002); the gain of a relevant id is its grade, as in trec_eval's ndcg_cut, 1 without one."""
-    gain = sum(
-        grades.get(document, 1) / math.log2(rank + 1)
-        for rank, document in enumerate(ranking[:k], 1)
-        if document in relevant
-    )
+    found = [(rank, d) for rank, d in enumerate(ranking[:k], 1) if d in relevant]
+    gain = sum(grades.get(document, 1) / math.log2(rank + 1) for rank, document in found)
     ideal = sorted((grades.get(document, 1) for document in relevant), reverse=True)
     best = sum(grade / math.log2(rank + 1) for rank, grade in enumerate(ideal[:k], 1))
     return gain / best if best else 0.0
@@ -54,11 +51,8 @@ def ndcg_at(
 def average_precision(ranking: Sequence[str], relevant: Collection[str], k: int) -> float:
     """The mean, over all relevant ids, of the precision at their ranks, 0 for one that is not among
     the first k: trec_eval's map_cut (Buckley and Voorhees, SIGIR 2000)."""
-    found, total = 0, 0.0
-    for rank, document in enumerate(ranking[:k], 1):
-        if document in relevant:
-            found += 1
-            total += found / rank
+    ranks = [rank for rank, document in enumerate(ranking[:k], 1) if document in relevant]
+    total = sum(found / rank for found, rank in enumerate(ranks, 1))
     return total / len(relevant) if relevant else 0.0
 
 

@@ -11,7 +11,6 @@ among a side's best has 0 there. `rrf` adds 1 / (60 + rank) of both sides, whate
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,11 +34,6 @@ class Fused:
     dense: float
     sparse: float
 
-    @property
-    def rank(self) -> tuple[float, str]:
-        """Sorts best first, ties by id."""
-        return (-(self.dense + self.sparse), self.id)
-
 
 def is_fused(fusion: Fusion, alpha: float) -> bool:
     """Whether a ranking is made here rather than by the store."""
@@ -53,11 +47,10 @@ def depth_of(topk: int) -> int:
 
 
 def fuse(dense: Scored, sparse: Scored, fusion: Fusion, alpha: float, topk: int) -> list[Fused]:
-    """The best `topk` documents of two sides, by `normalised` or `rrf`, best first."""
+    """The best `topk` documents of two sides, by `normalised` or `rrf`, best first, ties by id."""
     near, said = _PARTS[fusion](dense, sparse, alpha)
-    ids = dict.fromkeys([*near, *said])
-    fused = (Fused(id, near.get(id, 0.0), said.get(id, 0.0)) for id in ids)
-    return heapq.nsmallest(topk, fused, key=lambda each: each.rank)
+    best = sorted((-(near.get(id, 0.0) + said.get(id, 0.0)), id) for id in {**near, **said})
+    return [Fused(id, near.get(id, 0.0), said.get(id, 0.0)) for _, id in best[:topk]]
 
 
 _Parts = tuple[dict[str, float], dict[str, float]]
