@@ -172,6 +172,7 @@ def test_progress_is_told(model: Path, tmp_path: Path) -> None:
     assert told.sent == 6
 
 
+@pytest.mark.thorough
 def test_evaluate_and_its_baseline(built: Settings, tmp_path: Path) -> None:
     dataset = questions(tmp_path / "asked", HELD_OUT)
     measured = muge_search.evaluate(dataset, settings=built)

@@ -129,6 +129,7 @@ def test_only_where_it_is_safe_or_wanted(serve_here: Serve, place: Path) -> None
         assert browser.get("/api/judgements.qrels").text.endswith(f" {id} 1\n")
 
 
+@pytest.mark.thorough
 def test_a_proxy_may_say_who_judges(serve_here: Serve, place: Path) -> None:
     id, _ = panda(place)
     alone = serve_here(user_header="X-User")

@@ -115,6 +115,7 @@ def test_paste_and_drop(kind: str, open_at: Open, place: Path) -> None:
     assert hits_on(watched.page)[0] == id
 
 
+@pytest.mark.thorough
 def test_a_pictures_address(open_at: Open, server: str, place: Path) -> None:
     id, _ = panda(place)
     watched = open_at()
@@ -149,6 +150,7 @@ def test_filter_and_number_of_results(open_at: Open) -> None:
     expect(page.locator(".hit")).to_have_count(20)
 
 
+@pytest.mark.thorough
 def test_more_like_this(open_at: Open) -> None:
     watched = open_at("?text=熊猫")
     first = hits_on(watched.page)[0]
@@ -197,6 +199,7 @@ def test_the_page_begins_with_pictures(open_at: Open) -> None:
     expect(page.get_by_text(f"正在用：图片 {shown[0]}")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_words_are_searched_while_they_are_typed(open_at: Open) -> None:
     watched = open_at("?text=雨伞")
     page = watched.page

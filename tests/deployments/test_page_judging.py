@@ -56,6 +56,7 @@ def says(page: Page, text: str) -> None:
     expect(page.locator("#status")).to_contain_text(text)
 
 
+@pytest.mark.thorough
 def test_a_thumb_is_pressed_by_keyboard_and_taken_back(judged: str, open_at: Open) -> None:
     page = open_at("?text=熊猫&alpha=0.5&filter=image_id > 1", address=judged).page
     down = thumb(page, "不合适：图片")

@@ -84,6 +84,7 @@ def test_data_cannot_lead_to_other_files(shop: str, stall: Path) -> None:
         kept.rename(picture_file)
 
 
+@pytest.mark.thorough
 def test_a_picture_of_an_address_is_fetched_as_the_options_allow(
     shop: str, pictures: PictureServer
 ) -> None:

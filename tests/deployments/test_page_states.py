@@ -41,6 +41,7 @@ def test_empty_and_error_states_say_what_to_do(
     assert watched.page.get_by_role("button", name="搜索").is_visible()
 
 
+@pytest.mark.thorough
 def test_a_bad_upload_is_explained(open_at: Open) -> None:
     page = open_at().page
     bad = {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}
@@ -89,6 +90,7 @@ def test_a_phone_needs_no_sideways_scrolling(query: str, open_at: Open) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+@pytest.mark.thorough
 def test_on_a_phone_the_hits_come_into_view(open_at: Open) -> None:
     page = open_at("?text=熊猫", size=PHONE).page
     expect(page.get_by_role("heading", name="熊猫")).to_be_in_viewport()

@@ -134,8 +134,26 @@ def run_all(lines: Sequence[Sequence[str]], place: Path, orchestrator: str) -> l
     return ran
 
 
+def is_quick(block: Block) -> bool:
+    return not (block.not_run or block.is_slow)
+
+
+def test_the_commands_of_the_readme_run(shop: Path) -> None:
+    (readme,) = [page for page in CHINESE if page.path == README]
+    quick = [b for b in readme.blocks if b.language == "bash" and is_quick(b)]
+    lines = [words for block in quick for words in block.commands]
+    ran = {" ".join(each.words): each for each in run_all(lines, shop, "none")}
+    assert re.search(r"Rejects +0\b", ran["muge index folder:pictures"].out)
+    said = json.loads(ran["muge search --text 熊猫 --topk 5 --json"].out)
+    assert "熊猫" in said["hits"][0]["fields"]["query"]
+    assert len(said["hits"]) == 5
+    for page in ("hits.html", "report.html"):
+        assert "data:image/jpeg;base64," in (shop / page).read_text("utf-8")
+
+
+@pytest.mark.thorough
 def test_the_commands_of_the_pages_run(shop: Path) -> None:
-    quick = [b for b in blocks() if not (b.not_run or b.is_slow)]
+    quick = [b for b in blocks() if is_quick(b)]
     lines: list[list[str]] = []
     changes = ["cat.jpg", "dog.jpg", "cat.jpg"]
     for words in (command for block in quick for command in block.commands):

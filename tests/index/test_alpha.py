@@ -132,6 +132,7 @@ def test_searches_use_one_that_is_clearly_better_and_say_so(
         assert collection.search("红色运动鞋").question.alpha == 0.3
 
 
+@pytest.mark.thorough
 def test_one_that_was_asked_for_is_used_and_called_worse(
     context: Context, dataset: str, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -86,6 +86,7 @@ def test_pictures_at_addresses_are_indexed(
     assert server.asked == asked
 
 
+@pytest.mark.thorough
 def test_a_deadline_stops_downloads_and_the_next_run_asks_the_others(
     server: PictureServer, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +132,7 @@ def test_what_failed_for_a_while_is_indexed_by_the_next_run(
     assert sum(server.asked.values()) == 6
 
 
+@pytest.mark.thorough
 def test_replaying_rejects_asks_failed_addresses_alone(
     server: PictureServer, tmp_path: Path, options: dict[str, Any]
 ) -> None:

@@ -103,6 +103,7 @@ def test_a_new_collection_is_filled_once_there_is_room(
     ruin_and_resume(disk, pictures, place, level)
 
 
+@pytest.mark.thorough
 def test_little_room_is_left_alone(disk: Path, pictures: Path, place: dict[str, Any]) -> None:
     """Less than the reserve, which the run is not refused for."""
     index_dataset(f"folder:{pictures}", **place)
@@ -178,6 +179,7 @@ def test_a_live_collection_at_every_level(
     assert len(found(place)) == 25
 
 
+@pytest.mark.thorough
 def test_what_earlier_versions_left_of_a_full_disk_is_built_again(
     pictures: Path, place: dict[str, Any], disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ def test_less_than_a_batch_is_refused_before_anything(
     assert index_dataset(f"folder:{pictures}", max_images=1, **place).encoded_images == 0
 
 
+@pytest.mark.thorough
 def test_as_many_as_there_are_new_is_enough(
     pictures: Path, place: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -244,6 +244,7 @@ def test_a_row_in_the_middle_touches_its_shard_alone(toys: None, tmp_path: Path)
     assert len(anew) <= 2 * 4
 
 
+@pytest.mark.thorough
 def test_another_text_leaves_the_pictures_and_another_picture_the_keywords(
     toys: None, tmp_path: Path
 ) -> None:
@@ -296,6 +297,7 @@ def test_a_part_that_was_torn_is_not_taken_over(toys: None, tmp_path: Path) -> N
     assert documents(place) == documents(place_in(tmp_path, "anew"))
 
 
+@pytest.mark.thorough
 def test_where_files_have_no_second_name_they_are_copied(
     toys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_damaged_store_is_built_anew_from_the_work_folder(
     assert upkeep.verify(context, settings, full=True).checked_bytes > 0
 
 
+@pytest.mark.thorough
 def test_a_repair_that_was_stopped_is_gone_on_with(
     dataset: str, settings: Settings, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +192,7 @@ def test_what_the_store_has_lost_is_said_at_once_and_mended(
     assert found(settings) == before
 
 
+@pytest.mark.thorough
 def test_a_lost_partition_of_another_name_is_said_too(
     pictures: Path, place: dict[str, Any], settings: Settings, context: Context
 ) -> None:
@@ -408,6 +410,7 @@ def test_a_flipped_byte_of_alias_or_record_is_detected_or_harmless(
     assert outcomes.total("detected") > 150
 
 
+@pytest.mark.thorough
 def test_aliases_and_records_without_a_checksum_are_read(
     dataset: str, place: dict[str, Any], settings: Settings, context: Context, pictures: Path
 ) -> None:
@@ -427,6 +430,7 @@ def test_aliases_and_records_without_a_checksum_are_read(
     assert len(found(settings)) == 24
 
 
+@pytest.mark.thorough
 def test_damage_is_found_while_others_read(
     dataset: str, settings: Settings, context: Context
 ) -> None:

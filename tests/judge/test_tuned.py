@@ -102,6 +102,7 @@ def test_too_few_queries_tell_nothing(context: Context, place: Settings) -> None
         tune(context, place)
 
 
+@pytest.mark.thorough
 def test_the_command(place: Settings, muge: Muge) -> None:
     options = ("--work-dir", place.work_url, "--store", place.store_uri, "--device", "cpu")
     nothing = muge("tune", *options)

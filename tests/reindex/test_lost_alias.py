@@ -165,6 +165,7 @@ def test_a_run_without_the_server_drops_nothing(choices: ReindexChoices, team: T
     assert team.reindex().collection == "muge-3"
 
 
+@pytest.mark.thorough
 def test_another_work_folder_on_the_cluster_drops_nothing(team: Team) -> None:
     other = team.reindex(work="other")
     assert other.collection == "muge-3"

@@ -197,6 +197,7 @@ def test_it_ends_with_a_line_and_changes_nothing(
     team.reindex(strategy, Silent())
 
 
+@pytest.mark.thorough
 def test_a_repair_that_lost_its_lock_ends_and_changes_nothing(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:

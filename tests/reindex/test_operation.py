@@ -112,6 +112,7 @@ def test_only_what_changed_is_encoded_and_sent(
     assert (indexed.upserted, indexed.encoded_images) == (0, 0)
 
 
+@pytest.mark.thorough
 def test_statistics_stay_those_of_the_documents(pictures: Path, place: dict[str, Any]) -> None:
     settings = settings_of(place)
     reindex_dataset(f"folder:{pictures}", **place)
@@ -156,6 +157,7 @@ def test_a_collection_of_long_ids_stays_good_for_short_ones(
     assert (again.upserted, again.documents) == (0, COUNT)
 
 
+@pytest.mark.thorough
 def test_other_options_need_a_new_collection(pictures: Path, place: dict[str, Any]) -> None:
     reindex_dataset(f"folder:{pictures}", **place)
     with pytest.raises(CollectionRecordError, match=r"picture jpeg \(now png\).*blue-green"):
@@ -189,6 +191,7 @@ def test_ids_made_from_names_need_a_new_collection_where_ids_have_32_bits(
     assert (done.collection, done.documents) == ("muge-1", COUNT)
 
 
+@pytest.mark.thorough
 def test_a_refused_picture_is_taken_after_its_fix(pictures: Path, place: dict[str, Any]) -> None:
     whole = (pictures / "4.png").read_bytes()
     (pictures / "4.png").write_bytes(whole[:60])
@@ -321,6 +324,7 @@ def with_own_queries(folder: Path, count: int) -> Path:
     return folder
 
 
+@pytest.mark.thorough
 def test_in_place_follows_the_alias(pictures: Path, place: dict[str, Any]) -> None:
     reindex_dataset(f"folder:{pictures}", strategy="blue-green", **place)
     change(pictures)

@@ -98,6 +98,7 @@ def test_chinese_first_then_english_and_back(open_page: Open) -> None:
     assert str(page.locator(".hit img").first.get_attribute("alt")).startswith("图片 1：")
 
 
+@pytest.mark.thorough
 def test_the_address_keeps_the_language(open_page: Open) -> None:
     page = open_page(PAGES["search"]()).page
     page.get_by_role("button", name="English").click()
@@ -121,6 +122,7 @@ def test_the_keyboard_reaches_everything(open_page: Open) -> None:
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
+@pytest.mark.thorough
 def test_texts_unfold_by_keyboard(open_page: Open) -> None:
     view = search(hits=(hit(1, "一\n二\n三\n第四条文字"),))
     page = open_page(render_search_page([view], title="t")).page
@@ -187,6 +189,7 @@ def test_hostile_text_is_shown_and_not_run(open_page: Open) -> None:
     assert "oss://bucket/<b>a</b>.jpg" in seen(page)
 
 
+@pytest.mark.thorough
 def test_web_pictures_are_links_only(open_page: Open) -> None:
     page = open_page(PAGES["hostile"]()).page
     link = page.get_by_role("link", name="打开原图")

@@ -72,6 +72,7 @@ def test_what_searches_use_or_a_rollback_would_is_refused(toy_shop: Shop) -> Non
     assert "did you mean 'muge-1'" in shop.drop("muge-11").advice[0]
 
 
+@pytest.mark.thorough
 def test_one_that_is_kept_for_rollback_is_dropped_if_that_is_meant(toy_shop: Shop) -> None:
     shop = toy_shop
     for _ in range(2):
@@ -86,6 +87,7 @@ def test_one_that_is_kept_for_rollback_is_dropped_if_that_is_meant(toy_shop: Sho
     assert shop.reindex().collection == "muge-3"
 
 
+@pytest.mark.thorough
 def test_the_live_one_is_dropped_if_that_is_meant_and_built_anew(toy_shop: Shop) -> None:
     shop = toy_shop
     shop.reindex()

@@ -64,6 +64,7 @@ def test_what_processes_left_beside_collections_goes_after_a_day(indexed: Shop, 
     assert indexed.verify().verified
 
 
+@pytest.mark.thorough
 def test_the_copies_of_a_writer_that_was_killed_are_needed(indexed: Shop, root: Path) -> None:
     partition = root / "muge-1" / "default"
     mark = WritingMark(partition)

@@ -66,6 +66,7 @@ def test_in_place_the_runs_before_go(toy_shop: Shop) -> None:
     assert shop.ids("muge") == set(shop.pictures)
 
 
+@pytest.mark.thorough
 def test_blue_green_nothing_stays_but_what_two_collections_need(toy_shop: Shop) -> None:
     shop = toy_shop
     for _ in range(4):

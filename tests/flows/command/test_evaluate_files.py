@@ -26,6 +26,7 @@ def measure(tmp_path: Path, model: str, pictures: Path) -> tuple[str, ...]:
     return ("evaluate", f"folder:{pictures}", *place, *PLAIN)
 
 
+@pytest.mark.thorough
 def test_files_for_other_tools(muge: Muge, measure: tuple[str, ...], tmp_path: Path) -> None:
     run, qrels, scores = (str(tmp_path / name) for name in ("r.trec", "q.qrels", "s.parquet"))
     outputs = ["--run", run, "--qrels-out", qrels, "--per-query", scores]
@@ -64,6 +65,7 @@ def test_files_for_other_tools(muge: Muge, measure: tuple[str, ...], tmp_path: P
     assert then == pytest.approx(before["metrics"]["hybrid"])
 
 
+@pytest.mark.thorough
 def test_numbers_by_a_column(muge: Muge, measure: tuple[str, ...], tmp_path: Path) -> None:
     table = tmp_path / "asked.csv"
     rows = [f"{n},{WORDS[n]},{n},{'鞋' if n else ''}" for n in range(5)]

@@ -59,6 +59,7 @@ def test_a_run_is_lines_and_one_answer(muge: Muge, pictures: Path, model: str) -
     assert (names.count("run_began"), names.count("run_ended")) == (1, 1)
 
 
+@pytest.mark.thorough
 def test_errors_are_lines_too(muge: Muge, tmp_path: Path) -> None:
     as_json = {"MUGE_LOG_FORMAT": "json"}
     for arguments, code, level, said in (

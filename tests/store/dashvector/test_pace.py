@@ -41,6 +41,7 @@ def test_the_pace_keeps_within_the_services_quota(
     assert dashvector_server.faults.injected.total() == 0
 
 
+@pytest.mark.thorough
 def test_a_quota_that_others_use_too_is_waited_for(
     dashvector_server: DashVectorServer, dashvector_store: StoreFactory
 ) -> None:

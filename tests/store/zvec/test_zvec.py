@@ -512,6 +512,7 @@ def test_a_writer_that_failed_has_written_nothing(
     assert len(os.listdir(root / NAME)) == 4
 
 
+@pytest.mark.thorough
 def test_what_a_killed_writer_ruined_is_set_back(root: Path, store: ZvecStore) -> None:
     """Killed on a full disk: its manifest is empty, and its log is of no use."""
     run("finish-and-die", root, 30)
