@@ -16,7 +16,8 @@ from deployments.studio.live import LiveCollection
 from deployments.studio.metrics import Metrics
 from deployments.studio.problems import ProblemError
 from tasks.context import Context
-from tasks.dataset.originals import find_original
+from tasks.dataset.originals import find_in_rows, find_original
+from tasks.dataset.reader import Bounds
 from tasks.dataset.readers import bounds_of
 from tasks.dataset.table.pictures import Picture
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding
@@ -27,7 +28,7 @@ from tasks.records import Document, Hit
 from tasks.report.pictures import QUERY_PIXELS
 from tasks.search.answers import picture_kind
 from tasks.search.questions import Question
-from tasks.search.searcher import Answer, stored_picture
+from tasks.search.searcher import Answer, Searcher, stored_picture
 from tasks.settings import Settings, WebSettings
 
 Result = TypeVar("Result")
@@ -89,23 +90,28 @@ class Service:
         """The picture of a document as a JPEG of at most `side` pixels: drawn anew from where it
         came from, else the stored one. Raises `QueryError` or `ProblemError` if there is none."""
 
-        def found() -> tuple[Document, bool, Picture | None]:
+        def found() -> tuple[Searcher, Document, Bounds, Picture | None]:
             searcher = self.live.searcher()
             document, record = searcher.document(id), searcher.record
             source = searcher.source_of(document)
             root = record.reading.get("image_root", "")
-            bounds = replace(bounds_of(self.settings), image_root=root)
+            bounds = replace(bounds_of(self.settings), fields="", image_root=root)
             place = None if source is None else find_original(record.dataset, source, bounds)
-            return document, record.upright, place
+            return searcher, document, bounds, place
 
-        document, upright, place = await self._gate.run(found, client)
+        searcher, document, bounds, place = await self._gate.run(found, client)
         picture = None if place is None else place.content
         with suppress(ProblemError):
             if place is not None and place.address:
                 url = place.address
                 picture = await self._fetching.run(lambda: fetch_picture(url, self.web), client)
+            elif picture is None:
+                image, dataset = str(document.fields.get("image_id", "")), searcher.record.dataset
+                picture = await self._fetching.run(
+                    lambda: find_in_rows(dataset, searcher.run, image, bounds), client
+                )
         if picture is not None:
-            decoding = Decoding(1, self.web.picture_pixels, side, upright=upright)
+            decoding = Decoding(1, self.web.picture_pixels, side, upright=searcher.record.upright)
             with suppress(QueryError):
                 return (await self._decode(picture, decoding, client)).thumbnail or b""
         return picture_of(document)

@@ -1,21 +1,24 @@
-"""The picture that a document was made from, where it lies in a file or at an address of its own.
-
-Data sets that hold pictures in their rows have none to be found in a moment.
-"""
+"""The picture that a document was made from: in a file or at an address of its own, or in a row."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
+from itertools import islice
 from pkgutil import resolve_name
 
 from tasks.dataset.listing import check_link
-from tasks.dataset.reader import Bounds, DatasetName
-from tasks.dataset.readers import READERS, parse_name
+from tasks.dataset.reader import Bounds, DatasetName, Reader
+from tasks.dataset.readers import READERS, open_reader, parse_name
+from tasks.dataset.shards import find_entry, read_images_of_span
 from tasks.dataset.sources import ImageSource
 from tasks.dataset.table.pictures import Picture, Pictures
 from tasks.errors import MugeError, PictureError
 from tasks.opening import leads_beneath, read_stored
 from tasks.work.filesystems import open_filesystem, storage_errors
+from tasks.work.folder import Folder
+
+READERS_KEPT = 4
 
 
 def find_original(dataset: str, source: ImageSource, bounds: Bounds) -> Picture | None:
@@ -28,6 +31,31 @@ def find_original(dataset: str, source: ImageSource, bounds: Bounds) -> Picture 
         return found
     except (MugeError, OSError, ImportError, ValueError):
         return None
+
+
+def find_in_rows(dataset: str, run: Folder, image_id: str, bounds: Bounds) -> bytes | None:
+    """The picture that the data set gave this id, read from its row: the very bytes that a run
+    indexed. None if the rows are not what they were, or cannot be reached in a moment."""
+    try:
+        if READERS[parse_name(dataset).scheme].asks_hub:
+            return None
+        entry = find_entry(run, image_id)
+        if entry is None:
+            return None
+        reader = _reader(dataset, run.url, bounds)
+        span = next(islice(reader.spans(), entry.span, None), None)
+        if span is None or span.source.endswith(".gz"):  # all that is before it would be unpacked
+            return None
+        return next(read_images_of_span(reader, span, [entry]))[1]
+    except (MugeError, OSError, ImportError, ValueError):
+        return None
+
+
+@lru_cache(READERS_KEPT)
+def _reader(dataset: str, run: str, bounds: Bounds) -> Reader:
+    """A reader for the pictures of one run: what it has found of its files is not looked for
+    again. Another run has one of its own, since files may be others."""
+    return open_reader(dataset, bounds)
 
 
 def in_folder(name: DatasetName, source: ImageSource) -> Picture:

@@ -28,7 +28,8 @@ class ReaderKind:
 
     `reader` is a class that opens a `DatasetName` and raises `DatasetError` if it is not there, or
     where that class is, "module:Class": imported when the first data set of its kind is opened.
-    `original` is where a function is that finds the picture of a row again; "": none can.
+    `original` is where a function is that finds the picture of a row again where that has a file
+    or an address of its own; "": none has. `asks_hub`: opening it asks a service.
     """
 
     reader: str | Opens
@@ -37,6 +38,7 @@ class ReaderKind:
     needs_path: bool = True
     is_path: bool = False
     original: str = ""
+    asks_hub: bool = False
 
     def open(self, name: DatasetName) -> Reader:
         """The reader of a data set; errors as its class raises them."""
@@ -63,6 +65,7 @@ READERS: dict[str, ReaderKind] = {
         "tasks.dataset.modelscope:ModelscopeReader",
         "OWNER/NAME?split=S&revision=R",
         ("split", "revision"),
+        asks_hub=True,
     ),
     "csv": _table("encoding"),
     "jsonl": _table(),

@@ -19,7 +19,7 @@ from tasks.dataset.content import bytes_hash
 from tasks.dataset.reader import Reader
 from tasks.dataset.sources import write_sources
 from tasks.errors import DatasetError, WorkFolderError
-from tasks.records import FieldType, QueryPart, Reject, Row, Shard
+from tasks.records import FieldType, QueryPart, Reject, Row, Shard, Span
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, fingerprint_of_many, mark_complete
 from tasks.work.rejects import payload_hash, write_rejects
@@ -329,6 +329,18 @@ def read_ids(folder: Folder, shard: Shard) -> list[str]:
     return [str(image_id) for image_id in _read_column(folder, shard, "image_id")]
 
 
+def find_entry(folder: Folder, image_id: str) -> CatalogEntry | None:
+    """The image that the data set gave this id; None if no shard of the run has it."""
+    for shard in find_shards(folder):
+        with folder.reading(shard.file_in("catalog")) as handle:
+            file = pq.ParquetFile(handle)
+            name = "own_id" if "own_id" in file.schema_arrow.names else "image_id"
+            ids = list(map(str, file.read([name]).column(0).to_pylist()))
+        if image_id in ids:
+            return next(itertools.islice(read_entries(folder, shard), ids.index(image_id), None))
+    return None
+
+
 def _read_column(folder: Folder, shard: Shard, name: str) -> list[Any]:
     with folder.reading(shard.file_in("catalog")) as handle:
         values: list[Any] = pq.read_table(handle, columns=[name]).column(0).to_pylist()
@@ -359,6 +371,13 @@ def read_images(
             return
     if by_span:
         raise _changed(next(iter(by_span[min(by_span)].values())))
+
+
+def read_images_of_span(
+    reader: Reader, span: Span, entries: Sequence[CatalogEntry]
+) -> Iterator[tuple[CatalogEntry, bytes]]:
+    """As `read_images`, of images that are all in one span."""
+    return _pick(reader.read(span), {entry.number: entry for entry in entries})
 
 
 def _pick(

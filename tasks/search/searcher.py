@@ -111,7 +111,7 @@ class Searcher:
         encoded without torch, if the model's family can do that."""
         self.record = record
         self._store = store
-        self._run = run
+        self.run = run
         self._settings = settings
         self._texts_first = texts_first
         self._is_loaded = False
@@ -344,7 +344,7 @@ class Searcher:
 
     @cached_property
     def _known_sources(self) -> Sources:
-        return Sources(self._run)
+        return Sources(self.run)
 
     def _counted(self, question: Question) -> tuple[str, ...]:
         if not question.needs_words:
@@ -447,14 +447,14 @@ class Searcher:
     @cached_property
     def _encoder(self) -> Encoder:
         check_model(self.record)
-        encoder = encoder_beside(self.record, self._run, self._settings)
+        encoder = encoder_beside(self.record, self.run, self._settings)
         self._is_loaded = True
         return encoder
 
     @cached_property
     def _texts_encoder(self) -> TextEncoder:
         check_model(self.record)
-        return texts_beside(self.record, self._run, self._settings)
+        return texts_beside(self.record, self.run, self._settings)
 
     @cached_property
     def _square(self) -> Square:
@@ -462,7 +462,7 @@ class Searcher:
 
     @cached_property
     def _bm25(self) -> Bm25:
-        bm25 = load_statistics(self.record, self._run)
+        bm25 = load_statistics(self.record, self.run)
         bm25.encode_query("预热")  # loads what cuts Chinese, so that times are the search's alone
         return bm25
 
