@@ -469,6 +469,9 @@ class Speaking(Group):
     language: Literal["auto", "zh", "en"] = plain(
         "auto", description="Language of help and tables at a terminal. Default: the system's."
     )
+    pictures: Literal["auto", "never"] = plain(
+        "auto", description="Thumbnails of hits at a terminal that shows pictures ([terminal])."
+    )
 
 
 class Seeing(Group):

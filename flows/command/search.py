@@ -177,9 +177,11 @@ def _show(answer: Answer, html: Path | None, as_json: bool, interactive: bool = 
 
         print_json(answer_json(answer))
         return
+    from flows.command.terminal_pictures import show_pictures
     from tasks.report.terminal import search_table
 
-    show(search_table(view, language=spoken()))
+    seen = show_pictures([hit for group in view.groups for hit in group.hits] or view.hits)
+    show(search_table(view, language=spoken(), with_sources=not seen))
     took, waited = answer.took_ms, seconds_since_start()
     parts = sentence("search.parts", **took)
     starting = max(0.0, waited - took["total"] / 1000)

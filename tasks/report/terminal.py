@@ -40,8 +40,11 @@ TEXT_LENGTH = 200
 """A row's texts are cut here before the terminal's width cuts them further."""
 
 
-def search_table(view: SearchView, *, language: Language = "en") -> RenderableType:
-    """The hits of a query, best first, one a line; what to try when there are none."""
+def search_table(
+    view: SearchView, *, language: Language = "en", with_sources: bool = False
+) -> RenderableType:
+    """The hits of a query, best first, one a line, `with_sources` with where each picture came
+    from beneath it; what to try when there are none."""
     sections: list[tuple[str, Sequence[Hit]]] = [("", view.hits)]
     if view.groups:
         sections = [(one_line(group.value), group.hits) for group in view.groups]
@@ -54,7 +57,8 @@ def search_table(view: SearchView, *, language: Language = "en") -> RenderableTy
         if value:
             table.add_row("", Text(value, style="bold"), "", "", "", "")
         for rank, hit in enumerate(hits, 1):
-            table.add_row(*_hit_row(rank, hit, wanted, details_of(hit, view)))
+            details = details_of(hit, view)
+            table.add_row(*_hit_row(rank, hit, wanted, details, with_sources))
         table.add_section()
     if doubt is None:
         return table
@@ -227,7 +231,7 @@ def _hit_table(language: Language) -> Table:
 
 
 def _hit_row(
-    rank: int, hit: Hit, wanted: Sequence[str], details: Details
+    rank: int, hit: Hit, wanted: Sequence[str], details: Details, with_source: bool
 ) -> tuple[str | Text, ...]:
     texts = Text(no_wrap=True, overflow="ellipsis")
     for pieces in marked_texts(hit, wanted):
@@ -237,7 +241,7 @@ def _hit_row(
         for piece in pieces:
             style = "bold" if piece.match else ""
             texts.append(_fragment(piece.text[:TEXT_LENGTH]), style=style)
-    if details.fields or details.alike:
+    if details.fields or details.alike or (with_source and details.source):
         said = [f"{name} {value}" for name, value in details.fields]
         said += [f"+{more}" for more in (details.more, details.alike) if more]
         line = "  ".join([*said, details.source])

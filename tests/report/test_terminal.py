@@ -6,6 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
+from tasks.dataset.sources import ImageSource
 from tasks.records import HitGroup
 from tasks.report.terminal import (
     against_table,
@@ -38,6 +39,16 @@ def test_hits_are_one_a_line_and_fit(width: int, language: Language) -> None:
 def test_a_row_says_what_was_found() -> None:
     first = printed(search_table(search()))[2]
     assert first.split() == ["1", "1", "红色连衣裙", "/", "夏天的裙子", "0.750", "0.500", "0.250"]
+
+
+def test_where_pictures_came_from_is_said_beneath_if_wanted() -> None:
+    known = {"1": ImageSource("shop.csv:7", "https://img.example.com/\x1b1.jpg")}
+    view = search(hits=(hit(1), hit(2)), sources=known)
+    assert len(printed(search_table(view))) == 2 + 2
+    lines = printed(search_table(view, with_sources=True))[2:]
+    assert [line.split()[0] for line in lines] == ["1", "shop.csv:7", "2"]
+    assert "https://img.example.com/" in lines[1]
+    assert "\x1b" not in lines[1]
 
 
 def test_an_id_that_no_document_can_have_is_shown_as_the_data_has_it() -> None:
