@@ -27,7 +27,9 @@ def demo(
 ) -> None:
     """Index, measure and search the sample that ships with the project, and write a report."""
     with explained():
-        how = how_to_run(given, orchestrator, verbose)
+        from tasks.demo.operation import DATASET
+
+        how = how_to_run(given, orchestrator, verbose, encodes=True, plans=DATASET)
         settings = given.settings
 
     def operation(runner: Runner) -> DemoReport:

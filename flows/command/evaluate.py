@@ -39,7 +39,7 @@ def evaluate(
     Exit code 1: worse than the baseline, or with --hold the kept one, by more than --max-drop.
     """
     with explained():
-        how = how_to_run(given, orchestrator, verbose)
+        how = how_to_run(given, orchestrator, verbose, encodes=True)
         from flows.orchestration.context import caller_context
         from tasks.dataset.readers import bounds_of, open_reader
         from tasks.evaluate.gate import check_comparable, read_baseline

@@ -41,7 +41,7 @@ def index(
     Exit code 3: done, with rejects. 4: stopped by its limit, the next run goes on.
     """
     with explained():
-        how = how_to_run(given, orchestrator, verbose, may_be_done=True)
+        how = how_to_run(given, orchestrator, verbose, may_be_done=True, encodes=True)
         from tasks.index.request import check_request
 
         settings, choices = given.settings, given.read(IndexChoices)

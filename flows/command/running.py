@@ -30,16 +30,24 @@ Flow = Callable[[], Callable[[], Report]]
 class How:
     """How a command's operation is run: by `orchestrator`, and with Prefect's own lines if
     `verbose`; `seeing` is how it is seen (None: as the environment says). `may_be_done`: it often
-    finds nothing to do, so look before a server is started."""
+    finds nothing to do, so look before a server is started. While one starts, the data set `plans`
+    is planned ("": none) and, if it `encodes`, torch imported."""
 
     orchestrator: Literal["prefect", "none"]
     verbose: bool
     seeing: Seeing | None = None
     may_be_done: bool = False
+    encodes: bool = False
+    plans: str = ""
 
 
 def how_to_run(
-    given: Given, orchestrator: Literal["prefect", "none"], verbose: bool, may_be_done: bool = False
+    given: Given,
+    orchestrator: Literal["prefect", "none"],
+    verbose: bool,
+    may_be_done: bool = False,
+    encodes: bool = False,
+    plans: str = "",
 ) -> How:
     """How a command was told to run; its standard error is as was asked for from here on.
 
@@ -47,7 +55,7 @@ def how_to_run(
     """
     seeing = given.read(Seeing)
     write_as(seeing.log_format)
-    return How(orchestrator, verbose, seeing, may_be_done)
+    return How(orchestrator, verbose, seeing, may_be_done, encodes, plans)
 
 
 def run(
@@ -106,17 +114,23 @@ def _orchestrated(
         if done is not None:
             return done
     home = prefect_home()
-    with (
-        room_for_prefect(home),
-        temporary_server(home, lost) as ready,
-        showing(bars, planned, how.seeing),
-    ):
-        return _start(flow, bars, ready)
+    with room_for_prefect(home), temporary_server(home, lost) as ready:
+        if how.plans:
+            _plan(settings, how, bars, planned)
+        with showing(bars, planned, how.seeing):
+            return _start(flow, bars, ready, how.encodes and settings.runner == "threads")
 
 
-def _start(flow: Flow[Report], bars: Bars, ready: Callable[[], None] = lambda: None) -> Report:
+def _start(
+    flow: Flow[Report],
+    bars: Bars,
+    ready: Callable[[], None] = lambda: None,
+    encodes: bool = False,
+) -> Report:
     bars.start("start", None)
     imported = flow()
+    if encodes:  # while the server starts nothing else is to be done
+        import torch  # noqa: F401
     ready()
     return imported()
 
@@ -144,6 +158,21 @@ def _look(
             return done
     finally:
         bars.finish("look", None)
+
+
+def _plan(settings: Settings, how: How, bars: Bars, planned: dict[str, Plan]) -> None:
+    """Plan the data set, which the flow is then given."""
+    from flows.orchestration.context import caller_context, showing
+    from tasks.index.stages import plan
+
+    bars.start("plan", None)
+    made = 0
+    try:
+        with showing(bars, seeing=how.seeing), caller_context(settings) as context:
+            planned[how.plans] = found = plan(context, how.plans, settings)
+            made = found.counts.rows
+    finally:
+        bars.finish("plan", made)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from tasks.search.searcher import Answer
 from tasks.search.stages import SEARCH
 from tasks.settings import EvaluateChoices, Settings
 
+DATASET = "sample:"
 TEXTS = ("熊猫", "生日吃的蛋糕", "下雨天打的伞", "红色的赛车", "脖子很长的动物", "海上的帆船")
 PICTURE_CONCEPT, PICTURE_TEXT = "1f431", "开心"
 SHOWN_HITS = 8
@@ -48,7 +49,7 @@ def demo(settings: Settings, runner: Runner) -> DemoReport:
     """Index, evaluate and search the sample with the sample model, then write the report."""
     whole = {"model": "sample", "max_images": 0, "deadline": None}
     settings = settings.model_copy(update=whole)
-    indexed = index("sample:", settings, runner)
+    indexed = index(DATASET, settings, runner)
     choices = EvaluateChoices(alpha_sweep=True)
     measured = evaluate("sample:?split=held_out", settings, runner, choices)
     folder = Path(settings.home) / "demo"

@@ -21,6 +21,8 @@ def test_demo_from_nothing(muge: Muge, demo: Demo) -> None:
     assert "warning" not in done.stderr.lower()
     notes = [line for line in done.stderr.splitlines() if line.startswith("muge: note: ")]
     assert len(notes) == len(set(notes))
+    # the sample is read while the server starts
+    assert done.stderr.index("reading the data set: ") < done.stderr.index("starting Prefect: ")
     report = next(line for line in done.stdout.splitlines() if line.startswith("Report: "))
     page = (place / report.removeprefix("Report: ")).read_text("utf-8")
     assert page.count("data:image/") > 40
