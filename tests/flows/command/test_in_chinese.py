@@ -85,8 +85,8 @@ def test_every_part_of_a_message_is_in_its_line() -> None:
         told = HOLE.sub("", chinese)
         assert CHINESE.search(told) or english in THE_SAME, (file, english)
         assert not SENTENCE.search(re.sub("`[^`]*`", "", told)), (file, english)
-        for command in re.findall(r"`([^`]+)`", english):
-            assert command.count("{}") or f"`{command}`" in chinese, (file, english)
+        for typed in re.findall(r"`([^`]+)`", english):
+            assert typed.count("{}") or f"`{typed}`" in chinese, (file, english)
         for option in re.findall(r"(?<!\w)--[a-z][\w-]+|MUGE_[A-Z_]+|DASHVECTOR_[A-Z_]+", english):
             assert option in chinese, (file, english, option)
 
