@@ -18,8 +18,8 @@ JOINTS = {": ": "：", "; ": "；"}
 LONGEST = 4000
 """Longer messages stay English, characters."""
 MOST_JOINTS = 16
-MOST_LOOKED_UP = 500
-"""Pieces of a message: a stranger's filter may be made of joints."""
+MOST_LOOKED_UP, DEEPEST = 500, 20
+"""Pieces of a message, and how many within each other: a stranger's may be made of joints alone."""
 _HOLE = re.compile(r"\{(\d+)(?::(\w+))?\}")
 _QUOTED = re.compile(r"(?<!\w)(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`)(?!\w)")
 _IN_BRACKETS = re.compile(r"\([^()]*\)")
@@ -119,6 +119,7 @@ class _Reading:
 
     text: str
     _left: int = MOST_LOOKED_UP
+    _deep: int = 0
     _seen: dict[str, _Said] = field(default_factory=dict)
 
     @property
@@ -132,11 +133,12 @@ class _Reading:
     def said(self, text: str) -> _Said:
         """The best that can be said of a text: what explains most letters of it."""
         if text not in self._seen:
-            if self._left <= 0:
+            if self._left <= 0 or self._deep >= DEEPEST:
                 return _Said(text)
             self._left -= 1
-            self._seen[text] = _Said(text)  # whoever asks for it meanwhile gets it as it is
+            self._deep += 1
             self._seen[text] = max(self._ways(text), key=lambda way: way.rank)
+            self._deep -= 1
         return self._seen[text]
 
     def word(self, text: str) -> _Said:
@@ -195,9 +197,10 @@ class _Reading:
         if at < 0:
             at = text.find(literal, start, stop)
         if kind in ("word", "known"):
-            known = -1
-            place = at
-            while place >= 0:
+            known, place = -1, at
+            for _ in range(MOST_JOINTS):
+                if place < 0:
+                    break
                 known = place if self.word(text[start:place]).known else known
                 place = text.find(literal, place + 1, stop)
             at = known if kind == "known" or known >= 0 else at

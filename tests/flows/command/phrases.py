@@ -159,7 +159,7 @@ class Module:
     @cached_property
     def values(self) -> dict[str, ast.expr]:
         """Module constants."""
-        found = {}
+        found: dict[str, ast.expr] = {}
         for node in self.tree.body:
             if isinstance(node, ast.Assign):
                 for target in node.targets:
@@ -278,8 +278,8 @@ class _Walk:
             case ast.Name(id=name):
                 return self._named(name, depth)
             case ast.Call(func=ast.Attribute(attr="format", value=value)):
-                said = self._variants(value, depth)
-                return said and [re.sub(r"\{\w*(?::[^}]*)?\}", HOLE, each) for each in said]
+                formats = self._variants(value, depth)
+                return formats and [re.sub(r"\{\w*(?::[^}]*)?\}", HOLE, f) for f in formats]
             case ast.Call(func=ast.Name(id=name)) if depth < 3:
                 return self._answered(name, depth)
             case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name)) if depth < 3:

@@ -18,7 +18,7 @@ from pydantic_core._pydantic_core import list_all_errors
 
 from deployments import command
 from flows.command import interrupts
-from flows.command.in_chinese import FOLDER, WORDS, in_chinese, pairs
+from flows.command.in_chinese import FOLDER, LONGEST, WORDS, in_chinese, pairs
 from tasks.report.wording import spoken_language
 from tests.flows.command.phrases import Phrase, phrases
 
@@ -111,6 +111,16 @@ def test_lines_of_libraries_are_what_they_say() -> None:
             assert english in system, english
 
 
+@pytest.mark.parametrize("joint", [": ", "; ", " (", "' ", "cannot ", "a is missing; ", "[Errno "])
+def test_a_message_of_joints_alone_is_none_that_never_ends(joint: str) -> None:
+    for said in (
+        joint * (LONGEST // len(joint)),
+        f"warning: {joint * 900}"[:LONGEST],
+        joint * LONGEST,
+    ):
+        assert in_chinese(said)
+
+
 def test_what_is_said_without_the_tables_is_what_they_say() -> None:
     for module in (command, interrupts):
         assert in_chinese(module.INTERRUPTED) == module.INTERRUPTED_IN_CHINESE
@@ -145,9 +155,9 @@ def test_every_line_is_found_by_what_is_said() -> None:
         holes = dict(HOLE.findall(chinese))
         both = [SHOWN.get(holes[str(n)], KNOWN) for n in range(len(holes))]
         parts, told = ([one[side].format(n) for n, one in enumerate(both)] for side in (0, 1))
-        expected = HOLE.sub(lambda hole, told=told: told[int(hole[1])], chinese)
+        expected = HOLE.sub(r"{\1}", chinese).format(*told)
         expected = re.sub(" (?=[，。；：、？（）])|(?<=[，。；：、？（）]) ", "", expected)
-        if (found := in_chinese(english.format(*parts))) != expected.format():
+        if (found := in_chinese(english.format(*parts))) != expected:
             other.append((english, found))
     assert not other
 
