@@ -390,7 +390,7 @@ def _parts(node: ast.expr) -> Iterator[ast.expr]:
 
 
 def _continues(text: str) -> bool:
-    return not text or not (text[0].isalnum() or text[0] in "`'\"?{-/" + HOLE)
+    return not text or text[0] in " ,;.)" or text.startswith((": ", "(", "\n"))
 
 
 def _counts(text: str, error: bool) -> bool:
