@@ -78,6 +78,8 @@ def tables() -> Tables:
     """Read once, when the first message is said in Chinese."""
     found = Tables({}, {}, [])
     for file in files("flows.command").joinpath(FOLDER).iterdir():
+        if not file.name.endswith(".txt"):
+            continue  # somebody's editor was here
         for english, chinese in pairs(file.read_text("utf-8")):
             if file.name == WORDS:
                 found.words[english] = chinese
