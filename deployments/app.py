@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.command import app as command
 from flows.command.options import AsJson, options
-from flows.command.output import explained, note, print_json
+from flows.command.output import explained, note, print_json, tell
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import (
@@ -62,7 +61,7 @@ def deploy(given: Given, as_json: AsJson = False) -> None:
 
         changes, doubts = set_up(definitions), server_doubts(address)
         for doubt in doubts:
-            print(f"muge: warning: {doubt}", file=sys.stderr)
+            tell(f"warning: {doubt}")
         if as_json:
             from dataclasses import asdict
 

@@ -6,6 +6,8 @@ import os
 import signal
 
 EXIT_INTERRUPTED = 130
+INTERRUPTED = "interrupted before anything was begun"
+INTERRUPTED_IN_CHINESE = "已中断，什么也没有开始做"
 
 
 def main() -> None:
@@ -21,6 +23,15 @@ def main() -> None:
     app.main()
 
 
+def _is_chinese() -> bool:
+    """Whether the terminal is, as `tasks.report.wording` tells, which is not imported yet."""
+    wanted = os.environ.get("MUGE_LANGUAGE", "")
+    if wanted not in ("zh", "en"):
+        names = ("LC_ALL", "LC_MESSAGES", "LANG")
+        wanted = next(filter(None, map(os.environ.get, names)), "")
+    return wanted.startswith("zh")
+
+
 def _leave(*_: object) -> None:
-    os.write(2, b"\nmuge: interrupted before anything was begun\n")
+    os.write(2, f"\nmuge: {INTERRUPTED_IN_CHINESE if _is_chinese() else INTERRUPTED}\n".encode())
     os._exit(EXIT_INTERRUPTED)

@@ -89,7 +89,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_KEEP_DAYS": "最近这么多天写下的都留着。",
     "MUGE_KEEP_RUNS": "每个数据集里没有集合用到的运行，最新的留几个。",
     "MUGE_KEEP_ARTIFACTS": "Prefect 服务器上每种 artifact 留最新的几个。",
-    "MUGE_LANGUAGE": "终端里帮助与表格的语言。默认：跟随系统。",
+    "MUGE_LANGUAGE": "终端里帮助、表格与错误的语言。默认：跟随系统。",
     "MUGE_PICTURES": "终端能显示图片时，显示结果的小图（需要 [terminal]）。",
     "MUGE_LOG_FORMAT": "标准错误输出为文字，或 JSON：每行一个对象。",
     "MUGE_METRICS_DIR": "写运行指标的目录，供 node_exporter 的 textfile collector 读取。",

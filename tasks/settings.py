@@ -467,7 +467,8 @@ class Speaking(Group):
     """What the command speaks at a terminal."""
 
     language: Literal["auto", "zh", "en"] = plain(
-        "auto", description="Language of help and tables at a terminal. Default: the system's."
+        "auto",
+        description="Language of help, tables and errors at a terminal. Default: the system's.",
     )
     pictures: Literal["auto", "never"] = plain(
         "auto", description="Thumbnails of hits at a terminal that shows pictures ([terminal])."

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from deployments.studio.limits import BusyError
+from flows.command.in_chinese import in_chinese
 from tasks.errors import (
     BadNameError,
     CollectionRecordError,
@@ -30,6 +31,12 @@ class Problem:
     message: str
     retry_after: int | None = None
     chinese: str = ""
+
+    @property
+    def in_chinese(self) -> str:
+        """The message in Chinese; "" where nobody said it."""
+        said = self.chinese or in_chinese(self.message)
+        return "" if said == self.message else said
 
     def as_json(self) -> dict[str, dict[str, str]]:
         """The body of an API's answer."""

@@ -17,7 +17,7 @@ from deployments.studio.app import make_app, tended
 from deployments.studio.assistant import serve_assistant
 from deployments.studio.connections import BoundedProtocol, ConnectionLimits, Crowd
 from deployments.studio.guard import LOOPBACK
-from flows.command.output import explained
+from flows.command.output import explained, told
 from flows.orchestration.context import caller_context
 from tasks.errors import UsageError
 from tasks.settings import Settings, WebSettings, load_settings, load_web_settings
@@ -32,11 +32,11 @@ def serve(settings: Settings, web: WebSettings) -> None:
     _limit_threads(web)
     logging.basicConfig(level=logging.WARNING, format="muge web: %(message)s", stream=sys.stderr)
     if web.host not in LOOPBACK and web.token is None:
-        print(
-            f"muge web: anybody who reaches {web.host}:{web.port} may search: set MUGE_WEB_TOKEN "
-            "unless that is meant",
-            file=sys.stderr,
+        open_to_all = told(
+            f"anybody who reaches {web.host}:{web.port} may search: set MUGE_WEB_TOKEN unless that "
+            f"is meant"
         )
+        print(f"muge web: {open_to_all}", file=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), caller_context(settings) as context:
         _Server(server_config(make_app(context, settings, web), web)).run()

@@ -21,6 +21,7 @@ from flows.command.judgements import judgements_app
 from flows.command.log_format import VARIABLE, end_lines, write_as
 from flows.command.look import inspect, status
 from flows.command.model import model_app
+from flows.command.output import tell
 from flows.command.reindex import reindex
 from flows.command.rejects import rejects_app
 from flows.command.retention import drop, prune
@@ -125,6 +126,8 @@ def _spoken(words: list[str]) -> Callable[..., object]:
 
 def _refuse(said: str, code: int) -> int:
     """One line; or the help, where no command was given."""
-    line = said if "\n" in said else f"muge: {said.replace('Value error, ', '').rstrip('.')}"
-    print(line, file=sys.stderr)
+    if "\n" in said:
+        print(said, file=sys.stderr)
+    else:
+        tell(said.replace("Value error, ", "").rstrip("."))
     return code

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from flows.command.output import tell
 from tasks.errors import MugeError, UsageError, reason_of
 from tasks.report.wording import Language, say
 from tasks.search.questions import Question, checked
@@ -73,7 +74,7 @@ def converse(
                 checked(replace(changed, text=line))
             question = changed
         except MugeError as error:
-            print(f"muge: {error}", file=sys.stderr, flush=True)
+            tell(str(error))
         sys.stdout.flush()
 
 
@@ -109,7 +110,7 @@ def _lines(language: Language) -> Iterator[str]:
             print()
             return
         except UnicodeDecodeError as error:
-            print(f"muge: {reason_of(error)}", file=sys.stderr)
+            tell(reason_of(error))
             continue
         if line:
             yield line

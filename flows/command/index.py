@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, options
-from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show, spoken
+from flows.command.output import (
+    EXIT_REJECTS,
+    EXIT_UNFINISHED,
+    explained,
+    print_json,
+    show,
+    spoken,
+    tell,
+    told,
+)
 from flows.command.running import how_to_run, run
 from flows.signatures import Given
 from tasks.options import flags_of
@@ -72,16 +81,16 @@ def index(
     if report.links_outside:
         from tasks.report.inspection import outside
 
-        print(outside(report.links_outside), file=sys.stderr)
+        print(told(outside(report.links_outside)), file=sys.stderr)
     from tasks.report.inspection import account_lines
 
     for line in account_lines(report):
-        print(line, file=sys.stderr)
+        print(told(line), file=sys.stderr)
     if report.unfinished is not None:
-        print(f"muge: {report.unfinished.said}", file=sys.stderr)
+        tell(report.unfinished.said)
         raise typer.Exit(EXIT_UNFINISHED)
     if report.rejects:
         advice = f"muge rejects list{given.typed()}"
-        print(f"By reason: {advice}", file=sys.stderr)
-        print(f"{report.rejects} rejects: {report.run_dir}/rejects", file=sys.stderr)
+        print(told(f"By reason: {advice}"), file=sys.stderr)
+        print(told(f"{report.rejects} rejects: {report.run_dir}/rejects"), file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

@@ -21,17 +21,22 @@ from tasks.telemetry.lines import json_line
 
 PATIENCE_SECONDS = 1.5
 INTERRUPTED = "interrupted; what was done is kept: run the same command again to go on"
+INTERRUPTED_IN_CHINESE = "已中断；做完的都留着：再运行同一条命令就接着做"
+"""Ready to be written where nothing may be imported any more."""
 EXIT_INTERRUPTED = 130
 
 
 @contextmanager
-def ending_soon(stop: Callable[[], None]) -> Iterator[Callable[[MugeError], None]]:
+def ending_soon(
+    stop: Callable[[], None], chinese: bool = False
+) -> Iterator[Callable[[MugeError], None]]:
     """Interrupted or terminated, the block ends with `KeyboardInterrupt` once `stop` was called,
-    and the process after `PATIENCE_SECONDS` if it does not; a second time it ends at once.
+    and the process after `PATIENCE_SECONDS` if it does not; a second time it ends at once. What it
+    says then is `chinese` or not.
 
     Gives a function for any thread that ends the block in the same way with an error.
     """
-    ending = _Ending(stop)
+    ending = _Ending(stop, chinese)
     before = {number: signal.signal(number, ending.interrupted) for number in ending.signals}
     woken, wakes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(woken, True)
@@ -54,8 +59,9 @@ def ending_soon(stop: Callable[[], None]) -> Iterator[Callable[[MugeError], None
 class _Ending:
     signals = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[], None], chinese: bool) -> None:
         self._stop = stop
+        self._chinese = chinese
         self.times = 0
         self.explained = False
         self.error: MugeError | None = None
@@ -90,6 +96,8 @@ class _Ending:
     def _leave(self) -> None:
         if not self.explained:
             said = str(self.error or INTERRUPTED)
+            if self._chinese and self.error is None:
+                said = INTERRUPTED_IN_CHINESE
             line = json_line("error", said) if is_json() else f"\nmuge: {said}"
             os.write(2, f"{line}\n".encode())
         os._exit(self.error.exit_code if self.error else EXIT_INTERRUPTED)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.command.options import AsJson, Dataset, options
-from flows.command.output import explained, print_json, show
+from flows.command.output import explained, print_json, show, tell
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Content, Encoding, Place
@@ -33,7 +32,7 @@ def status(given: Given, as_json: AsJson = False) -> None:
                 alias = aliases.find()
                 aliases.agreed()
             except CollectionRecordError as doubt:  # searches go on meanwhile, if it can be read
-                print(f"muge: {doubt}", file=sys.stderr)
+                tell(str(doubt))
         if as_json:
             from dataclasses import asdict
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.command.output import print_json, show, spoken, write_page
+from flows.command.output import print_json, show, spoken, told, write_page
 from tasks.evaluate.gate import check_held, check_quality
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.report.evaluation_page import render_evaluation_page
@@ -65,7 +65,7 @@ def hold(baseline: Mapping[str, Any], measured: Evaluation, max_drop: float) -> 
     """Print how the numbers changed to standard error; raises `QualityDropError` if too far."""
     found = check_quality(baseline, as_json(measured), max_drop)
     lowest = min(found, key=lambda change: (change.now or 0.0) - change.then, default=None)
-    print(f"not worse than the baseline; the lowest: {lowest}", file=sys.stderr)
+    print(told(f"not worse than the baseline; the lowest: {lowest}"), file=sys.stderr)
 
 
 def hold_kept(measured: Evaluation, fails: bool) -> None:
@@ -74,7 +74,7 @@ def hold_kept(measured: Evaluation, fails: bool) -> None:
     if fails:
         check_held(measured.held)
     if measured.held is not None:
-        print(measured.held, file=sys.stderr)
+        print(told(str(measured.held)), file=sys.stderr)
 
 
 def _show_directions(measured: Evaluation) -> None:

@@ -76,12 +76,13 @@ class _Warnings(logging.Handler):
         if is_json():
             say("info" if kind == "note" else "warning", said)
             return
-        shown = f"{kind}: {said}"
         if hasattr(record, "chinese") and spoken() == "zh":
             from tasks.report.wording import WORDS
 
-            shown = f"{WORDS[f'note.{kind}'][0]}{record.chinese}"
-        print(f"muge: {shown}", file=sys.stderr, flush=True)
+            said = f"{WORDS[f'note.{kind}'][0]}{record.chinese}"
+            print(f"muge: {said}", file=sys.stderr, flush=True)
+        else:
+            tell(f"note: {said}" if kind == "note" else f"warning: {said}")
 
 
 @contextmanager
@@ -125,8 +126,7 @@ def _is_descriptor(stream: TextIO, number: int) -> bool:
 
 def fail(message: str, code: int) -> NoReturn:
     """Print one line to standard error and leave."""
-    line = " ".join(message.split()).encode("utf-8", "backslashreplace").decode()
-    print(f"muge: {line}", file=sys.stderr)
+    tell(" ".join(message.split()))
     raise typer.Exit(code)
 
 
@@ -135,7 +135,22 @@ def note(message: str) -> None:
     if is_json():
         say("info", message)
     else:
-        print(f"muge: {message}", file=sys.stderr)
+        tell(message)
+
+
+def tell(message: str) -> None:
+    """Print one line of ours to standard error, in the language of the terminal."""
+    line = told(message).encode("utf-8", "backslashreplace").decode()
+    print(f"muge: {line}", file=sys.stderr, flush=True)
+
+
+def told(message: str) -> str:
+    """A message in the language of the terminal; in English for machines, which get JSON lines."""
+    if is_json() or _spoken_whatever_is_set() != "zh":
+        return message
+    from flows.command.in_chinese import in_chinese
+
+    return in_chinese(message)
 
 
 def keep_traceback() -> str:
@@ -161,10 +176,20 @@ def seconds_since_start() -> float:
 
 
 def spoken() -> Language:
-    """The language of tables, bars and help."""
+    """The language of tables, bars, help and errors."""
     from tasks.report.wording import spoken_language
 
     return spoken_language(os.environ, read_options(Speaking, {}).language)
+
+
+def _spoken_whatever_is_set() -> Language:
+    """The same where the option is wrong, which is what is to be said."""
+    from tasks.report.wording import spoken_language
+
+    try:
+        return spoken()
+    except MugeError:
+        return spoken_language(os.environ)
 
 
 def sentence(key: str, **values: object) -> str:
@@ -193,4 +218,4 @@ def write_page(path: Path, page: str) -> None:
         path.write_text(page, "utf-8")
     except OSError as error:
         raise WorkFolderError(f"cannot write {path}: {error.strerror}") from None
-    print(f"Page: {path}", file=sys.stderr)
+    print(told(f"Page: {path}"), file=sys.stderr)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, Watch, options
-from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, explained, print_json, show, spoken
+from flows.command.output import (
+    EXIT_REJECTS,
+    EXIT_UNFINISHED,
+    explained,
+    print_json,
+    show,
+    spoken,
+    tell,
+    told,
+)
 from flows.command.running import How, how_to_run, run
 from flows.signatures import Given, place_typed
 from tasks.errors import UsageError
@@ -84,7 +93,7 @@ def _say_cost(dataset: str, settings: Settings) -> None:
     with caller_context(settings) as context:
         found = model_change(context, dataset, settings)
     if found is not None:
-        print(f"muge: {found.said}", file=sys.stderr, flush=True)
+        tell(found.said)
 
 
 def _check_known(settings: Settings) -> None:
@@ -150,15 +159,15 @@ def run_reindex(
     if report.links_outside:
         from tasks.report.inspection import outside
 
-        print(outside(report.links_outside), file=sys.stderr)
+        print(told(outside(report.links_outside)), file=sys.stderr)
     from tasks.report.inspection import account_lines
 
     for line in account_lines(report):
-        print(line, file=sys.stderr)
+        print(told(line), file=sys.stderr)
     if report.unfinished is not None:
-        print(f"muge: {report.unfinished.said}", file=sys.stderr)
+        tell(report.unfinished.said)
         raise typer.Exit(EXIT_UNFINISHED)
     if report.rejects:
         advice = f"muge rejects list{place_typed(parameters)}"
-        print(f"{report.rejects} rejects: {advice}", file=sys.stderr)
+        print(told(f"{report.rejects} rejects: {advice}"), file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

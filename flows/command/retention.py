@@ -3,14 +3,13 @@ needs."""
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.command.options import AsJson, options
-from flows.command.output import explained, print_json
+from flows.command.output import explained, print_json, tell
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import DropChoices, Place, PruneChoices, Retaining, Running
@@ -77,7 +76,7 @@ def prune(given: Given, as_json: AsJson = False) -> None:
             print_json(asdict(report))
             return
         for doubt in report.doubts:
-            print(f"muge: warning: {doubt}", file=sys.stderr)
+            tell(f"warning: {doubt}")
         _print(report)
 
 

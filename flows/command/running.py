@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from flows.command.interrupts import ending_soon
 from flows.command.log_format import write_as
-from flows.command.output import answers_apart, explained, warnings_shown
+from flows.command.output import answers_apart, explained, spoken, warnings_shown
 from flows.orchestration.origin import check_server, server_named
 from flows.signatures import Given
 from tasks.errors import MugeError
@@ -71,7 +71,7 @@ def run(
         from flows.orchestration.environment import prepare
 
         prepare(settings.home, how.verbose)
-        with Bars() as bars, ending_soon(bars.stop) as lost:
+        with Bars() as bars, ending_soon(bars.stop, spoken() == "zh") as lost:
             if how.orchestrator == "none":
                 return _alone(settings, how, operation, bars)
             return _orchestrated(settings, how, operation, flow, bars, lost)

@@ -20,6 +20,7 @@ from flows.command.output import (
     sentence,
     show,
     spoken,
+    told,
     warnings_shown,
     write_page,
 )
@@ -135,7 +136,7 @@ def _search_file(given: Given, asked: AskChoices, how: How, as_json: bool) -> No
         )
         print(f"Answers: {report.out}")
     if report.failed:
-        print(f"{report.failed} queries have an error: see {report.out}", file=sys.stderr)
+        print(told(f"{report.failed} queries have an error: see {report.out}"), file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)
 
 

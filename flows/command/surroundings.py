@@ -57,7 +57,9 @@ def leave(quietly: bool = False) -> bool:
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, OSError) and not (quietly or isinstance(error, BrokenPipeError)):
-            print(f"muge: standard output: {refused_by_system(error)}", file=sys.stderr)
+            from flows.command.output import tell
+
+            tell(f"standard output: {refused_by_system(error)}")
         return False
     return True
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import typer
 
-from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED
+from flows.command.output import EXIT_REJECTS, EXIT_UNFINISHED, tell, told
 from tasks.dataset.arrivals import mark_of, places_of
 from tasks.dataset.readers import bounds_of
 from tasks.errors import MugeError
@@ -81,7 +81,7 @@ class Watch:
             mark = self.look()
         except MugeError as error:
             if str(error) != self._said:
-                print(f"muge: warning: {error}; it is looked for again", file=sys.stderr)
+                tell(f"warning: {error}; it is looked for again")
             self._said = str(error)
             return None
         self._said = ""
@@ -113,11 +113,9 @@ def watch(dataset: str, settings: Settings, as_json: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     every, settle = settings.watch_seconds, settings.settle_seconds
-    print(
-        f"muge: watching {', '.join(places)} every {every:g} s; a run starts when nothing was "
-        f"written for {settle:g} s",
-        file=sys.stderr,
-        flush=True,
+    tell(
+        f"watching {', '.join(places)} every {every:g} s; a run starts when nothing was written "
+        f"for {settle:g} s"
     )
     arguments = _without_deadline([a for a in sys.argv[1:] if a not in _OURS])
 
@@ -162,14 +160,12 @@ def _run(arguments: Sequence[str], limit: Limit, as_json: bool) -> int:
         raise
     code = process.returncode
     if code in (0, EXIT_REJECTS, EXIT_UNFINISHED):
-        print(out.strip() if as_json else _line(json.loads(out)), flush=True)
+        print(out.strip() if as_json else told(_line(json.loads(out))), flush=True)
     else:
         said = [line for line in err.splitlines() if line.strip()] or ["it said nothing"]
-        print(
-            f"muge: {_now()}: the run failed (exit code {code}): "
-            f"{said[-1].removeprefix('muge: ')}; it is tried again",
-            file=sys.stderr,
-            flush=True,
+        tell(
+            f"{_now()}: the run failed (exit code {code}): {said[-1].removeprefix('muge: ')}; it "
+            f"is tried again"
         )
     return code
 

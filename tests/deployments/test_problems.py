@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from deployments.studio.asking import Asking
 from deployments.studio.page import render_problem
 from deployments.studio.problems import Problem, problem_of
+from tasks.errors import QueryError
 
 
 def problem(**asked: Any) -> Problem:
@@ -49,3 +50,18 @@ def test_the_chinese_page_has_no_english_reason() -> None:
     page = render_problem(problem(alpha="7"), "zh")
     shown = page.partition("原因：")[2][:400]
     assert '<span lang="zh-CN" class="t">alpha：应不大于 1</span>' in shown
+
+
+def test_an_error_is_said_in_chinese_on_the_page_and_in_english_by_the_api() -> None:
+    said = problem_of(QueryError("collection 'shop' has no field 'prise'; it has price, brand"))
+    assert said is not None
+    page = render_problem(said, "zh").partition("原因：")[2][:400]
+    chinese = "集合 &#39;shop&#39; 没有字段 &#39;prise&#39;；它有 price、brand"
+    assert f'<span lang="zh-CN" class="t">{chinese}</span>' in page
+    assert said.as_json()["error"]["message"].startswith("collection 'shop' has no field")
+
+
+def test_what_nobody_said_in_chinese_is_english_on_the_page() -> None:
+    said = Problem(422, "query", "a library's own words")
+    assert said.in_chinese == ""
+    assert "own words</span>" in render_problem(said, "zh")

@@ -55,11 +55,11 @@ def test_each_line_is_answered_and_a_wrong_one_changes_nothing(indexed: tuple[Pa
     assert len(answers[5]["hits"]) == 2
     said = [line for line in done.stderr.splitlines() if line.startswith("muge: ")]
     wanted = [
-        "alpha is 7.0",
-        "names field 'price'",
+        "alpha 是 7.0，",
+        "里的字段 'price' 在文档里没有",
         "'nobody'",
-        "there is no :nonsense",
-        ":topk is",
+        "没有 :nonsense（有的是：",
+        ":topk 是 'many'，应是数",
     ]
     assert len(said) == len(wanted)
     assert all(part in line for part, line in zip(wanted, said, strict=True))

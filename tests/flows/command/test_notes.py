@@ -16,10 +16,14 @@ from tasks.telemetry.lines import JsonStream
 LOG = logging.getLogger("tasks.index.alpha")
 
 
-@pytest.mark.parametrize(("language", "said"), [("zh", "提示：好"), ("en", "note: good")])
+@pytest.mark.parametrize(
+    ("language", "said", "other"),
+    [("zh", "提示：好", "警告：bad"), ("en", "note: good", "warning: bad")],
+)
 def test_a_note_that_knows_chinese_says_it_there(
     language: str,
     said: str,
+    other: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -28,7 +32,7 @@ def test_a_note_that_knows_chinese_says_it_there(
         for _ in range(2):
             LOG.warning("good", extra={**NOTE, CHINESE: "好"})
         LOG.warning("bad")
-    assert capsys.readouterr().err == f"muge: {said}\nmuge: warning: bad\n"
+    assert capsys.readouterr().err == f"muge: {said}\nmuge: {other}\n"
 
 
 def test_as_json_it_is_no_error_and_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
