@@ -65,10 +65,15 @@ def named_family(folder: Path) -> tuple[str, ModelFamily]:
             f"{folder / CONFIG_FILE}: model_type is {kind!r}, which is not read; read are "
             f"{', '.join(types)}"
         )
-    layouts = "; ".join(f"{name} ({', '.join(f.files)})" for name, f in known.items())
+    layouts = "; ".join(f"{name} ({_first_files(f)})" for name, f in known.items())
     raise ModelError(
         f"{folder} holds {_content(folder)}: no model of a known family; known are {layouts}"
     )
+
+
+def _first_files(family: ModelFamily) -> str:
+    """The files that people know a family by."""
+    return ", ".join([name for name in family.files if name not in family.optional][:3])
 
 
 def describe_folder(folder: ModelFolder) -> ModelInfo:
