@@ -1,4 +1,4 @@
-"""The image of `deployments/Dockerfile`, built and run, where buildah and its base image are there."""
+"""The image of `deployments/Dockerfile`, built and run where buildah and a base image are there."""
 
 from __future__ import annotations
 
