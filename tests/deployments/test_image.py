@@ -15,7 +15,7 @@ from deployments.production.definitions import ROOT
 
 BASE = "docker.io/library/python:3.11-slim"
 TAG = "localhost/muge-search:tried"
-ARGUMENTS = os.environ.get("MUGE_IMAGE_BUILD", "").split()
+ARGUMENTS = os.environ.get("IMAGE_BUILD", "").split()
 """More arguments for `buildah build`, such as --build-arg TORCH_INDEX=ADDRESS."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
