@@ -165,8 +165,9 @@ def test_models_outlive_containers() -> None:
         assert f"models:{cache}" in services()[name]["volumes"]
 
 
-def test_torch_is_the_one_that_was_tested() -> None:
-    (torch,) = re.findall(r'ARG TORCH="(.+)"', dockerfile())
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_torch_is_the_one_that_was_tested(name: str) -> None:
+    (torch,) = re.findall(r'ARG TORCH="(.+)"', dockerfile(name))
     assert f'"{torch}"' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
@@ -183,12 +184,93 @@ def test_a_change_of_the_code_installs_no_package_again(name: str) -> None:
     for file in copied:
         assert (ROOT / file).is_file()
     for line in behind:
-        assert "pip install" not in line or "--no-deps --no-build-isolation ." in line
+        assert "pip install" not in line or "--no-deps --no-build-isolation --editable ." in line
     # a commit is another one each time: nothing slow is behind it
     commit = said.index('ARG COMMIT=""')
     assert not any(line.startswith(("RUN", "COPY")) for line in said[commit:])
     assert any("image.revision=${COMMIT}" in line for line in said[commit:])
     assert "MUGE_DEPLOY_COMMIT=${COMMIT}" in " ".join(said[commit:])
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_code_is_there_once_and_compiled(name: str) -> None:
+    """Whoever runs it writes nothing beside it, and packages' own tests are in no image."""
+    (installed,) = [line for line in instructions(name) if "--editable ." in line]
+    assert installed.endswith("&& python -m compileall -q .")
+    (packages,) = [line for line in instructions(name) if "--require-hashes" in line]
+    assert "-name tests -o -path '*/torch/test'" in packages
+
+
+def test_what_has_no_wheel_is_built_by_what_has_a_hash_and_a_compiler_that_goes() -> None:
+    """Without its extension crcmod checks what OSS sends at 1 MB a second."""
+    (packages,) = [line for line in instructions("Dockerfile") if "--require-hashes" in line]
+    steps = packages.split(" && ")
+    assert "install --yes --no-install-recommends gcc" in steps[1]
+    assert "purge --yes --auto-remove gcc" in steps[-2]
+    assert 'python -c "import crcmod._crcfunext"' in packages
+    for line in packages.replace(";", "&&").split("&&"):
+        assert "-r .ci/hashes.txt" not in line or "--no-build-isolation --use-pep517" in line
+    pinned = (ROOT / ".ci" / "hashes.txt").read_text("utf-8")
+    (lines,) = re.findall(r"^setuptools==.+\\\n(?:.+\\\n)*.+[^\\]$", pinned, re.M)
+    assert "--hash=sha256:" in lines
+
+
+def test_prefect_writes_where_everybody_may() -> None:
+    """Its server has no page where it cannot write one, and that is not beside its code."""
+    given = dict(re.findall(r"\b(PREFECT_[A-Z_]+)=(\S+)", dockerfile()))
+    assert given["PREFECT_UI_STATIC_DIRECTORY"].startswith("/tmp/")
+    assert given["PREFECT_HOME"].startswith("/tmp/")
+
+
+def in_context(path: str) -> bool:
+    """Whether a file of the folder is sent to a build: the last pattern that fits it, or a folder
+    of it, decides."""
+    sent = True
+    for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            form = re.escape(line.removeprefix("!")).replace(r"\*\*/", "(?:.*/)?")
+            if re.match(form.replace(r"\*", "[^/]*") + "(?:/|$)", path):
+                sent = line.startswith("!")
+    return sent
+
+
+def test_what_the_package_is_made_of_gets_into_an_image() -> None:
+    asked = ["git", "ls-files", "flows", "tasks", "deployments", "*.py", ".ci/*.txt"]
+    listed = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    left_out = {file for file in listed.splitlines() if not in_context(file)}
+    assert {file.split("/")[0] for file in left_out} <= {"tests", "deployments"}
+    assert all(file.startswith(("tests/", "deployments/docs/")) for file in left_out)
+    assert all(map(in_context, ("pyproject.toml", "README.md", "LICENSE", ".ci/extras.py")))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".env",
+        "deployments/.env",
+        "deployments/.env.local",
+        "deployments/production/kubernetes/base/server.env",
+        "deployments/production/kubernetes/base/secrets.env",
+        ".git/config",
+        ".muge/work/x/run.json",
+        ".venv-dev/bin/python",
+        "deployments/.venv/bin/python",
+        "build/lib/tasks/errors.py",
+        "tests/conftest.py",
+        "tasks/__pycache__/errors.cpython-311.pyc",
+        "tasks/.mypy_cache/x.json",
+        "muge_search.egg-info/PKG-INFO",
+        "notes.txt",
+    ],
+)
+def test_secrets_and_leftovers_get_into_no_image(path: str) -> None:
+    assert not in_context(path)
+
+
+@pytest.mark.parametrize("path", ["deployments/.env", "server.env", "secrets.env"])
+def test_filled_in_secrets_are_not_committed(path: str) -> None:
+    where = path if "/" in path else f"deployments/production/kubernetes/base/{path}"
+    assert subprocess.run(["git", "check-ignore", "-q", where], cwd=ROOT).returncode == 0
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)

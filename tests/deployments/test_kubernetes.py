@@ -14,7 +14,7 @@ import yaml
 from deployments.production.definitions import ROOT, read_definitions
 from deployments.production.worker import HANDING_SECONDS, STOPPING_SECONDS
 from tasks.settings import load_deploy_settings, load_settings
-from tests.deployments.test_deploy_images import check_command, known_variable
+from tests.deployments.test_deploy_images import check_command, known_variable, services
 
 PLACE = ROOT / "deployments" / "production" / "kubernetes"
 OVERLAYS = ["base", "gpu", "kuberay"]
@@ -104,6 +104,25 @@ def test_secrets_and_maps_that_are_named_are_there(overlay: str) -> None:
         for source in container.get("envFrom", ()):
             ((_, reference),) = source.items()
             assert reference["name"] == "muge-search", name
+
+
+def test_the_server_keeps_and_forgets_as_that_of_compose_does() -> None:
+    """Where its data base is, and its secrets, are of each kind's own."""
+    (given,) = [c["env"] for n, c in containers(rendered("base")) if n == "server"]
+    values = {variable["name"]: variable.get("value") for variable in given}
+    for name, value in services()["server"]["environment"].items():
+        assert name in values, name
+        assert "${" in value or value == values[name], name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_may_write_to_their_volumes_alone(overlay: str) -> None:
+    for name, pod in pods(rendered(overlay)):
+        (container,) = pod["containers"]
+        if container["image"].startswith("muge-search") and name != "ray":
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+            assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"], name
+            assert {"name": "tmp", "emptyDir": {}} in pod["volumes"], name
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -39,6 +39,7 @@ OF_OTHERS = {
     "HF_HOME",
     "HF_TOKEN",
     "HTTPS_PROXY",
+    "IMAGE_BUILD",
     "HTTP_PROXY",
     "MODELSCOPE_CACHE",
     "NO_PROXY",

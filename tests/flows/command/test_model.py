@@ -38,6 +38,15 @@ def test_kernels_that_do_not_work_here_are_said(muge: Muge, model: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_kernels_that_nothing_compiles_are_said(muge: Muge, model: str, tmp_path: Path) -> None:
+    """An image of containers has no compiler."""
+    environment = {"MUGE_KERNELS": "compile", "MUGE_DEVICE": "cpu", "PATH": str(tmp_path)}
+    done = muge("model", model, environment={**environment, "CXX": "our-c++"})
+    assert done.returncode == 2
+    assert "a compiler for cpu, and our-c++ is not here; install it, or use eager" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_model_of_zeros_is_one_line(muge: Muge, model: str, tmp_path: Path) -> None:
     folder = tmp_path / "zeros"
     shutil.copytree(model, folder)

@@ -5,6 +5,9 @@ Compiled and recorded towers work on fixed shapes, so batches are padded to powe
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import threading
 from collections.abc import Callable
 
@@ -16,21 +19,39 @@ from tasks.errors import DeviceError
 
 Tower = Callable[[Tensor], Tensor]
 
+_COMPILERS = {
+    ("cpu", "linux"): ("CXX", ("g++",)),
+    ("cpu", "darwin"): ("CXX", ("clang++",)),
+    ("cuda", "linux"): ("CC", ("gcc", "clang")),
+}
+"""What torch compiles with by device and system: what a variable names, or what is usual."""
 _WARM_UP = 3  # calls before recording, in which libraries choose their kernels
 
 
 def prepare_tower(tower: nn.Module, kernels: Kernels, device: torch.device) -> Tower:
     """A tower (N, ...) to (N, D), ready to be called from any thread.
 
-    Raises `DeviceError` if graphs are asked for without CUDA.
+    Raises `DeviceError` if graphs are asked for without CUDA, or compiling without a compiler.
     """
     if kernels == "eager":
         return tower
     if kernels == "compile":
+        _check_compiler(device)
         return _padded(torch.compile(tower, dynamic=False))
     if device.type != "cuda":
         raise DeviceError(f"kernels 'graphs' are CUDA's, and the device is {device}; use compile")
     return _padded(GraphedTower(tower))
+
+
+def _check_compiler(device: torch.device) -> None:
+    variable, usual = _COMPILERS.get((device.type, sys.platform), ("", ()))
+    named = os.environ.get(variable)
+    wanted = (named,) if named else usual
+    if wanted and not any(map(shutil.which, wanted)):
+        raise DeviceError(
+            f"kernels 'compile' need a compiler for {device}, and {' or '.join(wanted)} is not "
+            "here; install it, or use eager"
+        )
 
 
 class GraphedTower:
