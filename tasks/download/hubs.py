@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-from tasks.download.hub import Kind
+from tasks.download.modelscope import Kind
 
 
 class HubClient(Protocol):
@@ -44,7 +44,7 @@ class Hub:
         return cast(HubClient, import_module(self.module))
 
 
-MODELSCOPE = Hub("", "master", "tasks.download.hub")
+MODELSCOPE = Hub("", "master", "tasks.download.modelscope")
 HUBS = (Hub("hf:", "main", "tasks.download.hugging_face"), MODELSCOPE)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from tasks.download.hub import Kind, check_reached, first_reason
+from tasks.download.modelscope import Kind, check_reached, first_reason
 from tasks.errors import HubError
 
 

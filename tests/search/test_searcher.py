@@ -284,7 +284,7 @@ def test_no_hub_is_asked_which_model_is_meant(
 
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
     for name in ("check_hub", "list_snapshot", "download_snapshot"):
-        monkeypatch.setattr(f"tasks.download.hub.{name}", download)
+        monkeypatch.setattr(f"tasks.download.modelscope.{name}", download)
     with pytest.raises(CollectionRecordError, match=f"not with {asked}; leave --model out"):
         open_searcher(opened, built, asked)
     assert open_searcher(opened, built, built.model).record.model.name == built.model
