@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tasks.download.hubs import Kind
-from tasks.download.refusals import check_reached, refusal
+from tasks.download.refusals import Variables, check_reached, refusal
 from tasks.errors import HubError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -78,7 +78,7 @@ def list_snapshot(kind: Kind, name: str, revision: str) -> list[str]:
 
 
 def _reason(error: Exception) -> str:
-    return refusal(error, "HF_TOKEN", "HF_ENDPOINT")
+    return refusal(error, Variables("HF_TOKEN", "HF_ENDPOINT", "HF_HOME"))
 
 
 def _check_contents(folder: Path) -> None:

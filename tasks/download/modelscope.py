@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.download.hubs import Kind
-from tasks.download.refusals import check_reached, refusal
+from tasks.download.refusals import Variables, check_reached, refusal
 from tasks.download.trust import trust_in_requests
 from tasks.errors import HubError
 
-_TOKEN, _ENDPOINT = "MODELSCOPE_API_TOKEN", "MODELSCOPE_ENDPOINT"
+_NAMES = Variables("MODELSCOPE_API_TOKEN", "MODELSCOPE_ENDPOINT", "MODELSCOPE_CACHE")
 
 
 def find_snapshot(kind: Kind, name: str, revision: str) -> Path | None:
@@ -46,7 +46,7 @@ def download_snapshot(kind: Kind, name: str, revision: str, patterns: Sequence[s
             )
         )
     except Exception as error:  # the client raises its own, requests' and the system's
-        raise HubError(refusal(error, _TOKEN, _ENDPOINT)) from None
+        raise HubError(refusal(error, _NAMES)) from None
 
 
 def check_hub() -> None:
@@ -69,5 +69,5 @@ def list_snapshot(kind: Kind, name: str, revision: str) -> list[str]:
     try:
         files = HubApi().list_repo_files(name, kind, revision=revision)
     except Exception as error:
-        raise HubError(refusal(error, _TOKEN, _ENDPOINT)) from None
+        raise HubError(refusal(error, _NAMES)) from None
     return sorted(file.path for file in files)

@@ -277,6 +277,17 @@ def test_nobody_is_asked_when_the_client_is_told_so(
         assert hub.requests == []
 
 
+def test_a_cache_that_cannot_be_written(tiny: Tiny, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    place = tmp_path / "file"
+    place.write_text("no folder")
+    with HuggingFaceHub() as hub, closing(HubUser(hub, place)) as user:
+        hub.add_model("owner/tiny", tiny("vit-b").folder)
+        answer = user.describe("hf:owner/tiny")
+    assert "its cache cannot be written: Not a directory" in answer
+    assert "name another place in HF_HOME; use --model" in answer
+
+
 def test_weights_wait_until_the_model_is_one_that_is_read(tiny: Tiny, tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     folders = {name: tmp_path / name for name in ("blip", "lora", "empty", "outside")}
