@@ -290,6 +290,14 @@ def test_no_hub_is_asked_which_model_is_meant(
     assert open_searcher(opened, built, built.model).record.model.name == built.model
 
 
+def test_a_hub_s_model_is_said_with_its_revision(context: Context, mine: Settings) -> None:
+    record = require_record(work_of(mine), mine.store_uri, "muge")
+    moved = replace(record.model, name="hf:a/b", revision="f" * 40)
+    save_record(work_of(mine), replace(record, model=moved))
+    with pytest.raises(CollectionRecordError, match=rf"with model hf:a/b@{'f' * 40} .*not with a/"):
+        open_searcher(context, mine, "a/b@v9")
+
+
 def test_a_model_that_is_another_one_now(context: Context, mine: Settings, tmp_path: Path) -> None:
     other = make_model(tmp_path / "other", "resnet-50", seed=1).folder
     record = require_record(work_of(mine), mine.store_uri, "muge")
