@@ -49,7 +49,7 @@ def status(given: Given, as_json: AsJson = False) -> None:
         for each in collections:
             print(
                 f"{each.collection}: {each.status}, {each.documents} documents "
-                f"of {each.dataset or 'unknown data'}, model {each.model or 'unknown'}"
+                f"of {each.dataset or 'unknown data'}, model {each.full_model or 'unknown'}"
             )
             if each.damage is not None:
                 print(f"  {each.damage}")

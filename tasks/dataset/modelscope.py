@@ -19,7 +19,7 @@ from pathlib import Path
 from tasks.dataset.muge import PICTURES, MugeReader
 from tasks.dataset.reader import NOTHING_IGNORED, DatasetName, Reader, RowFields
 from tasks.dataset.table.reader import TableReader
-from tasks.download.hub import download_snapshot, find_snapshot, list_snapshot
+from tasks.download.modelscope import download_snapshot, find_snapshot, list_snapshot
 from tasks.errors import DatasetError, HubError
 from tasks.opening import read_regular
 from tasks.records import Row, Span

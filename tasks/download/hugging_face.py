@@ -6,13 +6,19 @@ own; HF_ENDPOINT is read again at each call.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from tasks.download.hub import Kind, check_reached, first_reason
+from tasks.download.hubs import Kind
+from tasks.download.refusals import Variables, check_reached, refusal
 from tasks.errors import HubError
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def find_snapshot(kind: Kind, name: str, revision: str) -> Path | None:
@@ -46,12 +52,19 @@ def download_snapshot(kind: Kind, name: str, revision: str, patterns: Sequence[s
         )
     except Exception as error:  # the client raises its own, its transport's and the system's
         raise HubError(_reason(error)) from None
+    _check_contents(Path(made))
     return Path(made)
+
+
+def exact_revision(folder: Path, revision: str) -> str:
+    """The commit of a snapshot: a branch moves, and a commit's files stay."""
+    return folder.name if _COMMIT.fullmatch(folder.name) else revision
 
 
 def check_hub() -> None:
     """Raise `HubError` in seconds if the hub cannot be reached, or has no client here."""
-    _client()
+    if _client().constants.HF_HUB_OFFLINE:
+        raise HubError("HF_HUB_OFFLINE is set, and it is not whole in the cache; unset it once")
     check_reached(_endpoint())
 
 
@@ -65,8 +78,25 @@ def list_snapshot(kind: Kind, name: str, revision: str) -> list[str]:
 
 
 def _reason(error: Exception) -> str:
-    """Why it failed, without the client's advice on repositories and tokens."""
-    return first_reason(error).partition(" for url: ")[0]
+    return refusal(error, Variables("HF_TOKEN", "HF_ENDPOINT", "HF_HOME"))
+
+
+def _check_contents(folder: Path) -> None:
+    """Raise `HubError` for a large file that is not what the hub calls it, and forget it: the
+    client names it in its cache by the SHA-256 that the hub says, and does not compute it."""
+    for file in sorted(folder.rglob("*")):
+        blob = file.resolve()
+        if not file.is_symlink() or not _SHA256.fullmatch(blob.name):
+            continue
+        with blob.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+        if found != blob.name:
+            file.unlink()
+            blob.unlink()
+            raise HubError(
+                f"{file.name}: what came has SHA-256 {found[:12]}, the hub says {blob.name[:12]}; "
+                f"run the same command again"
+            )
 
 
 def _client() -> ModuleType:

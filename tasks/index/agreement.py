@@ -31,7 +31,7 @@ def check_model(record: CollectionRecord) -> None:
     here = describe_model(full_name(record.model))
     if identity(here) != identity(record.model):
         raise CollectionRecordError(
-            f"collection {record.collection!r} was made with {record.model.name} weights "
+            f"collection {record.collection!r} was made with {full_name(record.model)} weights "
             f"{record.model.weights[:12]} preprocessing {record.model.preprocessing}; here it is "
             f"{here.weights[:12]} {here.preprocessing}; {BUILD_ANEW}"
         )

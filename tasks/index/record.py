@@ -150,6 +150,7 @@ def differences(run: IndexRun, record: CollectionRecord) -> str:
     now = run.new_record()
     pairs = {
         "model": (record.model.name, now.model.name),
+        "revision": (record.model.revision or "none", now.model.revision or "none"),
         "dimension": (record.model.dimension, now.model.dimension),
         "weights": (record.model.weights[:12], now.model.weights[:12]),
         "data set": (record.dataset, now.dataset),

@@ -24,7 +24,8 @@ class CollectionStatus:
     """One collection: `status` is "ready", "building", "no record", "damaged record", "damaged"
     (its store), "missing" (from its store) or "busy" (another process writes it); `damage` says
     what is wrong and what to do, `expected` its record's number of documents, `computed_in` the
-    number formats of its vectors, `alpha` what was measured to suit it."""
+    number formats of its vectors, `alpha` what was measured to suit it, `revision` the model's,
+    None for one that is from no hub."""
 
     collection: str
     status: str
@@ -37,6 +38,12 @@ class CollectionStatus:
     damage: str | None = None
     computed_in: str | None = None
     alpha: float | None = None
+    revision: str | None = None
+
+    @property
+    def full_model(self) -> str | None:
+        """The model's name with its revision, as `--model` takes it."""
+        return f"{self.model}@{self.revision}" if self.revision else self.model
 
 
 def collection_statuses(context: Context, settings: Place) -> list[CollectionStatus]:
@@ -73,6 +80,7 @@ def _status(store: VectorStore, work: Folder, uri: str, name: str, held: bool) -
         damage=damage,
         computed_in=(record.computed_in or None) if record else None,
         alpha=record.proposal.alpha or None if record and record.proposal else None,
+        revision=(record.model.revision or None) if record else None,
     )
 
 

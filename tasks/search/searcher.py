@@ -554,6 +554,6 @@ def _check_asked(record: CollectionRecord, model: str) -> None:
     here = find_model(model)
     if here is None or identity(describe_folder(here)) != identity(record.model):
         raise CollectionRecordError(
-            f"collection {record.collection!r} was made with model {record.model.name} "
+            f"collection {record.collection!r} was made with model {full_name(record.model)} "
             f"({record.model.dimension} dimensions), not with {model}; leave --model out"
         )

@@ -37,6 +37,7 @@ OF_OTHERS = {
     "FSSPEC_S3_ENDPOINT_URL",
     "HF_ENDPOINT",
     "HF_HOME",
+    "HF_HUB_OFFLINE",
     "HF_TOKEN",
     "HTTPS_PROXY",
     "IMAGE_BUILD",

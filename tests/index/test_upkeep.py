@@ -26,7 +26,7 @@ from tasks.index.upserting import send
 from tasks.settings import Settings, load_settings
 from tasks.store.zvec.store import ZvecStore
 from tasks.work.collections import COPIES as RECORD_COPIES
-from tasks.work.collections import find_record
+from tasks.work.collections import find_record, save_record
 from tasks.work.folder import Folder
 from tests.plain import index_dataset, reindex_dataset, search_images
 from tests.store.zvec.flips import flip_all, flipped
@@ -67,6 +67,22 @@ def damage(settings: Settings, collection: str = "muge") -> Path:
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     return file
+
+
+def test_a_hub_s_model_is_said_with_its_revision(
+    dataset: str, place: dict[str, Any], settings: Settings, context: Context
+) -> None:
+    """A branch that moved gives two models of one name."""
+    work, commit = Folder(settings.work_url), "f" * 40
+    record = find_record(work, settings.store_uri, "muge")
+    assert record is not None
+    branch = replace(record.model, name="hf:a/b", revision=commit, weights="0" * 64)
+    save_record(work, replace(record, model=branch))
+    (status,) = collection_statuses(context, settings)
+    assert (status.model, status.revision) == ("hf:a/b", commit)
+    assert status.full_model == f"hf:a/b@{commit}"
+    with pytest.raises(CollectionRecordError, match=rf"revision {commit} \(now none\)"):
+        index_dataset(dataset, document="pair", **place)
 
 
 def test_a_damaged_store_is_built_anew_from_the_work_folder(

@@ -284,10 +284,18 @@ def test_no_hub_is_asked_which_model_is_meant(
 
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
     for name in ("check_hub", "list_snapshot", "download_snapshot"):
-        monkeypatch.setattr(f"tasks.download.hub.{name}", download)
+        monkeypatch.setattr(f"tasks.download.modelscope.{name}", download)
     with pytest.raises(CollectionRecordError, match=f"not with {asked}; leave --model out"):
         open_searcher(opened, built, asked)
     assert open_searcher(opened, built, built.model).record.model.name == built.model
+
+
+def test_a_hub_s_model_is_said_with_its_revision(context: Context, mine: Settings) -> None:
+    record = require_record(work_of(mine), mine.store_uri, "muge")
+    moved = replace(record.model, name="hf:a/b", revision="f" * 40)
+    save_record(work_of(mine), replace(record, model=moved))
+    with pytest.raises(CollectionRecordError, match=rf"with model hf:a/b@{'f' * 40} .*not with a/"):
+        open_searcher(context, mine, "a/b@v9")
 
 
 def test_a_model_that_is_another_one_now(context: Context, mine: Settings, tmp_path: Path) -> None:

@@ -21,16 +21,26 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class HuggingFaceHub(Serving):
-    """Serves folders as models at `main`; `requests` are the paths that were asked for."""
+    """Serves folders as models at `main`; `requests` are the paths that were asked for.
+
+    It can misbehave: `refusing` is a status for every request, `page` a body for every one, files
+    in `wrong` have other bytes than they are named by, and `listed` names files beside those that
+    there are.
+    """
 
     def __init__(self) -> None:
         self.requests: list[str] = []
-        self._models: dict[str, Path] = {}
+        self.refusing = 0
+        self.page = b""
+        self.wrong: set[str] = set()
+        self.listed: list[str] = []
+        self._models: dict[str, dict[str, Path]] = {}
         super().__init__(self._handler())
 
-    def add_model(self, name: str, folder: Path) -> None:
-        """Serve a folder as a model."""
-        self._models[name] = folder
+    def add_model(self, name: str, folder: Path, commit: str = COMMIT) -> None:
+        """Serve a folder as a model: its branch moves to a commit, and those before stay."""
+        self._models.setdefault(name, {}).pop(commit, None)
+        self._models[name][commit] = folder
 
     def environment(self, cache: Path) -> dict[str, str]:
         """What a process needs to know this hub and no other."""
@@ -47,19 +57,26 @@ class HuggingFaceHub(Serving):
         place = unquote(urlsplit(path).path)
         info, file = _INFO.fullmatch(place), _FILE.fullmatch(place)
         found = info or file
-        folder = self._models.get(found[1]) if found else None
-        if found is None or folder is None or found[2] not in (None, "main", COMMIT):
-            missing = "RevisionNotFound" if folder else "RepoNotFound"
+        if self.refusing or self.page:
+            return self.refusing or 200, self.page, {}
+        commits = self._models.get(found[1], {}) if found else {}
+        last = next(reversed(commits), "")
+        commit = last if found and found[2] in (None, "main") else found[2] if found else ""
+        if found is None or commit not in commits:
+            missing = "RevisionNotFound" if commits else "RepoNotFound"
             return 404, b'{"error": "not found"}', {"X-Error-Code": missing}
+        folder = commits[commit]
         if info:
-            listed = _tree(folder) if "/tree/" in place else _model(info[1], folder)
+            tree = [*_tree(folder), *({**_NOTHING, "path": path} for path in self.listed)]
+            listed = tree if "/tree/" in place else _model(info[1], commit, tree)
             return 200, json.dumps(listed).encode(), {}
         there = folder / found[3]
         if not there.is_file():
-            return 404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}
+            return 404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit}
         body = there.read_bytes()
         etag = hashlib.sha256(body).hexdigest()
-        return 200, body, {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"'}
+        sent = bytes(byte ^ 1 for byte in body) if found[3] in self.wrong else body
+        return 200, sent, {"X-Repo-Commit": commit, "ETag": f'"{etag}"'}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         hub = self
@@ -88,9 +105,12 @@ class HuggingFaceHub(Serving):
         return Handler
 
 
-def _model(name: str, folder: Path) -> dict[str, object]:
-    siblings = [{"rfilename": file["path"]} for file in _tree(folder)]
-    return {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings}
+_NOTHING: dict[str, object] = {"type": "file", "size": 0, "oid": "0" * 40}
+
+
+def _model(name: str, commit: str, tree: list[dict[str, object]]) -> dict[str, object]:
+    siblings = [{"rfilename": file["path"]} for file in tree]
+    return {"id": name, "modelId": name, "sha": commit, "siblings": siblings}
 
 
 def _tree(folder: Path) -> list[dict[str, object]]:

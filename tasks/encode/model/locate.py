@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 from fnmatch import fnmatch
 from pathlib import Path
 
-from tasks.download.hubs import MODELSCOPE, Hub, hub_of
+from tasks.download.hubs import MODELSCOPE, Hub, hub_of, meant
 from tasks.encode.model.contract import ModelFolder
-from tasks.encode.model.families import downloaded_files, is_complete
+from tasks.encode.model.families import downloaded_files, family_of, is_complete
 from tasks.encode.model.names import NOTHING_CHOSEN, PREFIX, ModelName, parse_name
-from tasks.encode.model.sentence_transformers.family import MODULES_FILE
+from tasks.encode.model.sentence_transformers.family import MODULES_FILE, check_library
 from tasks.encode.model.sentence_transformers.snapshot import download_all, was_downloaded
-from tasks.encode.model.weight_files import chosen
+from tasks.encode.model.weight_files import KINDS, are_weights, chosen
 from tasks.errors import HubError, ModelError
 from tasks.records import ModelInfo
 
 SAMPLE = "sample"
 SUFFIXES = (".pt", ".pth")
 _SAMPLE_FOLDER = Path(__file__).parents[2] / "sample" / "model"
-_HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
+_SHOWN_FILES = 8
 _REVISIONS = {
     "iic/multi-modal_clip-vit-base-patch16_zh": "v1.0.1",
     "iic/multi-modal_clip-vit-large-patch14_zh": "v1.0.1",
@@ -44,7 +43,7 @@ def locate_model(model: str) -> ModelFolder:
     asked = parse_name(model)
     hub, name, revision = _hub_name(asked)
     path = _download(hub, name, revision, asked)
-    return _folder(asked, f"{hub.prefix}{name}", revision, path)
+    return _folder(asked, f"{hub.prefix}{name}", hub.client.exact_revision(path, revision), path)
 
 
 def find_model(model: str) -> ModelFolder | None:
@@ -59,10 +58,15 @@ def find_model(model: str) -> ModelFolder | None:
     hub, name, revision = _hub_name(asked)
     cached = hub.client.find_snapshot("model", name, revision)
     # the client puts a file in its place when its hash was right
-    complete = was_downloaded if asked.is_st else is_complete
-    if cached is None or not complete(cached):
+    if cached is None or not _is_whole(cached, asked):
         return None
-    return _folder(asked, f"{hub.prefix}{name}", revision, cached)
+    exact = hub.client.exact_revision(cached, revision)
+    return _folder(asked, f"{hub.prefix}{name}", exact, cached)
+
+
+def _is_whole(cached: Path, asked: ModelName) -> bool:
+    listed = asked.is_st or (cached / MODULES_FILE).exists()  # was downloaded whole
+    return was_downloaded(cached, asked.choices.trusted) if listed else is_complete(cached)
 
 
 def _folder(asked: ModelName, name: str, revision: str, path: Path) -> ModelFolder:
@@ -94,42 +98,81 @@ def names(model: str, info: ModelInfo) -> bool:
     path = os.path.expanduser(asked.place)
     if os.path.exists(path):
         return str(Path(path).resolve()) == known.place
-    if _matched(asked.place) is None:
+    found = _matched(asked)
+    if found is None:
         return False
-    hub, name, revision = _hub_name(asked)
-    return (f"{hub.prefix}{name}", revision) == (known.place, info.revision)
+    hub, name, revision = found
+    if f"{hub.prefix}{name}" != known.place:
+        return False
+    # a branch is noted as the commit that it stood at
+    any_commit = hub is not MODELSCOPE and revision == hub.usual_revision
+    return any_commit or revision == info.revision
 
 
-def _matched(place: str) -> re.Match[str] | None:
-    return _HUB_NAME.fullmatch(place.removeprefix(hub_of(place).prefix))
+def _matched(asked: ModelName) -> tuple[Hub, str, str] | None:
+    """Hub, name there and revision, None for what is none."""
+    hub = hub_of(asked.place)
+    at = f"@{asked.revision}" if asked.revision else ""
+    match = hub.name.fullmatch(asked.place.removeprefix(hub.prefix) + at)
+    if match is None:
+        return None
+    usual = _REVISIONS.get(match["name"]) if hub is MODELSCOPE else None
+    return hub, match["name"], match["revision"] or usual or hub.usual_revision
 
 
 def _hub_name(asked: ModelName) -> tuple[Hub, str, str]:
-    """Hub, name there and revision; raises `ModelError` for what is none."""
-    hub, match = hub_of(asked.place), _matched(asked.place)
-    if match is None or asked.place.startswith("."):
-        raise ModelError(
-            f"there is no model {asked.place!r}: expected 'sample', a folder, a checkpoint of "
-            "cn_clip (.pt), a ModelScope id such as iic/multi-modal_clip-vit-base-patch16_zh, or "
-            "hf: and an id of Hugging Face"
-        )
-    revision = asked.revision or match["revision"]
-    usual = _REVISIONS.get(match["name"]) if hub is MODELSCOPE else None
-    return hub, match["name"], revision or usual or hub.usual_revision
+    """As `_matched`; raises `ModelError` for what is none."""
+    found = _matched(asked)
+    if found is not None:
+        return found
+    st = PREFIX if asked.is_st else ""
+    typed = st + asked.place + (f"@{asked.revision}" if asked.revision else "")
+    near = SAMPLE if asked.place.strip().lower() == SAMPLE else meant(asked.place)
+    raise ModelError(
+        f"there is no model {typed!r}: expected 'sample', a folder, a checkpoint of "
+        "cn_clip (.pt), a ModelScope id such as iic/multi-modal_clip-vit-base-patch16_zh, or "
+        f"hf: and an id of Hugging Face{f'; perhaps {st}{near} is meant' if near else ''}"
+    )
 
 
 def _download(hub: Hub, name: str, revision: str, asked: ModelName) -> Path:
-    client = hub.client
+    client, full = hub.client, f"{hub.prefix}{name}@{revision}"
+    if asked.is_st:
+        check_library(full)
     try:
         client.check_hub()
         listed = client.list_snapshot("model", name, revision)
-        if asked.is_st:
+        _check_listed(listed, full, asked)
+        if MODULES_FILE in listed:
             return download_all(hub, name, revision, listed, asked.choices.trusted)
         patterns = downloaded_files()
         there = [file for file in listed if any(fnmatch(file, pattern) for pattern in patterns)]
-        return client.download_snapshot("model", name, revision, chosen(there) or patterns)
+        wanted = chosen(there)
+        beside = [file for file in wanted if not are_weights(file)]
+        if beside and set(KINDS) & set(wanted):
+            # weights may be large: first see whether the model is of a kind that is read
+            family_of(client.download_snapshot("model", name, revision, beside))
+        return client.download_snapshot("model", name, revision, wanted)
     except HubError as error:
         raise ModelError(
-            f"could not download {hub.prefix}{name}@{revision}: {error}; use --model sample or a "
-            f"local folder"
+            f"could not download {full}: {error}; use --model sample or a local folder"
         ) from None
+
+
+def _check_listed(listed: list[str], full: str, asked: ModelName) -> None:
+    """Before anything is downloaded: raise `ModelError` for a repository that holds no model of the
+    kind that is asked for, or names files that would lie outside it."""
+    outside = [file for file in listed if file.startswith("/") or ".." in Path(file).parts]
+    if outside:
+        raise ModelError(f"{full} lists {outside[0]!r}, which would lie outside its folder")
+    shown = ", ".join(listed[:_SHOWN_FILES]) + (", ..." if len(listed) > _SHOWN_FILES else "")
+    if asked.is_st and MODULES_FILE not in listed:
+        raise ModelError(
+            f"{full} holds {shown or 'nothing'}: no model of Sentence Transformers, whose "
+            f"{MODULES_FILE} is missing; leave out {PREFIX} for other models"
+        )
+    if MODULES_FILE not in listed and not any(are_weights(file) for file in listed):
+        raise ModelError(
+            f"{full} holds {shown or 'nothing'}, and no weights that are read: expected "
+            f"{', '.join(KINDS)}, or a .pt of cn_clip (adapters, GGUF and ONNX are not read)"
+        )

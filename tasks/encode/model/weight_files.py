@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
 from tasks.encode.model.hashes import hash_file
@@ -57,6 +58,12 @@ def are_there(folder: Path) -> bool:
         return all(file.is_file() for file in weight_files(folder, from_hub=True))
     except ModelError:
         return False
+
+
+def are_weights(name: str) -> bool:
+    """Whether a file of a hub's repository holds weights that some family reads, or a part."""
+    patterns = (*WEIGHT_FILES, "*.pt", "*.pth")
+    return "/" not in name and any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def chosen(names: Iterable[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import socket
@@ -14,21 +13,22 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tasks.download.refusals import check_reached
 from tasks.encode.model.chinese_clip.convert import convert_model
 from tasks.encode.model.chinese_clip.family import PREPROCESSING
 from tasks.encode.model.describe import describe_model
 from tasks.encode.model.device import available_devices, choose_device
 from tasks.encode.model.hashes import hash_file
 from tasks.encode.model.load import load_encoder
-from tasks.encode.model.locate import locate_model, names
-from tasks.errors import DeviceError, ModelError
+from tasks.encode.model.locate import full_name, locate_model, names
+from tasks.errors import DeviceError, HubError, ModelError
 from tasks.records import ModelInfo
+from tests.encode.model.hub_user import HubUser
 from tests.encode.model.models import TinyModel
 from tests.servers.hub import Fault, Hub
 from tests.servers.hugging_face import COMMIT, HuggingFaceHub
@@ -157,43 +157,6 @@ def test_a_name_that_means_nothing_is_an_error(name: str) -> None:
         locate_model(name)
 
 
-HUB_SCRIPT = """
-import dataclasses, json, sys
-from tasks.encode.model.describe import describe_model
-from tasks.errors import ModelError
-for name in sys.stdin:
-    try:
-        answer = dataclasses.asdict(describe_model(name.strip()))
-    except ModelError as error:
-        answer = str(error)
-    print(json.dumps(answer), flush=True)
-"""
-
-
-class HubUser:
-    """A process that describes models, whose hub's client talks to one hub alone."""
-
-    def __init__(self, hub: Hub | HuggingFaceHub, cache: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", HUB_SCRIPT],
-            env={**os.environ, **hub.environment(cache)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            bufsize=1,
-        )
-
-    def describe(self, model: str) -> Any:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{model}\n")
-        return json.loads(self.process.stdout.readline())
-
-    def close(self) -> None:
-        self.process.communicate()
-
-
 def test_a_hub_model_is_downloaded_once(tiny: Tiny, tmp_path: Path) -> None:
     with Hub() as hub, closing(HubUser(hub, tmp_path)) as user:
         hub.add_model("owner/tiny", tiny("vit-b").folder, "master", "v1.0.1")
@@ -229,7 +192,7 @@ def test_a_model_of_hugging_face_is_downloaded_once(tiny: Tiny, tmp_path: Path) 
     with HuggingFaceHub() as hub, closing(HubUser(hub, tmp_path / "cache")) as user:
         hub.add_model("owner/tiny", source)
         first = user.describe("hf:owner/tiny")
-        assert (first["name"], first["revision"]) == ("hf:owner/tiny", "main")
+        assert (first["name"], first["revision"]) == ("hf:owner/tiny", COMMIT)  # not main: it moves
         assert first["weights"] == describe_model(str(source)).weights
         assert hub.downloads("pytorch_model.bin") == 1
         assert hub.downloads("tf_model.h5") == 0
@@ -250,6 +213,136 @@ def test_a_model_of_hugging_face_is_downloaded_once(tiny: Tiny, tmp_path: Path) 
             answer = user.describe(name)
             assert answer.startswith(f"could not download {name}: ")
             assert answer.endswith("Not Found; use --model sample or a local folder")
+
+
+def test_a_branch_that_moves_leaves_the_commit_that_was_used(tiny: Tiny, tmp_path: Path) -> None:
+    """Its commit finds the same vectors again, wherever."""
+    pytest.importorskip("huggingface_hub")
+    later = "f" * 40
+    with HuggingFaceHub() as hub:
+        hub.add_model("owner/tiny", tiny("vit-b").folder)
+        with closing(HubUser(hub, tmp_path / "here")) as user:
+            first = user.describe("hf:owner/tiny")
+            hub.add_model("owner/tiny", tiny("resnet").folder, later)
+            assert user.describe("hf:owner/tiny") == first
+        with closing(HubUser(hub, tmp_path / "elsewhere")) as user:
+            again = user.describe(full_name(ModelInfo(**first)))
+            assert (again["weights"], again["revision"]) == (first["weights"], COMMIT)
+            now = user.describe("hf:owner/tiny")
+            assert (now["revision"], now["weights"] == first["weights"]) == (later, False)
+            assert user.describe("hf:owner/tiny@main") == now
+
+
+def test_what_a_hub_refuses_is_one_line_that_helps(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with HuggingFaceHub() as hub, closing(HubUser(hub, tmp_path)) as user:
+        hub.add_model("owner/tiny", tiny("vit-b").folder)
+        for status, said in (
+            (401, "private or gated: check the name, and set HF_TOKEN"),
+            (403, "ask for access on its page, and set HF_TOKEN"),
+            (404, "no such model or revision, or it is private"),
+        ):
+            hub.refusing, hub.page = status, b"hf_secret"
+            answer = user.describe("hf:owner/tiny")
+            assert said in answer
+            assert str(status) in answer
+            assert not any(word in answer for word in ("http", "Error", "secret", "\n"))
+        hub.refusing = 0
+        for page in (b"<html>", b'{"sha": 3, [[', b'{"siblings": null}'):
+            hub.page = page
+            answer = user.describe("hf:owner/tiny")
+            assert "what answers is no hub" in answer
+            assert "HF_ENDPOINT" in answer
+        hub.page = b""
+        hub.wrong = {"pytorch_model.bin"}
+        answer = user.describe("hf:owner/tiny")
+        assert "pytorch_model.bin: what came has SHA-256" in answer
+        hub.wrong = set()
+        assert user.describe("hf:owner/tiny")["dimension"] == 64
+
+
+def test_nobody_is_asked_when_the_client_is_told_so(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    with HuggingFaceHub() as hub:
+        hub.add_model("owner/tiny", tiny("vit-b").folder)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with closing(HubUser(hub, tmp_path)) as user:
+            answer = user.describe("hf:owner/tiny")
+        assert "HF_HUB_OFFLINE is set" in answer
+        assert hub.requests == []
+
+
+def test_a_cache_that_cannot_be_written(tiny: Tiny, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    place = tmp_path / "file"
+    place.write_text("no folder")
+    with HuggingFaceHub() as hub, closing(HubUser(hub, place)) as user:
+        hub.add_model("owner/tiny", tiny("vit-b").folder)
+        answer = user.describe("hf:owner/tiny")
+    assert "its cache cannot be written: Not a directory" in answer
+    assert "name another place in HF_HOME; use --model" in answer
+
+
+def test_weights_wait_until_the_model_is_one_that_is_read(tiny: Tiny, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    folders = {name: tmp_path / name for name in ("blip", "lora", "empty", "outside")}
+    for folder in folders.values():
+        folder.mkdir()
+    (folders["blip"] / "config.json").write_text('{"model_type": "blip-2"}')
+    (folders["blip"] / "model.safetensors").write_bytes(b"many")
+    (folders["lora"] / "adapter_config.json").write_text("{}")
+    (folders["lora"] / "adapter_model.safetensors").write_bytes(b"many")
+    with HuggingFaceHub() as hub, closing(HubUser(hub, tmp_path / "cache")) as user:
+        for name, folder in folders.items():
+            hub.add_model(f"owner/{name}", folder)
+        assert "model_type is 'blip-2', which is not read" in user.describe("hf:owner/blip")
+        answer = user.describe("hf:owner/lora")
+        assert "holds adapter_config.json, adapter_model.safetensors, and no weights" in answer
+        assert "owner/empty@main holds nothing" in user.describe("hf:owner/empty")
+        hub.listed = ["../evil.pt"]
+        assert "'../evil.pt', which would lie outside" in user.describe("hf:owner/outside")
+        assert hub.downloads("model.safetensors") == hub.downloads("adapter_model.safetensors") == 0
+
+
+def test_addresses_are_said_without_their_passwords() -> None:
+    with pytest.raises(HubError, match=r"^http://127\.0\.0\.1:9 cannot be reached"):
+        check_reached("http://me:secret@127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("HF:a/b", "hf:a/b"),
+        ("hf：a/b", "hf:a/b"),
+        ("hf:a/b/", "hf:a/b"),
+        (" hf:a/b", "hf:a/b"),
+        ("hf:https://huggingface.co/a/b", "hf:a/b"),
+        ("https://huggingface.co/a/b/tree/v2", "hf:a/b@v2"),
+        ("https://www.modelscope.cn/models/a/b/summary", "a/b"),
+        ("st:hf://a/b", "st:hf:a/b"),
+        ("Sample", "sample"),
+    ],
+)
+def test_a_name_that_is_nearly_one(typed: str, near: str) -> None:
+    with pytest.raises(ModelError, match=f"perhaps {near} is meant$"):
+        locate_model(typed)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hf:../x", "hf:a/..", "hf:a/b--c", "a/..", "hf:a/b@../../x", "st:hf:a/b?dimension=8@.."],
+)
+def test_a_name_that_no_hub_has_is_not_asked_for(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.download.hubs.import_module", None)
+    with pytest.raises(ModelError, match="there is no model"):
+        locate_model(name)
 
 
 @pytest.mark.thorough

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
 from tasks.settings import load_settings
 from tests.encode.model.dual import change_config, make_dual, make_tokenizer
+from tests.encode.model.hub_user import HubUser
 from tests.encode.model.pictures import saved
 from tests.encode.model.qwen import WIDTH, make_qwen
 from tests.extras import needs
 from tests.search.library import build
+from tests.servers.hugging_face import HuggingFaceHub
 from tests.toys import toy_picture
 
 needs("sentence_transformers", "sentence-transformers")
@@ -71,6 +74,30 @@ def pixels_of(folder: Path, pictures: list[Image.Image]) -> Any:
 def unit(vectors: Float32) -> Float32:
     found: Float32 = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return found
+
+
+def test_a_hub_s_model_is_seen_to_want_no_code_before_its_weights_come(
+    st: tuple[Path, Any], tmp_path: Path
+) -> None:
+    """And its code comes when it is trusted, though all else lies in the cache."""
+    source = tmp_path / "source"
+    shutil.copytree(st[0], source)
+    (source / "modeling.py").write_text("raise SystemExit")
+    change_config(source, "config.json", auto_map={"AutoModel": "modeling.Model"})
+    with HuggingFaceHub() as hub, closing(HubUser(hub, tmp_path / "cache")) as user:
+        hub.add_model("owner/st", source)
+        hub.add_model("owner/plain", st[0])
+        assert "wants code of its own to be run" in user.describe("st:hf:owner/st")
+        assert hub.downloads("model.safetensors") == hub.downloads("modeling.py") == 0
+        assert user.describe("st:hf:owner/st?trust_remote_code=true")["dimension"] == 48
+        assert list((tmp_path / "cache").rglob("modeling.py"))
+
+        plain = user.describe("hf:owner/plain")  # its files say what it is
+        hub.requests.clear()
+        assert user.describe("st:hf:owner/plain")["weights"] == plain["weights"]
+        assert hub.requests == []
+        hub.add_model("owner/none", source / "none")
+        assert "holds nothing: no model of Sentence" in user.describe("st:hf:owner/none")
 
 
 def test_vectors_are_those_of_the_library(st: tuple[Path, Any]) -> None:

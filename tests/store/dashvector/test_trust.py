@@ -64,7 +64,7 @@ def test_a_file_that_holds_no_root(
 
 @pytest.mark.slow
 def test_a_model_hub_with_a_company_s_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.download.hub import list_snapshot
+    from tasks.download.modelscope import list_snapshot
 
     with HttpsServer(tmp_path, {}) as server:
         monkeypatch.setenv("MODELSCOPE_ENDPOINT", server.address)

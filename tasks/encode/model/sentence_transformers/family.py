@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ EXTRA = 'the extra "sentence-transformers": pip install "muge-search[sentence-tr
 VERSION = "sentence-transformers-1"
 """Changes whenever equal bytes or texts would reach a model differently."""
 OWN_MODULES = "sentence_transformers."
-_WEIGHTS = (".safetensors", ".bin")
+WEIGHTS = (".safetensors", ".bin")
 _SHAPING = (".json", ".txt", ".model", ".jinja", ".py")
 _MARKS = (".muge-complete",)
 
@@ -63,7 +64,7 @@ class SentenceTransformersFamily:
         return ModelInfo(
             name=folder.name,
             revision=folder.revision,
-            weights=_hash(folder.path, _WEIGHTS),
+            weights=_hash(folder.path, WEIGHTS),
             dimension=dimension,
             resolution=SIDE,
             preprocessing=f"{VERSION}/{MOST_SIDE}/{shape}/{dimension}",
@@ -99,6 +100,17 @@ class SentenceTransformersFamily:
         except ImportError as error:
             raise ModelError(f"{folder.name} needs {EXTRA} ({error})") from None
         return read_st_encoder(folder, info, device, format)
+
+
+def check_library(model: str) -> None:
+    """Before a download: raise `ModelError` if the library that reads it is not here."""
+    if find_spec("sentence_transformers") is None:
+        raise ModelError(f"{model} needs {EXTRA}")
+
+
+def check_own_code(folder: Path) -> None:
+    """Raise `ModelError` if a model wants other code than the library's; no weights are needed."""
+    _check_own(folder, list(_modules(folder)))
 
 
 def _modules(folder: Path) -> Iterator[tuple[str, Path]]:

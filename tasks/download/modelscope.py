@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
+from tasks.download.hubs import Kind
+from tasks.download.refusals import Variables, check_reached, refusal
 from tasks.download.trust import trust_in_requests
-from tasks.errors import HubError, reason_of
+from tasks.errors import HubError
 
-Kind = Literal["model", "dataset"]
-REACH_SECONDS = 5.0
+_NAMES = Variables("MODELSCOPE_API_TOKEN", "MODELSCOPE_ENDPOINT", "MODELSCOPE_CACHE")
 
 
 def find_snapshot(kind: Kind, name: str, revision: str) -> Path | None:
@@ -46,7 +46,7 @@ def download_snapshot(kind: Kind, name: str, revision: str, patterns: Sequence[s
             )
         )
     except Exception as error:  # the client raises its own, requests' and the system's
-        raise HubError(first_reason(error)) from None
+        raise HubError(refusal(error, _NAMES)) from None
 
 
 def check_hub() -> None:
@@ -56,15 +56,9 @@ def check_hub() -> None:
     check_reached(str(HubConfig().endpoint))
 
 
-def check_reached(endpoint: str) -> None:
-    """Raise `HubError` if nobody answers at an address; whatever is answered is an answer."""
-    import requests
-
-    trust_in_requests()
-    try:
-        requests.head(endpoint, timeout=REACH_SECONDS, allow_redirects=False)
-    except requests.RequestException as error:
-        raise HubError(f"{endpoint} cannot be reached ({type(error).__name__})") from None
+def exact_revision(folder: Path, revision: str) -> str:
+    """The revision as it was asked for: the client keeps no other name of what it brought."""
+    return revision
 
 
 def list_snapshot(kind: Kind, name: str, revision: str) -> list[str]:
@@ -75,18 +69,5 @@ def list_snapshot(kind: Kind, name: str, revision: str) -> list[str]:
     try:
         files = HubApi().list_repo_files(name, kind, revision=revision)
     except Exception as error:
-        raise HubError(first_reason(error)) from None
+        raise HubError(refusal(error, _NAMES)) from None
     return sorted(file.path for file in files)
-
-
-def first_reason(error: Exception) -> str:
-    """Why a client failed, in a line: of several files, why the first did."""
-    failed = getattr(error, "failed_files", None)
-    if failed:
-        file, cause = next(iter(failed.items()))
-        return f"{file}: {_kind_and_reason(cause)}"
-    return _kind_and_reason(error)
-
-
-def _kind_and_reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {reason_of(error)}"
