@@ -116,4 +116,8 @@ def test_it_says_where_it_listens_and_ends_when_interrupted(
     assert httpx.get(f"{address}api/health").json() == {"status": "ok"}
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out) == (0, "")
+    # it may have looked for a collection by then, which is not there
+    assert [
+        line for line in err.splitlines() if not line.startswith("muge web: cannot search")
+    ] == []
