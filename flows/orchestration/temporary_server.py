@@ -34,6 +34,7 @@ _SERVER = {
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "0",  # automations, of which it has none
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "0",  # the data base that is laid out has them
 }
 
 
@@ -145,6 +146,7 @@ def main() -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
+    gc.freeze()  # it is collected after all
     app = create_app()
     gc.freeze()
     gc.enable()
