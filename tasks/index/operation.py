@@ -109,9 +109,10 @@ def plan(
             _stop(settings, limit, stages.DOWNLOAD.name, (asked, asked + downloads.left))
     if limit.over():
         _stop(settings, limit, stages.PLAN.name, (0, 0))
+    read_before = dataset in runner.context.planned
     with times.stage(stages.PLAN.name) as count:
         planned = runner.once(stages.PLAN, dataset, settings)
-        count(planned.counts.rows)
+        count(0 if read_before else planned.counts.rows)
     fence = runner.context.fence
     return IndexRun(settings, planned, model, downloads=downloads, fence=fence, limit=limit)
 
