@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from tasks.context import Context
 from tasks.dataset.readers import bounds_of, open_reader
 from tasks.dataset.shards import read_entries, read_shards
-from tasks.errors import SwitchRefusedError, VerificationError
+from tasks.errors import CollectionRecordError, ModelError, SwitchRefusedError, VerificationError
 from tasks.evaluate.drawn import drawn_queries
 from tasks.evaluate.gallery import images_of
 from tasks.evaluate.judgements import Judgement, protocol_of, read_judgements
@@ -166,7 +166,17 @@ def _check_recall(
         sentence = "R@10: no query has all its images in both collections, so nothing was compared"
         return Check("R@10", True, None, None, sentence)
     alpha = settings.alpha if gate_queries and _unseen(asked, (new, old)) else 1.0
-    before = _recall(context, old, asked, settings, alpha)
+    try:
+        before = _recall(context, old, asked, settings, alpha)
+    except (ModelError, CollectionRecordError) as error:  # its model is gone, or another one
+        if max_drop >= 1:
+            said = f"R@10: the live collection cannot be asked: {error}; nothing was compared"
+            return Check("R@10", True, None, None, said)
+        said = (
+            f"R@10: the live collection cannot be asked: {error}; --max-drop 1 does without the "
+            f"comparison"
+        )
+        return Check("R@10", False, None, None, said)
     after = _recall(context, new, asked, settings, alpha)
     sentence = (
         f"R@10 of {len(asked)} queries (alpha {alpha:g}): {after:.4f}, the live collection "

@@ -313,6 +313,21 @@ def test_a_worse_collection_is_not_switched_to(
     assert (done.collection, done.upserted, done.documents) == ("muge-2", 0, 90)
 
 
+def test_a_live_collection_whose_model_is_gone_can_be_replaced(
+    tmp_path: Path, pictures: Path, place: dict[str, Any]
+) -> None:
+    shutil.copytree(place["model"], tmp_path / "old")
+    before = {**place, "model": str(tmp_path / "old")}
+    reindex_dataset(f"folder:{pictures}", strategy="blue-green", **before)
+    shutil.rmtree(tmp_path / "old")
+    asked: dict[str, Any] = {"strategy": "blue-green", "tokens": "both", **place}
+    with pytest.raises(SwitchRefusedError, match=r"cannot be asked: .*old.*; --max-drop 1 does"):
+        reindex_dataset(f"folder:{pictures}", **asked)
+    done = reindex_dataset(f"folder:{pictures}", max_drop=1.0, **asked)
+    assert (done.collection, done.documents) == ("muge-2", COUNT)
+    assert any("nothing was compared" in check.said for check in done.checks)
+
+
 def with_own_queries(folder: Path, count: int) -> Path:
     """Pictures each of which has a query of its own."""
     make_pictures(folder, count)
