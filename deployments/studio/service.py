@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from threading import Thread
+from threading import enumerate as threads
 from typing import TypeVar
 
 from deployments.studio import problems
@@ -33,6 +36,8 @@ from tasks.settings import Settings, WebSettings
 Result = TypeVar("Result")
 
 FETCHES, WAITING_FETCHES = 4, 8
+LOADING = "loading"
+"""The thread that loads what pictures need."""
 MAX_NESTING = 20
 """Brackets within brackets of a filter: the embedded store's parser recurses on them."""
 EXAMPLES, LONGEST_EXAMPLE, GALLERY = 6, 16, 12
@@ -145,7 +150,7 @@ class Service:
         self.gallery = await self._gate.run(lambda: self._some(given or WORDS))
         self.examples = given or _short_texts(self.gallery)
         await self.quietly(self._decoders.warm)
-        await self.quietly(self.live.searcher().load)
+        await _unawaited(lambda: self.live.searcher().load())
 
     async def quietly(self, call: Callable[[], Result]) -> Result:
         """Run something short beside the searches."""
@@ -185,6 +190,26 @@ class Service:
         asked = [Question(text=word, alpha=1.0, topk=1) for word in words[:GALLERY]]
         answers = searcher.answer([searcher.prepare(question) for question in asked])
         return list({hit.id: hit for answer in answers for hit in answer.hits}.values())
+
+
+async def _unawaited(call: Callable[[], None]) -> None:
+    """Run something long beside the searches that the end of the loop does not wait for."""
+    done: Future[None] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=run, name=LOADING, daemon=True).start()
+    await asyncio.wrap_future(done)
+
+
+def is_loading() -> bool:
+    """Whether what pictures need is being loaded in this process."""
+    return any(thread.name == LOADING for thread in threads())
 
 
 def _short_texts(hits: Sequence[Hit]) -> list[str]:
