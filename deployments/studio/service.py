@@ -199,7 +199,8 @@ async def _unawaited(call: Callable[[], None]) -> None:
 
     def run() -> None:
         try:
-            done.set_result(call())
+            call()
+            done.set_result(None)
         except BaseException as error:
             done.set_exception(error)
 
