@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from deployments.studio import serve
+from deployments.studio.live import LiveCollection
 from deployments.studio.service import is_loading
 from tasks.search.searcher import Searcher
 from tests.deployments.conftest import PATIENCE, server_thread, wait_until_ready
@@ -36,3 +37,20 @@ def test_the_end_waits_for_no_model(place: Path, monkeypatch: pytest.MonkeyPatch
         assert left == [0]
     finally:
         held.set()
+
+
+def test_a_library_that_fails_ends_no_tending(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    released = threading.Event()
+
+    def load(_: Searcher) -> None:
+        raise RuntimeError("no room for it")
+
+    monkeypatch.setattr(Searcher, "load", load)
+    monkeypatch.setattr(LiveCollection, "release_if_idle", lambda _: released.set())
+    with server_thread(place) as address:
+        wait_until_ready(address)
+        assert httpx.get(f"{address}/api/search?text=熊猫", timeout=30).json()["hits"]
+        assert released.wait(15)
+    assert "cannot load what pictures need: no room for it" in caplog.text
