@@ -26,7 +26,7 @@ from deployments.studio.problems import Problem, invalid
 from deployments.studio.routes import page_routes
 from deployments.studio.service import Service
 from tasks.context import Context
-from tasks.errors import MugeError
+from tasks.errors import MugeError, reason_of
 from tasks.settings import Settings, WebSettings
 
 if TYPE_CHECKING:  # an extra
@@ -96,6 +96,8 @@ async def _tend(service: Service) -> None:
             await service.quietly(service.live.release_if_idle)
         except (MugeError, BusyError) as error:
             LOG.warning("cannot search: %s", error)
+        except Exception as error:  # of a library: words are answered, and stores let go of
+            LOG.warning("cannot load what pictures need: %s", reason_of(error))
         await asyncio.sleep(1)
 
 

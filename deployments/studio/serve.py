@@ -17,7 +17,9 @@ from deployments.studio.app import make_app, tended
 from deployments.studio.assistant import serve_assistant
 from deployments.studio.connections import BoundedProtocol, ConnectionLimits, Crowd
 from deployments.studio.guard import LOOPBACK
+from deployments.studio.service import is_loading
 from flows.command.output import explained, told
+from flows.command.surroundings import leave
 from flows.orchestration.context import caller_context
 from tasks.errors import UsageError
 from tasks.settings import Settings, WebSettings, load_settings, load_web_settings
@@ -40,6 +42,7 @@ def serve(settings: Settings, web: WebSettings) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), caller_context(settings) as context:
         _Server(server_config(make_app(context, settings, web), web)).run()
+    _leave_what_loads()
 
 
 def serve_tools(settings: Settings, web: WebSettings) -> None:
@@ -49,6 +52,16 @@ def serve_tools(settings: Settings, web: WebSettings) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), caller_context(settings) as context:
         serve_assistant(context, settings, web, tended)
+    _leave_what_loads()
+
+
+def _leave_what_loads() -> None:
+    """End here if a model is being loaded: that may take longer than who ended this waits, and
+    Python cannot end well beside native code that goes on."""
+    if is_loading():
+        leave()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _limit_threads(web: WebSettings) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from threading import Thread
+from threading import enumerate as threads
 from typing import TypeVar
 
 from deployments.studio import problems
@@ -16,10 +19,9 @@ from deployments.studio.live import LiveCollection
 from deployments.studio.metrics import Metrics
 from deployments.studio.problems import ProblemError
 from tasks.context import Context
-from tasks.dataset.originals import find_in_rows, find_original
-from tasks.dataset.reader import Bounds
+from tasks.dataset.originals import find_in_rows, find_original, is_as_indexed
 from tasks.dataset.readers import bounds_of
-from tasks.dataset.table.pictures import Picture
+from tasks.dataset.sources import ImageSource
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding
 from tasks.encode.model.pixels import DecodedPicture
 from tasks.errors import ImageError, QueryError
@@ -34,6 +36,8 @@ from tasks.settings import Settings, WebSettings
 Result = TypeVar("Result")
 
 FETCHES, WAITING_FETCHES = 4, 8
+LOADING = "loading"
+"""The thread that loads what pictures need."""
 MAX_NESTING = 20
 """Brackets within brackets of a filter: the embedded store's parser recurses on them."""
 EXAMPLES, LONGEST_EXAMPLE, GALLERY = 6, 16, 12
@@ -90,31 +94,45 @@ class Service:
         """The picture of a document as a JPEG of at most `side` pixels: drawn anew from where it
         came from, else the stored one. Raises `QueryError` or `ProblemError` if there is none."""
 
-        def found() -> tuple[Searcher, Document, Bounds, Picture | None]:
+        def found() -> tuple[Searcher, Document, ImageSource | None]:
             searcher = self.live.searcher()
-            document, record = searcher.document(id), searcher.record
-            source = searcher.source_of(document)
-            root = record.reading.get("image_root", "")
-            bounds = replace(bounds_of(self.settings), fields="", image_root=root)
-            place = None if source is None else find_original(record.dataset, source, bounds)
-            return searcher, document, bounds, place
+            document = searcher.document(id)
+            return searcher, document, searcher.source_of(document)
 
-        searcher, document, bounds, place = await self._gate.run(found, client)
-        picture = None if place is None else place.content
+        searcher, document, source = await self._gate.run(found, client)
+        picture: bytes | None = None
         with suppress(ProblemError):
-            if place is not None and place.address:
-                url = place.address
-                picture = await self._fetching.run(lambda: fetch_picture(url, self.web), client)
-            elif picture is None:
-                image, dataset = str(document.fields.get("image_id", "")), searcher.record.dataset
-                picture = await self._fetching.run(
-                    lambda: find_in_rows(dataset, searcher.run, image, bounds), client
-                )
+            picture = await self._indexed(searcher, document, source, client)
         if picture is not None:
             decoding = Decoding(1, self.web.picture_pixels, side, upright=searcher.record.upright)
             with suppress(QueryError):
                 return (await self._decode(picture, decoding, client)).thumbnail or b""
         return picture_of(document)
+
+    async def _indexed(
+        self, searcher: Searcher, document: Document, source: ImageSource | None, client: str
+    ) -> bytes | None:
+        """The picture that was indexed, from where it came from, which may be slow: searches do not
+        wait for it. None if it is not there any more, or another one."""
+        record, run = searcher.record, searcher.run
+        root = record.reading.get("image_root", "")
+        bounds = replace(bounds_of(self.settings), fields="", image_root=root)
+        image = str(document.fields.get("image_id", ""))
+
+        def read() -> tuple[bytes | None, str]:
+            place = None if source is None else find_original(record.dataset, source, bounds)
+            if place is not None and place.address:
+                return None, place.address
+            if place is None or place.content is None:
+                return find_in_rows(record.dataset, run, image, bounds), ""
+            return place.content if is_as_indexed(run, image, place.content) else None, ""
+
+        def fetch() -> bytes | None:
+            picture = fetch_picture(address, self.web)
+            return picture if is_as_indexed(run, image, picture) else None
+
+        picture, address = await self._fetching.run(read, client)
+        return await self._fetching.run(fetch, client) if address else picture
 
     async def keep(self, picture: bytes, client: str) -> str:
         """Check an uploaded picture and keep it; its name."""
@@ -132,7 +150,7 @@ class Service:
         self.gallery = await self._gate.run(lambda: self._some(given or WORDS))
         self.examples = given or _short_texts(self.gallery)
         await self.quietly(self._decoders.warm)
-        await self.quietly(self.live.searcher().load)
+        await _unawaited(lambda: self.live.searcher().load())
 
     async def quietly(self, call: Callable[[], Result]) -> Result:
         """Run something short beside the searches."""
@@ -172,6 +190,27 @@ class Service:
         asked = [Question(text=word, alpha=1.0, topk=1) for word in words[:GALLERY]]
         answers = searcher.answer([searcher.prepare(question) for question in asked])
         return list({hit.id: hit for answer in answers for hit in answer.hits}.values())
+
+
+async def _unawaited(call: Callable[[], None]) -> None:
+    """Run something long beside the searches that the end of the loop does not wait for."""
+    done: Future[None] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            call()
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=run, name=LOADING, daemon=True).start()
+    await asyncio.wrap_future(done)
+
+
+def is_loading() -> bool:
+    """Whether what pictures need is being loaded in this process."""
+    return any(thread.name == LOADING for thread in threads())
 
 
 def _short_texts(hits: Sequence[Hit]) -> list[str]:

@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 MOST_SHOWN = 48
 TILE = (14, 7)
 """Columns and lines of a picture with its number."""
-USUAL_CELL = (10, 20)
-"""Pixels of a character, where the terminal does not say."""
+USUAL_CELL, LARGEST_CELL = (10, 20), 100
+"""Pixels of a character, where the terminal does not say, or says what cannot be."""
+USUAL_COLUMNS = 80
+END_OF_SEQUENCE = b"\x1b\\\n"
+"""Of any of the three, begun and not ended: what comes behind it is seen again."""
 
 
 def show_pictures(hits: Sequence[Hit]) -> bool:
-    """Show the hits' pictures, numbered, if standard output is a terminal that can; whether it
-    did."""
-    if not hits or not _wanted():
+    """Show the hits' pictures, numbered, if standard output is a terminal that can; whether every
+    hit is seen now."""
+    if not hits or not _wanted() or _is_divided():
+        return False
+    columns = os.get_terminal_size(sys.stdout.fileno()).columns or USUAL_COLUMNS
+    if columns < TILE[0]:
         return False
     chafa = _chafa()
     mode = None if chafa is None else _mode(chafa)
@@ -41,9 +47,8 @@ def show_pictures(hits: Sequence[Hit]) -> bool:
     if not any(pictures):
         return False
     cell = _cell()
-    columns = max(1, os.get_terminal_size(sys.stdout.fileno()).columns // TILE[0])
     tile = (TILE[0] * cell[0], TILE[1] * cell[1])
-    sheet = contact_sheet(pictures, tile, columns)
+    sheet = contact_sheet(pictures, tile, columns // TILE[0])
     config = chafa.CanvasConfig()
     config.pixel_mode = mode
     config.canvas_mode = chafa.CanvasMode.CHAFA_CANVAS_MODE_TRUECOLOR
@@ -53,13 +58,30 @@ def show_pictures(hits: Sequence[Hit]) -> bool:
     kind = chafa.PixelType.CHAFA_PIXEL_RGB8
     canvas.draw_all_pixels(kind, sheet.tobytes(), sheet.width, sheet.height, 3 * sheet.width)
     sys.stdout.flush()
-    sys.stdout.buffer.write(canvas.print() + b"\n")
-    sys.stdout.flush()
-    return True
+    _send(canvas.print() + b"\n")
+    return len(hits) <= MOST_SHOWN and all(pictures)
+
+
+def _send(drawn: bytes) -> None:
+    """Write it whole; interrupted, so that the terminal shows what is written next."""
+    terminal = sys.stdout.fileno()
+    try:
+        while drawn:
+            drawn = drawn[os.write(terminal, drawn) :]
+    except KeyboardInterrupt:
+        os.write(terminal, END_OF_SEQUENCE)
+        raise
 
 
 def _wanted() -> bool:
     return read_options(Speaking, {}).pictures == "auto" and sys.stdout.isatty()
+
+
+def _is_divided() -> bool:
+    """Whether a program that divides the terminal is between: tmux and its like swallow pictures,
+    and pass on the variables of the terminal that they were started in."""
+    inside = any(os.environ.get(name) for name in ("TMUX", "STY", "ZELLIJ"))
+    return inside or os.environ.get("TERM", "").startswith(("screen", "tmux"))
 
 
 def _chafa() -> Any:
@@ -97,4 +119,4 @@ def _cell() -> tuple[int, int]:
         cell = (width // columns, height // lines)
     except (ImportError, OSError, ZeroDivisionError):
         return USUAL_CELL
-    return cell if all(cell) else USUAL_CELL
+    return cell if 0 < min(cell) <= max(cell) <= LARGEST_CELL else USUAL_CELL

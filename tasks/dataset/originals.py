@@ -7,6 +7,7 @@ from functools import lru_cache
 from itertools import islice
 from pkgutil import resolve_name
 
+from tasks.dataset.content import bytes_hash
 from tasks.dataset.listing import check_link
 from tasks.dataset.reader import Bounds, DatasetName, Reader
 from tasks.dataset.readers import READERS, open_reader, parse_name
@@ -17,6 +18,7 @@ from tasks.errors import MugeError, PictureError
 from tasks.opening import leads_beneath, read_stored
 from tasks.work.filesystems import open_filesystem, storage_errors
 from tasks.work.folder import Folder
+from tasks.work.rejects import payload_hash
 
 READERS_KEPT = 4
 
@@ -31,6 +33,15 @@ def find_original(dataset: str, source: ImageSource, bounds: Bounds) -> Picture 
         return found
     except (MugeError, OSError, ImportError, ValueError):
         return None
+
+
+def is_as_indexed(run: Folder, image_id: str, picture: bytes) -> bool:
+    """Whether these are the very bytes that a run indexed for the image of this id."""
+    try:
+        entry = find_entry(run, image_id)
+    except (MugeError, OSError, ValueError):
+        return False
+    return entry is not None and payload_hash(picture) == bytes_hash(entry.hash)
 
 
 def find_in_rows(dataset: str, run: Folder, image_id: str, bounds: Bounds) -> bytes | None:

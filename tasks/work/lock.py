@@ -39,6 +39,9 @@ FRESH_SECONDS = 1.0
 
 SETTLE_SECONDS = 2.0
 """After taking over: by then whoever had the lock looks again before it changes anything."""
+WITHOUT_LOCK = (".writable-", "judgements")
+"""How names begin in a work folder that are written while another run holds it."""
+MOMENT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +109,14 @@ def _locked(handle: int) -> bool:
 
 
 def _remove_partial_files(place: Path) -> None:
-    """Half-written files of runs that were killed: nobody else writes here now."""
+    """Half-written files of runs that were killed: no other run writes here now. What is written
+    without the lock may be under way, for a moment."""
     for path in place.rglob("*.partial"):
         with contextlib.suppress(OSError):
-            path.unlink()
+            first = path.relative_to(place).parts[0]
+            moment = time.time() - path.stat().st_mtime
+            if not (first.startswith(WITHOUT_LOCK) and moment < MOMENT_SECONDS):
+                path.unlink()
 
 
 class Held:

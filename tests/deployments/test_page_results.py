@@ -49,6 +49,10 @@ def shop(stall: Path, pictures: PictureServer) -> Iterator[str]:
             table.writerow([f"SKU-{number}", f"商品 {number}", f"pictures/{number}.png"])
     index_dataset(f"csv:{stall / 'shop.csv'}", settings_in(stall, download_private=True))
     with server_process(stall, MUGE_WEB_RATE="100000", MUGE_WEB_FETCH="private") as address:
+        # its whole model is loaded then: without torch the last digits of a score are others
+        httpx.get(
+            f"{address}/api/search", params={"text": "商品", "image": f"{pictures.url}/good/3.png"}
+        )
         yield address
 
 

@@ -218,3 +218,19 @@ def test_a_storage_that_holds_no_lock_is_refused(monkeypatch: pytest.MonkeyPatch
     assert folder.find("") == []
     with run_lock(folder, "first", alone=True):
         assert held(folder) == ["first"]
+
+
+@pytest.mark.parametrize("name", [".writable-1a2b3c4d", "judgements/muge/thumb.json"])
+def test_what_is_written_without_the_lock_is_let_finish(tmp_path: Path, name: str) -> None:
+    """A run that begins and a thumb on the page do not wait for the run that holds the folder."""
+    work = Folder(str(tmp_path))
+    with work.writing(name) as handle:
+        handle.write(b"1")
+        with run_lock(work, "another run"):
+            pass
+    assert work.exists(name)
+    left = tmp_path / f"{name}.1a2b3c4d.partial"
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    with run_lock(work, "a run"):
+        assert not left.exists()

@@ -25,6 +25,7 @@ from tasks.report.contact_sheet import contact_sheet
 
 COLOURS = ((200, 30, 30), (30, 160, 40), (40, 60, 210))
 CELL, COLUMNS = (8, 16), 60
+SIZE = (40, COLUMNS, COLUMNS * CELL[0], 40 * CELL[1])
 KITTY = {"TERM": "xterm-kitty"}
 SIXELS = {"TERM": "foot"}
 ITERM2 = {"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app", "LC_TERMINAL": "iTerm2"}
@@ -45,15 +46,17 @@ def hits(*pictures: bytes | str) -> list[Hit]:
 
 
 @contextmanager
-def terminal(monkeypatch: pytest.MonkeyPatch, says: dict[str, str]) -> Iterator[list[bytes]]:
+def terminal(
+    monkeypatch: pytest.MonkeyPatch, says: dict[str, str], size: tuple[int, int, int, int] = SIZE
+) -> Iterator[list[bytes]]:
     """A terminal of `COLUMNS` columns as standard output; what it was sent."""
-    for name in ("TERM", "TERM_PROGRAM", "LC_TERMINAL", "TMUX", "WT_SESSION", "KITTY_PID"):
+    named = ("TERM", "TERM_PROGRAM", "LC_TERMINAL", "WT_SESSION", "KITTY_PID")
+    for name in (*named, "TMUX", "STY", "ZELLIJ"):
         monkeypatch.delenv(name, raising=False)
     for name, value in says.items():
         monkeypatch.setenv(name, value)
     ours, theirs = pty.openpty()
-    size = struct.pack("HHHH", 40, COLUMNS, COLUMNS * CELL[0], 40 * CELL[1])
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size))
     sent: list[bytes] = []
 
     def read() -> None:
@@ -77,9 +80,12 @@ def terminal(monkeypatch: pytest.MonkeyPatch, says: dict[str, str]) -> Iterator[
 
 
 def sent_to(
-    monkeypatch: pytest.MonkeyPatch, says: dict[str, str], found: list[Hit]
+    monkeypatch: pytest.MonkeyPatch,
+    says: dict[str, str],
+    found: list[Hit],
+    size: tuple[int, int, int, int] = SIZE,
 ) -> tuple[bool, bytes]:
-    with terminal(monkeypatch, says) as sent:
+    with terminal(monkeypatch, says, size) as sent:
         shown = show_pictures(found)
     return shown, b"".join(sent)
 
@@ -148,6 +154,64 @@ def test_no_more_are_drawn_than_a_person_looks_at(
         return contact_sheet(pictures, tile, columns)
 
     monkeypatch.setattr("tasks.report.contact_sheet.contact_sheet", counted)
-    shown, _ = sent_to(monkeypatch, SIXELS, hits(*[png(COLOURS[0])] * (MOST_SHOWN + 5)))
-    assert shown
+    all_seen, sent = sent_to(monkeypatch, SIXELS, hits(*[png(COLOURS[0])] * (MOST_SHOWN + 5)))
     assert drawn == [MOST_SHOWN]
+    assert sent
+    assert not all_seen  # those behind them say where their pictures came from
+
+
+def test_a_hit_without_a_picture_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    all_seen, sent = sent_to(monkeypatch, SIXELS, hits(png(COLOURS[0]), "https://a.example/1.jpg"))
+    assert sent
+    assert not all_seen
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        {"TERM": "tmux-256color", "TMUX": "/tmp/tmux-0/default,1,0", "KITTY_PID": "1"},
+        {**ITERM2, "TERM": "screen-256color", "STY": "1.pts"},
+        {**KITTY, "ZELLIJ": "0"},
+        {**ITERM2, "TERM": "tmux"},
+    ],
+)
+def test_what_divides_a_terminal_is_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch, between: dict[str, str]
+) -> None:
+    assert sent_to(monkeypatch, between, hits(png(COLOURS[0]))) == (False, b"")
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ((40, 0, 0, 0), b"s=700,v=140,c=70,r=7"),  # it does not say how wide it is
+        ((40, 100, 65535, 65535), b"s=700,v=140,c=70,r=7"),  # nor what a character is
+        ((40, TILE[0], 0, 0), b"s=140,v=700,c=14,r=35"),
+        ((40, TILE[0] - 1, 0, 0), b""),  # too narrow for one
+    ],
+)
+def test_terminals_of_odd_sizes(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, int, int], said: bytes
+) -> None:
+    shown, sent = sent_to(monkeypatch, KITTY, hits(*[png(COLOURS[0])] * 5), size)
+    assert (shown, bool(sent)) == (bool(said), bool(said))
+    assert said in sent
+
+
+def test_interrupted_in_a_picture_it_shows_what_is_said_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write, parts = os.write, [0]
+
+    def interrupted(descriptor: int, content: bytes) -> int:
+        parts[0] += 1
+        if parts[0] == 2:
+            raise KeyboardInterrupt
+        return write(descriptor, content[:1000])
+
+    with terminal(monkeypatch, KITTY) as sent:
+        monkeypatch.setattr(os, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            show_pictures(hits(png(COLOURS[0])))
+        monkeypatch.undo()
+    assert b"".join(sent).endswith(b"\x1b\\\r\n")
