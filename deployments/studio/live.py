@@ -13,6 +13,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from deployments.studio.background import begin
 from tasks.context import Context
 from tasks.errors import CollectionRecordError, StoreError
 from tasks.search.questions import Question
@@ -150,17 +151,8 @@ class LiveCollection:
                 self._asked = None
 
     def _ask(self) -> _Asking:
-        asking = _Asking(Future(), time.monotonic())
-
-        def ask() -> None:
-            try:
-                asking.answer.set_result(self._context.aliases(self._settings).meant())
-            except BaseException as error:
-                asking.answer.set_exception(error)
-
-        # not one that the end of the process waits for
-        threading.Thread(target=ask, daemon=True).start()
-        return asking
+        answer = begin(lambda: self._context.aliases(self._settings).meant())
+        return _Asking(answer, time.monotonic())
 
     def _let_go(self) -> None:
         self._context.close()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from threading import Thread
 from threading import enumerate as threads
 from typing import TypeVar
 
 from deployments.studio import problems
 from deployments.studio.asking import Asking, nesting
+from deployments.studio.background import begin
 from deployments.studio.fetch import fetch_picture
 from deployments.studio.limits import Gate, RateLimiter, Shelf
 from deployments.studio.live import LiveCollection
@@ -150,7 +149,7 @@ class Service:
         self.gallery = await self._gate.run(lambda: self._some(given or WORDS))
         self.examples = given or _short_texts(self.gallery)
         await self.quietly(self._decoders.warm)
-        await _unawaited(lambda: self.live.searcher().load())
+        await asyncio.wrap_future(begin(lambda: self.live.searcher().load(), LOADING))
 
     async def quietly(self, call: Callable[[], Result]) -> Result:
         """Run something short beside the searches."""
@@ -190,22 +189,6 @@ class Service:
         asked = [Question(text=word, alpha=1.0, topk=1) for word in words[:GALLERY]]
         answers = searcher.answer([searcher.prepare(question) for question in asked])
         return list({hit.id: hit for answer in answers for hit in answer.hits}.values())
-
-
-async def _unawaited(call: Callable[[], None]) -> None:
-    """Run something long beside the searches that the end of the loop does not wait for."""
-    done: Future[None] = Future()
-    done.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            call()
-            done.set_result(None)
-        except BaseException as error:
-            done.set_exception(error)
-
-    Thread(target=run, name=LOADING, daemon=True).start()
-    await asyncio.wrap_future(done)
 
 
 def is_loading() -> bool:
