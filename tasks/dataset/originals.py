@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
 from pkgutil import resolve_name
 
 from tasks.dataset.content import bytes_hash
 from tasks.dataset.listing import check_link
 from tasks.dataset.reader import Bounds, DatasetName, Reader
 from tasks.dataset.readers import READERS, open_reader, parse_name
-from tasks.dataset.shards import find_entry, read_images_of_span
+from tasks.dataset.shards import find_entry, read_images
 from tasks.dataset.sources import ImageSource
 from tasks.dataset.table.pictures import Picture, Pictures
 from tasks.errors import MugeError, PictureError
@@ -53,11 +52,9 @@ def find_in_rows(dataset: str, run: Folder, image_id: str, bounds: Bounds) -> by
         entry = find_entry(run, image_id)
         if entry is None:
             return None
-        reader = _reader(dataset, run.url, bounds)
-        span = next(islice(reader.spans(), entry.span, None), None)
-        if span is None or span.source.endswith(".gz"):  # all that is before it would be unpacked
+        if ".gz:" in entry.position:  # all that is before it would be unpacked
             return None
-        return next(read_images_of_span(reader, span, [entry]))[1]
+        return next(read_images(_reader(dataset, run.url, bounds), [entry]))[1]
     except (MugeError, OSError, ImportError, ValueError):
         return None
 

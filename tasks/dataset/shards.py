@@ -19,7 +19,7 @@ from tasks.dataset.content import bytes_hash
 from tasks.dataset.reader import Reader
 from tasks.dataset.sources import write_sources
 from tasks.errors import DatasetError, WorkFolderError
-from tasks.records import FieldType, QueryPart, Reject, Row, Shard, Span
+from tasks.records import FieldType, QueryPart, Reject, Row, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, fingerprint_of_many, mark_complete
 from tasks.work.rejects import payload_hash, write_rejects
@@ -371,13 +371,6 @@ def read_images(
             return
     if by_span:
         raise _changed(next(iter(by_span[min(by_span)].values())))
-
-
-def read_images_of_span(
-    reader: Reader, span: Span, entries: Sequence[CatalogEntry]
-) -> Iterator[tuple[CatalogEntry, bytes]]:
-    """As `read_images`, of images that are all in one span."""
-    return _pick(reader.read(span), {entry.number: entry for entry in entries})
 
 
 def _pick(
