@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from tasks.encode.model.pixels import open_picture
-from tasks.errors import ImageError
+from tasks.report.pictures import drawn_anew
 
 GAP = 6
 """Pixels around each picture."""
@@ -37,14 +35,4 @@ def contact_sheet(
 def _small(picture: bytes | None, most: tuple[int, int]) -> Image.Image | None:
     if picture is None:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with open_picture(picture) as image:
-                image.draft("RGB", most)
-                rgba = ImageOps.contain(ImageOps.exif_transpose(image).convert("RGBA"), most)
-        except (ImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return None
-    ground = Image.new("RGB", rgba.size, _GROUND)
-    ground.paste(rgba, mask=rgba.getchannel("A"))
-    return ground
+    return drawn_anew(picture, most, lambda image: ImageOps.contain(image.convert("RGBA"), most))

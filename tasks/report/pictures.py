@@ -9,6 +9,7 @@ import base64
 import binascii
 import io
 import warnings
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from PIL import Image, ImageOps
@@ -52,24 +53,36 @@ def query_picture(picture: bytes) -> str | None:
 
     It is drawn anew: a page that is passed on carries no camera data, and stays small.
     """
+    small = drawn_anew(picture, (QUERY_PIXELS, QUERY_PIXELS), _shrunk)
+    return None if small is None else _embed(_jpeg(small))
+
+
+def drawn_anew(
+    picture: bytes, most: tuple[int, int], draw: Callable[[Image.Image], Image.Image]
+) -> Image.Image | None:
+    """What `draw` makes of a picture that stands upright, of about `most` pixels, on white, RGB;
+    None if it is unreadable."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with open_picture(picture) as image:
-                image.draft("RGB", (QUERY_PIXELS, QUERY_PIXELS))
-                small = ImageOps.exif_transpose(image)
-                small.thumbnail((QUERY_PIXELS, QUERY_PIXELS))
-                return _embed(_jpeg(small))
+                image.draft("RGB", most)
+                rgba = draw(ImageOps.exif_transpose(image)).convert("RGBA")
         except (ImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
+    ground = Image.new("RGB", rgba.size, "white")
+    ground.paste(rgba, mask=rgba.getchannel("A"))
+    return ground
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    image.thumbnail((QUERY_PIXELS, QUERY_PIXELS))
+    return image
 
 
 def _jpeg(image: Image.Image) -> bytes:
-    rgba = image.convert("RGBA")
-    ground = Image.new("RGB", rgba.size, "white")
-    ground.paste(rgba, mask=rgba.getchannel("A"))
     out = io.BytesIO()
-    ground.save(out, "JPEG", quality=85)
+    image.save(out, "JPEG", quality=85)
     return out.getvalue()
 
 
