@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from flows.command.account import tell_account
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, options
-from flows.command.output import (
-    EXIT_REJECTS,
-    EXIT_UNFINISHED,
-    explained,
-    print_json,
-    show,
-    spoken,
-    tell,
-    told,
-)
+from flows.command.output import EXIT_REJECTS, explained, print_json, show, spoken, told
 from flows.command.running import how_to_run, run
 from flows.signatures import Given
 from tasks.options import flags_of
@@ -78,17 +70,7 @@ def index(
         show(index_summary(index_view(report), language=spoken()))
         if not (report.encoded_images or report.upserted or report.unfinished):
             print("Nothing to do: every shard was encoded and upserted before.")
-    if report.links_outside:
-        from tasks.report.inspection import outside
-
-        print(told(outside(report.links_outside)), file=sys.stderr)
-    from tasks.report.inspection import account_lines
-
-    for line in account_lines(report):
-        print(told(line), file=sys.stderr)
-    if report.unfinished is not None:
-        tell(report.unfinished.said)
-        raise typer.Exit(EXIT_UNFINISHED)
+    tell_account(report)
     if report.rejects:
         advice = f"muge rejects list{given.typed()}"
         print(told(f"By reason: {advice}"), file=sys.stderr)

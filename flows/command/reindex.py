@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from flows.command.account import tell_account
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, Watch, options
-from flows.command.output import (
-    EXIT_REJECTS,
-    EXIT_UNFINISHED,
-    explained,
-    print_json,
-    show,
-    spoken,
-    tell,
-    told,
-)
+from flows.command.output import EXIT_REJECTS, explained, print_json, show, spoken, tell, told
 from flows.command.running import How, how_to_run, run
 from flows.signatures import Given, place_typed
 from tasks.errors import UsageError
@@ -156,17 +148,7 @@ def run_reindex(
             print(line)
         if not (report.changed or report.unfinished):
             print("Nothing to do: nothing changed since the last run.")
-    if report.links_outside:
-        from tasks.report.inspection import outside
-
-        print(told(outside(report.links_outside)), file=sys.stderr)
-    from tasks.report.inspection import account_lines
-
-    for line in account_lines(report):
-        print(told(line), file=sys.stderr)
-    if report.unfinished is not None:
-        tell(report.unfinished.said)
-        raise typer.Exit(EXIT_UNFINISHED)
+    tell_account(report)
     if report.rejects:
         advice = f"muge rejects list{place_typed(parameters)}"
         print(told(f"{report.rejects} rejects: {advice}"), file=sys.stderr)
