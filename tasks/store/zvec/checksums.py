@@ -57,10 +57,13 @@ class FileSum:
 @dataclass(frozen=True, slots=True)
 class PartitionSums:
     """The files of a partition by their names in it. `finished` is from how many documents on a
-    graph was to be built when all was merged; None if it was written to since."""
+    graph was to be built when it was finished; None if it was written to since. `loose` changes of
+    documents are in `blocks` of their own, not merged with the rest."""
 
     files: dict[str, FileSum]
     finished: int | None = None
+    loose: int = 0
+    blocks: int = 0
 
 
 def read_sums(path: Path) -> PartitionSums | None:
@@ -73,7 +76,8 @@ def read_sums(path: Path) -> PartitionSums | None:
         if SEAL not in kept:
             raise ValueError("it has no seal")
         said = unsealed(kept)
-        return PartitionSums({n: _known(**f) for n, f in said["files"].items()}, said["finished"])
+        files = {name: _known(**file) for name, file in said["files"].items()}
+        return PartitionSums(files, said["finished"], said.get("loose", 0), said.get("blocks", 0))
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
@@ -88,7 +92,7 @@ def _ranges(said: Sequence[Sequence[int]]) -> tuple[Range, ...]:
     return tuple((start, end) for start, end in said)
 
 
-def write_sums(path: Path, finished: int | None) -> None:
+def write_sums(path: Path, finished: int | None, loose: int = 0, blocks: int = 0) -> None:
     """Write the checksums of a partition that zvec has closed; raises `OSError`.
 
     Files that never change keep the checksum that they had: one that was damaged meanwhile differs.
@@ -99,7 +103,7 @@ def write_sums(path: Path, finished: int | None) -> None:
         before = None
     known = {} if before is None else before.files
     files = {name: _sum_of(path / name, known.get(name)) for name in _names(path)}
-    content = json.dumps(sealed(asdict(PartitionSums(files, finished))), indent=1)
+    content = json.dumps(sealed(asdict(PartitionSums(files, finished, loose, blocks))), indent=1)
     fresh = path / f".{FILE}.new"
     with fresh.open("w", encoding="utf-8") as file:
         file.write(content)
@@ -215,14 +219,16 @@ def _sum_of(file: Path, before: FileSum | None) -> FileSum:
         with contextlib.suppress(EOFError):  # none of zvec's: all of it is to stay
             changing = tuple(_changing(file))
     data = tuple(_data_ranges(file))
+    whole = _digest(file, changing)
+    filled = data == ((0, said.st_size),)  # as most are: all of it is read once
     return FileSum(
         size=said.st_size,
         changed=said.st_mtime_ns,
-        whole=_digest(file, changing),
+        whole=whole,
         samples=_sampled(file, said.st_size, changing),
         changing=changing,
         data=data,
-        held=_data_digest(file, data, changing),
+        held=whole if filled else _data_digest(file, data, changing),
     )
 
 

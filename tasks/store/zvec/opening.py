@@ -54,6 +54,7 @@ class Opening:
         self._lock = RLock()
         self._collection: Any = None
         self._sums: PartitionSums | None = None
+        self.changes = 0
         self._shadow = contextlib.ExitStack()
 
     @property
@@ -89,17 +90,25 @@ class Opening:
             if self._sums is not None:
                 put_times_back(self.path, self._sums)
 
-    def close_written(self, finished: int | None) -> None:
+    def close_written(self, finished: int | None, loose: int = 0, blocks: int = 0) -> None:
         """Flush, write the checksums, publish what is finished, and only then let others in;
-        `finished` as in the checksums."""
+        `finished`, `loose` and `blocks` as in the checksums."""
         collection, self._collection = self._collection, None
         if collection is not None:
             collection.close()
-        write_sums(self.path, finished)
+        write_sums(self.path, finished, loose, blocks)
         if finished is not None:
             publish(self.path)
         self.writable = False
         self._mark.remove()
+
+    def loose(self, graph_from: int) -> tuple[int, int] | None:
+        """The changes that are not merged, and the blocks they would be in, if it were finished as
+        it is; None if it was not finished so before it was opened for writing."""
+        before = self._sums
+        if not self.writable or before is None or before.finished != graph_from:
+            return None
+        return before.loose + self.changes, before.blocks + 1
 
     def open_anew(self) -> None:
         """Have zvec let go of what it holds; no other process gets in between."""
@@ -197,6 +206,7 @@ class Opening:
 
     def _open_to_write(self) -> Any:
         self._make_sure()
+        self.changes = 0
         return self._open_marked()
 
     def _open_marked(self) -> Any:

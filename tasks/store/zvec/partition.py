@@ -22,6 +22,8 @@ GRAPH_EF = 200
 GRAPH_DEPTH = 2048
 MATRIX_BYTES = 512 << 20
 MOST_REMEMBERED = 20_000
+LOOSE_SHARE, MOST_BLOCKS = 0.02, 8
+"""Changes that are left in blocks of their own: so many of all documents, in so many blocks."""
 WRITTEN_AT_ONCE = 25_000
 """Documents, after which a writer closes zvec for a moment: it maps all vectors that it wrote, and
 holds their ids in memory, until then. What is in its buffer becomes a block of its own, and blocks
@@ -141,6 +143,7 @@ class Partition:
                 self._written = 0
             statuses: list[zvec.Status] = self._opened.for_writing().upsert(documents)
             self._written += len(documents)
+            self._opened.changes += len(documents)
             return statuses
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -149,6 +152,7 @@ class Partition:
             self._forget()
             check_free(self.path)
             statuses = self._opened.for_writing().delete(list(ids)) if ids else []
+            self._opened.changes += len(ids)
             for status in statuses:
                 if status.code() not in (zvec.StatusCode.OK, zvec.StatusCode.NOT_FOUND):
                     raise RuntimeError(status.message())
@@ -156,7 +160,8 @@ class Partition:
     def finish(self, graph_from: int) -> None:
         """Merge what was written, build an HNSW graph from `graph_from` documents on, and close.
 
-        Nothing happens if that was done before and nothing was written since.
+        Nothing happens if that was done before and nothing was written since. A few changes of many
+        documents stay in a block of their own, until there are more: merging writes all anew.
         """
         with self.lock.writing(), self._opened.set_back_if_it_fails("finish"):
             self._forget()
@@ -166,6 +171,9 @@ class Partition:
                 return
             check_free(self.path, self._opened.merging())
             collection = self._opened.for_writing()
+            if (loose := self._few_changes(collection, graph_from)) is not None:
+                self._opened.close_written(graph_from, *loose)
+                return
             if collection.stats.doc_count >= graph_from and not self._has_graph(collection):
                 collection.create_index(
                     DENSE,
@@ -173,6 +181,16 @@ class Partition:
                 )
             collection.optimize()
             self._opened.close_written(graph_from)
+
+    def _few_changes(self, collection: Any, graph_from: int) -> tuple[int, int] | None:
+        """What may stay as it was written: how many changes, in how many blocks; None if all is to
+        be merged."""
+        loose, documents = self._opened.loose(graph_from), int(collection.stats.doc_count)
+        if loose is None or documents >= graph_from or self._has_graph(collection):
+            return None
+        changes, blocks = loose
+        few = changes <= LOOSE_SHARE * documents and blocks <= MOST_BLOCKS
+        return loose if few else None
 
     def check(self) -> int:
         """Read every file and compare it with its checksum; the bytes that were read, 0 where there
