@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +55,7 @@ class ToyReader:
         for start in range(0, self._count, 3):
             yield Span("toy", start, min(start + 3, self._count))
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         for number in range(span.start, span.stop):
             text = f"{self._colour} {number}"
             yield Row(f"toy:{number}", number, toy_picture(number), number, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from tasks.dataset.kinds import PICTURES, pairing_name, sort_out
@@ -78,13 +78,16 @@ class FolderReader:
         if self._query_file:
             yield Span(self._query_file, 0, 0)
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         """Pictures of a span, or the lines of the query file."""
         if span.source:
             yield from self._read_queries(span.source)
             return
         ids = self._picture_ids()
-        for path in self._pictures[span.start : span.stop]:
+        for number, path in enumerate(self._pictures[span.start : span.stop]):
+            if only is not None and number not in only:
+                yield Row(path)
+                continue
             image_id = ids.get(path, stable_id(path))
             if path in self._refused:
                 yield Row(path, image_id, defect=self._refused[path])

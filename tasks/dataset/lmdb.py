@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import pickletools
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +66,17 @@ class LmdbReader:
             for number in range(len(starts)):
                 yield Span(part, number, number + 1)
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         """Pictures with their ids, or pairs; an entry that makes no sense is a `defect`."""
-        for key, value in self._entries(span):
+        for number, (key, value) in enumerate(self._entries(span)):
             name = key.decode("utf-8", "replace")
             position = f"{span.source}:{name}"
-            yield (
-                _pair(position, value)
-                if span.source == "pairs"
-                else self._picture(position, name, value)
-            )
+            if span.source == "pairs":
+                yield _pair(position, value)
+            elif only is None or number in only:
+                yield self._picture(position, name, value)
+            else:
+                yield Row(position)
 
     def read_queries(self, span: Span) -> Iterator[Row]:
         """The pairs of a span; pictures have none."""

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
@@ -67,9 +67,9 @@ class ModelscopeReader:
         """The spans of the Parquet or MUGE files."""
         return self._files.spans()
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         """The rows of a span; errors as those readers'."""
-        return self._files.read(span)
+        return self._files.read(span, only)
 
     def read_queries(self, span: Span) -> Iterator[Row]:
         """As those readers do."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ class MugeReader:
             for start in range(0, size, SPAN_BYTES):
                 yield Span(file, start, min(start + SPAN_BYTES, size))
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         """The rows of a span: one a picture, one a pair of query and picture.
 
         Positions are line numbers if the spans before this one were read by the same reader,
@@ -81,11 +81,14 @@ class MugeReader:
         is_picture = PICTURES.fullmatch(span.source) is not None
         longest = LONGEST_PICTURE_LINE if is_picture else LONGEST_QUERY_LINE
         number = 1 if span.start == 0 else self._numbers.get((span.source, span.start))
+        count = 0
         try:
             with open_lines(self._filesystem, f"{self._root}/{span.source}") as handle:
                 for line in read_lines(handle, span.start, span.stop or None, longest):
                     position = f"{span.source}:{f'byte {line.start}' if number is None else number}"
-                    yield from _rows(position, line, is_picture)
+                    for row in _rows(position, line, is_picture, only is None or count in only):
+                        count += 1
+                        yield row
                     number = None if number is None else number + 1
         except (OSError, EOFError) as error:
             raise DatasetError(f"{self._root}/{span.source} cannot be read: {error}") from None
@@ -143,14 +146,16 @@ def _size(filesystem: Any, path: str, refused: tuple[str, str] | None) -> int | 
     return None if file.endswith(".gz") else size
 
 
-def _rows(position: str, line: Line, is_picture: bool) -> Iterator[Row]:
+def _rows(position: str, line: Line, is_picture: bool, looked_at: bool) -> Iterator[Row]:
     if line.defect is not None:
         yield Row(position, defect=line.defect)
         return
     content = line.content.removeprefix(_MARK) if line.start == 0 else line.content
     if not content.strip():
         return
-    if is_picture:
+    if is_picture and not looked_at:
+        yield Row(position)
+    elif is_picture:
         yield _picture_row(position, content)
     else:
         yield from _query_rows(position, content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
@@ -51,10 +51,11 @@ class Reader(Protocol):
     def spans(self) -> Iterator[Span]:
         """All spans, in order; a span is small enough to be read in one go."""
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         """The rows of a span, in order, with image bytes, or the `address` that has them.
 
-        A line that makes no sense comes as a row with a `defect`, never as an exception.
+        A line that makes no sense comes as a row with a `defect`, never as an exception. `only` are
+        the numbers of the rows that are looked at: others may come without bytes.
         """
 
     def read_queries(self, span: Span) -> Iterator[Row]:

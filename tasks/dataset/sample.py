@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from importlib.resources import files
 
 import pyarrow.parquet as pq
@@ -38,7 +38,7 @@ class SampleReader:
             for group in range(self._open(name).num_row_groups):
                 yield Span(name, group, group + 1)
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         """Pictures as rows without query; queries as one row for each of their pictures."""
         table = self._open(span.source).read_row_group(span.start)
         for number, line in enumerate(table.to_pylist()):

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import Catalog, CatalogCounts, CatalogEntry
 from tasks.dataset.content import bytes_hash
-from tasks.dataset.reader import Reader
+from tasks.dataset.reader import Reader, document_id
 from tasks.dataset.sources import write_sources
 from tasks.errors import DatasetError, WorkFolderError
-from tasks.records import FieldType, QueryPart, Reject, Row, Shard
+from tasks.records import DOCUMENT_ID, FieldType, ImageId, QueryPart, Reject, Row, Shard
 from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, fingerprint_of_many, mark_complete
 from tasks.work.rejects import payload_hash, write_rejects
@@ -189,7 +189,11 @@ def _shard(index: int, total: int, part: Sequence[CatalogEntry]) -> Shard:
     )
 
 
+_PLAIN = f"^(?:{DOCUMENT_ID.pattern})$"
 _COLUMNS = tuple(each.name for each in dataclass_fields(CatalogEntry))
+
+
+_MISSING: Mapping[str, Callable[[], Any]] = {"fields": dict, "source": str}
 
 
 def catalog_schema(counts: CatalogCounts, fields: Mapping[str, FieldType]) -> pa.Schema:
@@ -291,27 +295,41 @@ def read_entries(folder: Folder, shard: Shard) -> Iterator[CatalogEntry]:
         file = pq.ParquetFile(handle)
         numbers = (file.schema_arrow.metadata or {}).get(b"own_ids") == NUMBERS
         for batch in file.iter_batches(1024):
-            names = [name for name in (*_COLUMNS, "own_id") if name in batch.schema.names]
-            columns = (_values(batch.column(name)) for name in names)
-            for values in zip(*columns, strict=True):
-                line = dict(zip(names, values, strict=True))
-                there, own = line["image_id"], line.pop("own_id", None)
-                if own is not None:
-                    line["image_id"] = int(own) if numbers else own
-                entry = CatalogEntry(**{**line, "query_ids": tuple(map(int, line["query_ids"]))})
-                if own is not None and there != entry.document_id:
-                    raise WorkFolderError(
-                        f"{folder.url}/{shard.file_in('catalog')} has image {there!r} "
-                        f"with id {own!r}, which do not belong together; run `muge index` again"
-                    )
-                yield entry
+            ids = _ids(batch, numbers, f"{folder.url}/{shard.file_in('catalog')}")
+            yield from map(CatalogEntry, ids, *(_values(batch, name) for name in _COLUMNS[1:]))
 
 
-def _values(column: pa.Array) -> list[Any]:
+def _ids(batch: pa.RecordBatch, numbers: bool, place: str) -> list[ImageId]:
+    """The data set's ids of some rows; raises `WorkFolderError` if one does not belong to the id of
+    its document."""
+    import pyarrow.compute as pc  # makes its 280 functions when it is imported
+
+    there = batch.column("image_id")
+    if "own_id" not in batch.schema.names:
+        ids: list[ImageId] = there.to_pylist()
+        return ids
+    own = batch.column("own_id")
+    plain = pc.and_(pc.equal(there, own), pc.match_substring_regex(own, _PLAIN))
+    for row in pc.indices_nonzero(pc.invert(plain)).to_pylist():
+        if there[row].as_py() != document_id(own[row].as_py()):
+            raise WorkFolderError(
+                f"{place} has image {there[row].as_py()!r} with id {own[row].as_py()!r}, "
+                f"which do not belong together; run `muge index` again"
+            )
+    known: list[ImageId] = (own.cast(pa.int64()) if numbers else own).to_pylist()
+    return known
+
+
+def _values(batch: pa.RecordBatch, name: str) -> list[Any]:
     """The values of a column of the catalog, as an entry has them: lists as tuples, and structs
     without what is not there."""
+    if name not in batch.schema.names:  # a data set without fields, or an earlier version's catalog
+        return [_MISSING[name]() for _ in range(len(batch))]
+    column = batch.column(name)
     if pa.types.is_list(column.type):  # row by row it takes ten times as long
-        flat, ends = column.flatten().to_pylist(), column.offsets.to_pylist()
+        each = column.flatten()
+        flat = (each.cast(pa.int64()) if name == "query_ids" else each).to_pylist()
+        ends = column.offsets.to_pylist()
         return [tuple(flat[i - ends[0] : j - ends[0]]) for i, j in itertools.pairwise(ends)]
     values: list[Any] = column.to_pylist()
     if not pa.types.is_struct(column.type):
@@ -343,7 +361,7 @@ def find_entry(folder: Folder, image_id: str) -> CatalogEntry | None:
 
 def _read_column(folder: Folder, shard: Shard, name: str) -> list[Any]:
     with folder.reading(shard.file_in("catalog")) as handle:
-        values: list[Any] = pq.read_table(handle, columns=[name]).column(0).to_pylist()
+        values: list[Any] = pq.ParquetFile(handle).read([name]).column(0).to_pylist()
     return values
 
 
@@ -366,7 +384,9 @@ def read_images(
     for entry in entries:
         by_span.setdefault(entry.span, {})[entry.number] = entry
     for number, span in enumerate(reader.spans()):
-        yield from _pick(reader.read(span), by_span.pop(number, {}))
+        wanted = by_span.pop(number, {})
+        if wanted:
+            yield from _pick(reader.read(span, wanted), wanted)
         if not by_span:
             return
     if by_span:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
 from tasks.dataset.reader import Reader, RowFields
@@ -47,11 +47,11 @@ class Downloaded:
         """As the reader's."""
         return self._reader.spans()
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         """The rows of a span, in order; some are read together. Raises `WorkFolderError`."""
         rows: list[tuple[Row, KeptPicture | None]] = []
         size = 0
-        for row in self._reader.read(span):
+        for row in self._reader.read(span, only):
             wanted = row.address and row.defect is None
             kept = self._kept.find(row.address) if wanted else None
             rows.append((row, kept))

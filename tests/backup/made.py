@@ -3,7 +3,7 @@ filled from there. No model and no data set is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,7 +57,7 @@ class MadeReader:
     def spans(self) -> Iterator[Span]:
         yield Span("made", 0, self._made.count)
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         made = self._made
         for number in range(span.start, span.stop):
             id = f"SKU-{number}.x" if made.text_ids else number

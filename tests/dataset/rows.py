@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class RowsReader:
         for start in range(0, len(self.rows), self._a_span):
             yield Span("", start, start + self._a_span)
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         yield from self.rows[span.start : span.stop]
 
     def read_queries(self, span: Span) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from tasks.dataset.reader import NOTHING_IGNORED, DatasetName, RowFields
@@ -29,7 +29,7 @@ class AddressReader:
         for start in range(0, len(self._lines), ROWS_A_SPAN):
             yield Span("", start, min(start + ROWS_A_SPAN, len(self._lines)))
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         for number in range(span.start, span.stop):
             image_id, address, text = self._lines[number].split(" ", 2)
             yield Row(

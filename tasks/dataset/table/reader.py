@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -135,15 +135,17 @@ class TableReader:
                 for start, stop in self._format.spans(self._file(path)):
                     yield Span(path, start, stop)
 
-    def read(self, span: Span) -> Iterator[Row]:
+    def read(self, span: Span, only: Container[int] | None = None) -> Iterator[Row]:
         """The rows of a span, a few in memory."""
-        yield from self._rows(span, True)
+        yield from self._rows(span, True, only)
 
     def read_queries(self, span: Span) -> Iterator[Row]:
         """The rows of a span; no picture is read that an id stands for."""
         yield from self._rows(span, False)
 
-    def _rows(self, span: Span, with_pictures: bool) -> Iterator[Row]:
+    def _rows(
+        self, span: Span, with_pictures: bool, only: Container[int] | None = None
+    ) -> Iterator[Row]:
         file = self._file(span.source)
         with Naming(span.source):
             maker = self._maker(file)
@@ -151,12 +153,14 @@ class TableReader:
             wanted = [*columns.names, *(field.column for field in maker.fields)]
             if not with_pictures and columns.id and columns.image:
                 wanted.remove(columns.image)
-            for line in self._format.lines(
-                file, span.start, span.stop, tuple(dict.fromkeys(wanted))
-            ):
+            lines = self._format.lines(file, span.start, span.stop, tuple(dict.fromkeys(wanted)))
+            for number, line in enumerate(lines):
                 position = f"{file.short}:{line.place}"
                 if line.defect is not None:
                     yield Row(position, defect=line.defect)
+                    continue
+                if only is not None and number not in only:
+                    yield Row(position)
                     continue
                 row = maker.row(position, line.values, with_pictures)
                 if row.address and not self.fields.addresses:
