@@ -27,6 +27,9 @@ from tasks.settings import Settings
 from tasks.work.collections import AlphaProposal, Certainty, CollectionRecord, readable_record
 from tasks.work.folder import Folder
 
+MEASURED_ANEW = 0.05
+"""The share of a collection's documents that must have changed, all updates together, before it is
+measured anew what suits it."""
 AT_LEAST = 16
 """Shards of a wave in which nothing new may be encoded."""
 
@@ -292,9 +295,14 @@ def verify(filling: Filling, upserts: list[Upserted], runner: Runner, times: Sta
 
 
 def complete(
-    filling: Filling, made: Made, upserts: list[Upserted], runner: Runner
+    filling: Filling,
+    made: Made,
+    upserts: list[Upserted],
+    runner: Runner,
+    changed: int | None = None,
 ) -> CollectionRecord:
-    """Write that the collection is ready, what is in it, and which alpha suits it."""
+    """Write that the collection is ready, what is in it, and which alpha suits it: that is measured
+    unless only so few of its documents `changed` (None: who knows) that it cannot be another."""
     counts = {
         "images": sum(encoded.rows for encoded in made.images),
         "documents": sum(shard.documents for shard in upserts),
@@ -302,10 +310,28 @@ def complete(
     }
     proposal, certainty = filling.record.proposal, filling.record.certainty
     if proposal is None or proposal.made_of != filling.run.made_of:
-        proposal, certainty = _measure(filling, runner, counts["documents"])
+        kept = None if changed is None else _still_holds(filling, changed, counts["documents"])
+        proposal, certainty = kept or _measure(filling, runner, counts["documents"])
     record = complete_record(filling, made.bm25_hash, counts, proposal, certainty)
     tell(filling.run.settings, record)
     return record
+
+
+def _still_holds(
+    filling: Filling, changed: int, documents: int
+) -> tuple[AlphaProposal, Certainty] | None:
+    """What was measured before so few documents changed; None if it is to be measured anew."""
+    proposal, certainty = filling.record.proposal, filling.record.certainty
+    if proposal is None or certainty is None:
+        return None
+    changed += proposal.changed
+    if changed > MEASURED_ANEW * documents:
+        return None
+    made_of = filling.run.made_of
+    return (
+        replace(proposal, made_of=made_of, changed=changed),
+        replace(certainty, made_of=made_of),
+    )
 
 
 def _measure(

@@ -180,9 +180,9 @@ class _Reindex:
                 self.runner.once(stages.DELETE_REMOVED, filling)
             count(changes.deletes)
         verify(filling, upserts, self.runner, self.times)
-        return Filled(
-            made, complete(filling, made, upserts, self.runner), upserts, changes.deletes, drift
-        )
+        changed = changes.upserts + changes.deletes + changes.doubtful
+        record = complete(filling, made, upserts, self.runner, changed)
+        return Filled(made, record, upserts, changes.deletes, drift)
 
     def _build(self, run: IndexRun) -> Filled:
         """A collection from nothing, or gone on with where an earlier run of the same stopped."""

@@ -57,13 +57,15 @@ class Outputs:
 class AlphaProposal:
     """What alpha was measured to suit a collection that is `made_of` this: `alpha`, or `why` there
     is none. `gains` say by alpha how much more mean recall the proposed one has on queries that it
-    was not chosen on: value, and the ends of its 95 % interval."""
+    was not chosen on: value, and the ends of its 95 % interval. `changed` is how many documents
+    came, went or changed since it was measured, too few to measure anew."""
 
     made_of: str
     why: str = ""
     alpha: float = 0.0
     chosen_on: int = 0
     reported_on: int = 0
+    changed: int = 0
     gains: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from tasks.context import Context
 from tasks.evaluate import proposal as proposals
 from tasks.evaluate.stages import evaluate
 from tasks.index.alpha import is_dominated, is_open, usual_alpha
+from tasks.index.runner import Threads
 from tasks.index.status import collection_statuses
+from tasks.reindex.operation import reindex
 from tasks.search.batches import search_file
 from tasks.search.questions import Question
 from tasks.search.searcher import open_searcher
-from tasks.settings import EvaluateChoices, Settings, load_settings
+from tasks.settings import EvaluateChoices, ReindexChoices, Settings, load_settings
 from tasks.work.collections import AlphaProposal, CollectionRecord, require_record, save_record
 from tasks.work.folder import Folder
 from tests.search.conftest import settings_in
@@ -87,6 +90,43 @@ def test_it_is_measured_once(
     monkeypatch.setattr(proposals, "drawn_queries", None)
     build(context, dataset, settings)
     assert record_of(settings).proposal == found
+
+
+def test_a_few_changes_do_not_have_it_measured_anew(
+    context: Context,
+    dataset: str,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "pictures"
+    shutil.copytree(dataset.removeprefix("folder:"), folder)
+    dataset = f"folder:{folder}"
+    build(context, dataset, settings)
+    before = record_of(settings)
+    assert before.proposal is not None
+    assert before.certainty is not None
+    lines = [json.loads(line) for line in (folder / "queries.jsonl").read_text("utf-8").split("\n")]
+
+    def reindexed(changed: int) -> CollectionRecord:
+        said = [{**line, "query": f"{line['query']} 换 {changed}"} for line in lines[:changed]]
+        text = "\n".join(json.dumps(line) for line in [*said, *lines[changed:]])
+        (folder / "queries.jsonl").write_text(text, "utf-8")
+        reindex(dataset, settings, Threads(context), ReindexChoices())
+        return record_of(settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(proposals, "drawn_queries", None)  # measuring would fail
+        after = reindexed(1)
+    assert after.made_of != before.made_of
+    assert after.proposal == replace(before.proposal, made_of=after.made_of, changed=1)
+    assert after.certainty == replace(before.certainty, made_of=after.made_of)
+    # one document of 30 more is more than 5 %: they are counted together
+    again = reindexed(2)
+    assert again.proposal is not None
+    assert (again.proposal.made_of, again.proposal.changed) == (again.made_of, 0)
+    assert again.certainty is not None
+    assert again.certainty.made_of == again.made_of
 
 
 def measured(settings: Settings, gain: tuple[float, float, float]) -> CollectionRecord:
