@@ -180,7 +180,7 @@ def _compare_encoded(export: Export, folder: Folder, shard: Shard) -> None:
     pictures: dict[str, bytes] = {}
     if stages.pictures:
         with folder.reading(shard.file_in(stages.pictures)) as handle:
-            table = pq.read_table(handle)
+            table = pq.ParquetFile(handle).read()
         columns = (table.column(name).to_pylist() for name in PICTURE_SCHEMA.names)
         pictures = dict(zip(*columns, strict=True))
     for image in matched(export, shard):

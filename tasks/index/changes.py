@@ -134,8 +134,10 @@ def _fill(
     run = work.sub(record.run)
     for shard in (shard for shard in read_shards(run) if shard not in same):
         held = read_ledger(run, f"{record.held}/{shard.part}.parquet") if record.held else {}
-        ids = possible_documents(run, shard, record.document)
         db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?)", held.items())
+        if record.document == "image" and len(held) == shard.images:
+            continue  # all of it is held: no row has to be read
+        ids = possible_documents(run, shard, record.document)
         _unsure(db, (i for i in ids if i not in held))
     for update in record.updates:
         _unsure(db, _touched(work.sub(update.run), update))

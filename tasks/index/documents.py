@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
@@ -109,17 +110,18 @@ def read_documents(
     entries = {e.document_id: e for e in read_entries(folder, shard)}
     pictures = _pictures(folder, shard, parts, entries)
     for image_id, vector in _vectors(folder, shard.file_in(parts.images)):
-        entry = entries[image_id]
         of, picture = next(pictures, ("", ""))
         if of != image_id:
             raise WorkFolderError(
                 f"{folder.url}/{parts.pictures}/{shard.part}.parquet has image {of or 'none'}, the "
                 f"embeddings have {image_id} there; delete {parts.pictures} and run again"
             )
+        entry, shown = entries[image_id], None
         for number, (document_id, text) in enumerate(document_texts(entry, parts.form)):
             if wanted is not None and document_id not in wanted:
                 continue
-            shown = picture if isinstance(picture, str) else base64.b64encode(picture).decode()
+            if shown is None:
+                shown = picture if isinstance(picture, str) else _in_base64(picture)
             yield Document(
                 id=document_id,
                 vector=vector,
@@ -132,7 +134,7 @@ def document_digests(folder: Folder, shard: Shard, parts: DocumentParts) -> dict
     """(document id, digest) of a shard's documents in order: the digest covers the row that the
     document is made of; model and options are the affair of `IndexRun.form`."""
     with folder.reading(shard.file_in(parts.images)) as handle:
-        images = set(pq.read_table(handle, columns=["image_id"]).column(0).to_pylist())
+        images = set(pq.ParquetFile(handle).read(["image_id"]).column(0).to_pylist())
     return {
         document_id: digest
         for entry in read_entries(folder, shard)
@@ -207,8 +209,8 @@ def _vectors(folder: Folder, name: str) -> Iterator[tuple[str, Float32]]:
 
 def _pictures(
     folder: Folder, shard: Shard, parts: DocumentParts, entries: dict[str, CatalogEntry]
-) -> Iterator[tuple[str, str | bytes]]:
-    """(image_id, picture field, or what becomes it in base64) of each embedded image, in order."""
+) -> Iterator[tuple[str, str | pa.Scalar]]:
+    """(image_id, picture field, or the bytes that become it) of each embedded image, in order."""
     if parts.pictures is None:
         for ids, _, _ in read_embeddings(folder, shard.file_in(parts.images)):
             for image_id in ids:
@@ -216,5 +218,10 @@ def _pictures(
         return
     with folder.reading(shard.file_in(parts.pictures)) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(256):
-            for line in batch.to_pylist():
-                yield line["image_id"], line["picture"]
+            yield from zip(
+                batch.column("image_id").to_pylist(), batch.column("picture"), strict=True
+            )
+
+
+def _in_base64(picture: pa.Scalar) -> str:
+    return base64.b64encode(picture.as_py()).decode()

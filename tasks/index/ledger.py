@@ -39,7 +39,7 @@ def read_ledger(folder: Folder, name: str) -> dict[str, str]:
     if completed(folder, name) is None:
         return {}
     with folder.reading(name) as handle:
-        table = pq.read_table(handle)
+        table = pq.ParquetFile(handle).read()
     return dict(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
 
 

@@ -194,7 +194,7 @@ class _Collection:
         for shard in read_shards(self.run):
             name = shard.file_in(self.record.stages.images)
             with self.run.reading(name) as handle:
-                table = pq.read_table(handle, columns=["image_id"])
+                table = pq.ParquetFile(handle).read(["image_id"])
             yield from table.column(0).to_pylist()
 
     def texts(self) -> Iterator[str]:

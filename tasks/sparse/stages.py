@@ -134,7 +134,7 @@ def known_vectors(
         )
         rows |= {text: begin + number for number, (_, text) in enumerate(documents)}
         with folder.reading(shard.file_in(sparse)) as handle:
-            tables.append(pq.read_table(handle).cast(SCHEMA))
+            tables.append(pq.ParquetFile(handle).read().cast(SCHEMA))
     return KnownVectors(rows, pa.concat_tables(tables).combine_chunks())
 
 

@@ -192,7 +192,7 @@ def _write(folder: Folder, name: str, several: Sequence[Rows], made: Mapping[str
 
 def _read(folder: Folder, name: str) -> Rows:
     with folder.reading(name) as handle:
-        table = pq.read_table(handle).combine_chunks()
+        table = pq.ParquetFile(handle).read().combine_chunks()
     said = table.schema.metadata
     vectors = table.column("vector").combine_chunks()
     flat = vectors.flatten().to_numpy(zero_copy_only=False)

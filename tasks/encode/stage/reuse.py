@@ -119,7 +119,7 @@ def _read_images(
 
 def _pictures(folder: Folder, name: str) -> dict[str, bytes]:
     with folder.reading(name) as handle:
-        table = pq.read_table(handle)
+        table = pq.ParquetFile(handle).read()
     return dict(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
 
 
