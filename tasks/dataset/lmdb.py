@@ -6,12 +6,13 @@ can run code, so they are not unpickled: their few steps are read here, and any 
 
 from __future__ import annotations
 
-import base64
 import binascii
 import pickletools
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
+
+import pybase64
 
 from tasks.dataset.reader import NO_FIELDS, NOTHING_IGNORED, DatasetName, integer_id
 from tasks.errors import DatasetError
@@ -92,7 +93,7 @@ class LmdbReader:
             return Row(position, image_id, defect=("too_many_bytes", said))
         plain = value.translate(_URL_SAFE).rstrip(b"=")
         try:
-            image = base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
+            image = pybase64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
         except binascii.Error as error:
             return Row(position, image_id, defect=("bad_base64", f"it is not base64: {error}"))
         return Row(position, image_id, image)

@@ -14,6 +14,8 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pybase64
+
 from tasks.dataset.lines import Line, open_lines, read_lines
 from tasks.dataset.listing import list_files
 from tasks.dataset.reader import NO_FIELDS, NOTHING_IGNORED, DatasetName, integer_id
@@ -187,12 +189,16 @@ def decode_base64(text: bytes) -> bytes:
     text = text.strip()
     if not text:
         raise ValueError("empty")
-    if b"-" in text or b"_" in text:
-        if b"+" in text or b"/" in text:
-            raise ValueError("not base64: it mixes the standard and the URL-safe alphabet")
-        text = text.translate(_URL_SAFE)
-    try:
-        return binascii.a2b_base64(text + b"=" * (-len(text) % 4), strict_mode=True)
+    url_safe = b"-" in text or b"_" in text
+    if url_safe and (b"+" in text or b"/" in text):
+        raise ValueError("not base64: it mixes the standard and the URL-safe alphabet")
+    padded = text + b"=" * (-len(text) % 4)
+    try:  # twenty times as fast as Python's own
+        return pybase64.b64decode(padded, b"-_" if url_safe else None, validate=True)
+    except binascii.Error:
+        pass
+    try:  # which takes "QUJD====" too, and says what is wrong
+        return binascii.a2b_base64(padded.translate(_URL_SAFE), strict_mode=True)
     except binascii.Error as error:
         raise ValueError(f"not base64: {error}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import random
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import fsspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.dataset import muge
@@ -130,6 +131,24 @@ def test_both_alphabets_with_and_without_padding(data: bytes, safe: bool, padded
 def test_what_is_no_base64(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"base64|empty"):
         decode_base64(text)
+
+
+@given(st.text("ABaz09+/-_= .", max_size=12))
+@example("QUJD====")
+@example("QUJD=")
+def test_base64_is_what_python_takes_for_it(text: str) -> None:
+    plain = text.strip().encode()
+    mixed = any(c in text for c in "-_") and any(c in text for c in "+/")
+    try:
+        whole = plain.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(plain) % 4)
+        right = b"" if mixed else binascii.a2b_base64(whole, strict_mode=True)
+    except binascii.Error:
+        right = b""
+    if right:
+        assert decode_base64(text.encode()) == right
+    else:
+        with pytest.raises(ValueError, match=r"base64|empty"):
+            decode_base64(text.encode())
 
 
 def rejects_of(pictures: Sequence[bytes], queries: Sequence[bytes], folder: Path) -> list[Reject]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+import pybase64
 
 from tasks.dataset.listing import check_link
 from tasks.dataset.reader import Bounds
@@ -167,6 +168,6 @@ def _base64(text: str) -> bytes:
         raise PictureError("bad_base64", f"{text[:40]!r}... is neither base64 nor a file's name")
     plain = "".join(text.split()).rstrip("=").translate(_URL_SAFE)
     try:
-        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+        return pybase64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except binascii.Error as error:
         raise PictureError("bad_base64", f"{text[:40]!r}... is not base64: {error}") from None
