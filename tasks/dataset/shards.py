@@ -347,6 +347,20 @@ def read_ids(folder: Folder, shard: Shard) -> list[str]:
     return [str(image_id) for image_id in _read_column(folder, shard, "image_id")]
 
 
+def read_texts(folder: Folder, shard: Shard) -> Iterator[tuple[list[str], list[str]]]:
+    """(ids of documents, their queries one a line) of a shard's images, in order, some at a time:
+    a quarter of the work of `read_entries`."""
+    import pyarrow.compute as pc  # makes its 280 functions when it is imported
+
+    with folder.reading(shard.file_in("catalog")) as handle:
+        file = pq.ParquetFile(handle)
+        former = "own_id" not in file.schema_arrow.names
+        for batch in file.iter_batches(1024, columns=["image_id", "queries"]):
+            ids = batch.column("image_id").to_pylist()
+            texts: list[str] = pc.binary_join(batch.column("queries"), "\n").to_pylist()
+            yield [document_id(i) for i in ids] if former else ids, texts
+
+
 def find_entry(folder: Folder, image_id: str) -> CatalogEntry | None:
     """The image that the data set gave this id; None if no shard of the run has it."""
     for shard in find_shards(folder):

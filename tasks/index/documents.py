@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ from tasks.records import (
     SparseVector,
 )
 from tasks.settings import DocumentForm
-from tasks.sparse.stages import document_texts, read_sparse
+from tasks.sparse.stages import document_texts, read_sparse, read_texts_of_documents
 from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
 from tasks.work.rejects import payload_hash
@@ -102,12 +102,17 @@ def collection_spec(
 
 
 def read_documents(
-    folder: Folder, shard: Shard, parts: DocumentParts, wanted: Collection[str] | None = None
+    folder: Folder,
+    shard: Shard,
+    parts: DocumentParts,
+    wanted: Collection[str] | None = None,
+    rows: Sequence[CatalogEntry] | None = None,
 ) -> Iterator[Document]:
     """The documents of a shard, in order, or those of them with the `wanted` ids; pictures that
-    were rejected have none."""
+    were rejected have none. `rows` are the shard's entries, for who has read them."""
     sparse = dict(read_sparse(folder, shard.file_in(parts.sparse), wanted))
-    entries = {e.document_id: e for e in read_entries(folder, shard)}
+    rows = list(read_entries(folder, shard)) if rows is None else rows
+    entries = {e.document_id: e for e in rows}
     pictures = _pictures(folder, shard, parts, entries)
     for image_id, vector in _vectors(folder, shard.file_in(parts.images)):
         of, picture = next(pictures, ("", ""))
@@ -130,14 +135,20 @@ def read_documents(
             )
 
 
-def document_digests(folder: Folder, shard: Shard, parts: DocumentParts) -> dict[str, str]:
+def document_digests(
+    folder: Folder,
+    shard: Shard,
+    parts: DocumentParts,
+    rows: Sequence[CatalogEntry] | None = None,
+) -> dict[str, str]:
     """(document id, digest) of a shard's documents in order: the digest covers the row that the
-    document is made of; model and options are the affair of `IndexRun.form`."""
+    document is made of; model and options are the affair of `IndexRun.form`. `rows` are the shard's
+    entries, for who has read them."""
     with folder.reading(shard.file_in(parts.images)) as handle:
         images = set(pq.ParquetFile(handle).read(["image_id"]).column(0).to_pylist())
     return {
         document_id: digest
-        for entry in read_entries(folder, shard)
+        for entry in (read_entries(folder, shard) if rows is None else rows)
         if entry.document_id in images
         for document_id, digest in _digests(entry, parts)
     }
@@ -145,9 +156,7 @@ def document_digests(folder: Folder, shard: Shard, parts: DocumentParts) -> dict
 
 def possible_documents(folder: Folder, shard: Shard, form: DocumentForm) -> Iterator[str]:
     """The ids of all documents that the rows of a shard can become, rejected pictures too."""
-    for entry in read_entries(folder, shard):
-        for document_id, _ in document_texts(entry, form):
-            yield document_id
+    return (document for document, _ in read_texts_of_documents(folder, shard, form))
 
 
 def _digests(entry: CatalogEntry, parts: DocumentParts) -> Iterator[tuple[str, str]]:

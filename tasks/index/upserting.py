@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tasks.context import Context
+from tasks.dataset.shards import read_entries
 from tasks.errors import WorkFolderError
 from tasks.index.changes import read_deleted, read_sent
 from tasks.index.documents import Source, document_digests, read_documents
@@ -42,13 +43,14 @@ def send(
     if (held_already := all_held(done)) is not None:
         context.progress.advance("upsert", shard.images)
         return held_already
-    digests = document_digests(folder, shard, source.parts)
+    rows = list(read_entries(folder, shard))
+    digests = document_digests(folder, shard, source.parts, rows)
     # what the store refused before is missing in the ledger, so it is offered again
     held = read_ledger(folder, ledger)
     wanted = {i for i, digest in digests.items() if held.get(i) != digest}
     if changes and done is None:
         wanted &= read_sent(folder, changes, shard.part)
-    documents = read_documents(folder, shard, source.parts, wanted)
+    documents = read_documents(folder, shard, source.parts, wanted, rows)
     counted = _counted(documents, context)
     collection, partition = record.collection, record.partition
     result = store.upsert(collection, counted, partition) if wanted else UpsertResult(0)

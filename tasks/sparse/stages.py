@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
-from tasks.dataset.shards import Plan, read_entries
+from tasks.dataset.shards import Plan, read_entries, read_texts
 from tasks.records import Shard, SparseVector
 from tasks.settings import DocumentForm
 from tasks.sparse.bm25 import Bm25, load_bm25
@@ -52,6 +52,18 @@ def document_texts(entry: CatalogEntry, form: DocumentForm) -> Iterator[tuple[st
         yield f"{entry.document_id}-{query_id}", query
 
 
+def read_texts_of_documents(
+    folder: Folder, shard: Shard, form: DocumentForm
+) -> Iterator[tuple[str, str]]:
+    """As `document_texts`, of all images of a shard in order."""
+    if form == "image":
+        for ids, texts in read_texts(folder, shard):
+            yield from zip(ids, texts, strict=True)
+        return
+    for entry in read_entries(folder, shard):
+        yield from document_texts(entry, form)
+
+
 def train_statistics(
     folder: Folder,
     plan: Plan,
@@ -67,8 +79,11 @@ def train_statistics(
     if options.place:
         bm25 = options.statistics()
     else:
-        entries = (entry for shard in plan.shards for entry in read_entries(folder, shard))
-        texts = (text for entry in entries for _, text in document_texts(entry, form))
+        texts = (
+            text
+            for shard in plan.shards
+            for _, text in read_texts_of_documents(folder, shard, form)
+        )
         bm25 = workers.train(texts, options.lexicon)
     bm25.save(folder, name)
     mark_complete(folder, name, documents=bm25.documents)
@@ -91,11 +106,7 @@ def encode_sparse_shard(
     advance(shard.images)
     if completed(folder, output) is not None:
         return 0
-    documents = (
-        document
-        for entry in read_entries(folder, shard)
-        for document in document_texts(entry, form)
-    )
+    documents = read_texts_of_documents(folder, shard, form)
     before, rows, made = known(), 0, 0
     with writing_parquet(folder, output, sparse_schema(bm25)) as writer:
         while piece := list(itertools.islice(documents, DOCUMENTS_AT_ONCE)):
@@ -129,9 +140,7 @@ def known_vectors(
         if completed(folder, shard.file_in(sparse)) is None:
             continue
         begin = sum(map(len, tables))
-        documents = (
-            d for entry in read_entries(folder, shard) for d in document_texts(entry, form)
-        )
+        documents = read_texts_of_documents(folder, shard, form)
         rows |= {text: begin + number for number, (_, text) in enumerate(documents)}
         with folder.reading(shard.file_in(sparse)) as handle:
             tables.append(pq.ParquetFile(handle).read().cast(SCHEMA))
