@@ -87,6 +87,28 @@ TASKS: dict[str, Task[..., Any]] = dict(
 """The task of each stage, by the stage's name."""
 
 
-def task_of(stage: Stage[..., Any] | PartStage[Any, Any, Any]) -> Task[..., Any]:
-    """The task of a stage; one that is not in the table gets a task with its name."""
-    return TASKS[stage.name] if stage.name in TASKS else _task(stage, stage.name)[1]
+def task_of(
+    stage: Stage[..., Any] | PartStage[Any, Any, Any], limited: bool = True
+) -> Task[..., Any]:
+    """The task of a stage; one that is not in the table gets a task with its name. Not `limited`:
+    where nobody can have set a limit of its tags, the server is not asked for one each time."""
+    made = TASKS[stage.name] if stage.name in TASKS else _task(stage, stage.name)[1]
+    return made if limited else _unlimited(made)
+
+
+def whole_task_of(
+    stage: PartStage[Any, Any, Any], work: Callable[..., Any], limited: bool = True
+) -> Task[..., Any]:
+    """One task that does all parts of a stage by `work`, which tries each again by itself;
+    `limited` as for `task_of`."""
+    parts = task_of(stage)
+    made: Task[..., Any] = task(
+        name=f"{parts.name} together", cache_policy=NO_CACHE, persist_result=False, tags=parts.tags
+    )(work)
+    return made if limited else _unlimited(made)
+
+
+def _unlimited(made: Task[..., Any]) -> Task[..., Any]:
+    copy = made.with_options()
+    copy.tags = set()
+    return copy

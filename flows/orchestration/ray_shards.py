@@ -80,6 +80,7 @@ class RayShards:
         carried: Carried,
         parts: Sequence[Part],
         enough: Enough = never,
+        small: bool = False,
     ) -> list[Result]:
         """As `Encoders.over`; whether a part is done is seen where it would be encoded, and its
         process cannot show its progress here."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
+from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
 from flows.orchestration.artifacts import progress_artifact
+from flows.orchestration.temporary_server import TEMPORARY
 from tasks.context import Context
 from tasks.encode.stage.workers import shards_at_once
 from tasks.index.runner import (
@@ -23,10 +26,11 @@ from tasks.index.runner import (
     PartStage,
     Result,
     Stage,
+    Threads,
     never,
     run_parts,
 )
-from tasks.prefect_tasks import task_of
+from tasks.prefect_tasks import task_of, whole_task_of
 from tasks.settings import Settings
 
 
@@ -40,7 +44,7 @@ class PrefectRunner:
         self, stage: Stage[Given, Result], *arguments: Given.args, **named: Given.kwargs
     ) -> Result:
         """As `Runner.once`: one task."""
-        result: Any = task_of(stage)(
+        result: Any = _task(stage)(
             quote(self.context),
             *map(_unseen, arguments),
             **{name: _unseen(value) for name, value in named.items()},
@@ -54,9 +58,22 @@ class PrefectRunner:
         parts: Sequence[Part],
         at_once: int,
         enough: Enough = never,
+        small: bool = False,
     ) -> list[Result]:
-        """As `Runner.over`: a task a part, but for those that are done."""
-        task = task_of(stage)
+        """As `Runner.over`: a task a part, but for those that are done; one for all if that is
+        `small`."""
+        if small:
+            together = whole_task_of(stage, _together, limited=TEMPORARY not in os.environ)
+            result: Any = together(
+                quote(self.context),
+                quote(stage),
+                quote(carried),
+                quote(parts),
+                at_once,
+                quote(enough),
+            )
+            return cast(list[Result], result)
+        task = _task(stage)
         with progress_artifact(stage.name.replace("_", " "), len(parts)) as report:
             return run_parts(
                 parts,
@@ -75,6 +92,22 @@ class PrefectRunner:
 
             return on_ray(settings, self.context)
         return _threads(self, settings)
+
+
+def _together(
+    context: Context,
+    stage: PartStage[Carried, Part, Result],
+    carried: Carried,
+    parts: Sequence[Part],
+    at_once: int,
+    enough: Enough,
+) -> list[Result]:
+    return Threads(context).over(stage, carried, parts, at_once, enough)
+
+
+def _task(stage: Stage[..., Any] | PartStage[Any, Any, Any]) -> Task[..., Any]:
+    """The task of a stage. A server that ends with the command has no limits."""
+    return task_of(stage, limited=TEMPORARY not in os.environ)
 
 
 @contextmanager

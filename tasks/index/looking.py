@@ -73,6 +73,7 @@ class Looking:
         parts: Sequence[Part],
         at_once: int,
         enough: Enough = never,
+        small: bool = False,
     ) -> list[Result]:
         """As `Runner.over`."""
         with ThreadPoolExecutor(LOOKING_AT_ONCE, thread_name_prefix="looking") as threads:

@@ -19,7 +19,7 @@ from tasks.index.record import as_kept, as_recorded
 from tasks.index.report import IndexReport, Stopped, report_of, unfinished_report
 from tasks.index.request import check_request
 from tasks.index.room import check_room, missing, warn_of_little_room
-from tasks.index.run import Filling, IndexRun
+from tasks.index.run import FEW, Filling, IndexRun
 from tasks.index.runner import Encoders, Runner
 from tasks.index.times import StageTimes
 from tasks.records import ModelInfo, QueryPart, Shard
@@ -153,7 +153,7 @@ def encode(run: IndexRun, runner: Runner, times: StageTimes) -> tuple[list[Encod
             _stop(run.settings, run.limit, name, done, run, images)
         name = stages.ENCODE_TEXTS.name
         with times.stage(name, plan.counts.queries) as count:
-            texts = encoders.over(stages.ENCODE_TEXTS, run, parts, enough)
+            texts = encoders.over(stages.ENCODE_TEXTS, run, parts, enough, run.is_small)
             count(sum(encoded.fresh for encoded in texts))
         times.add_shares(name, [encoded.seconds for encoded in texts])
         if _is_cut(texts, parts):
@@ -171,7 +171,7 @@ def _encode_images(run: IndexRun, encoders: Encoders) -> list[Encoded]:
     """
     shards, limit = run.plan.shards, run.limit
     if not limit.images:
-        return encoders.over(stages.ENCODE_IMAGES, run, shards, limit.over)
+        return encoders.over(stages.ENCODE_IMAGES, run, shards, limit.over, run.is_small)
     encoded: list[Encoded] = []
     room, begun = limit.images, 0
     while len(encoded) < len(shards):
@@ -263,7 +263,8 @@ def build_sparse(
                 trained = runner.once(stages.KEEP_STATISTICS, run, kept)
         with times.stage(stages.ENCODE_SPARSE.name, counts.images) as count:
             shards, enough = run.plan.shards, run.limit.over
-            made = runner.over(stages.ENCODE_SPARSE, run, shards, at_once, enough)
+            small = kept is not None and run.is_small
+            made = runner.over(stages.ENCODE_SPARSE, run, shards, at_once, enough, small)
             count(sum(made))
     if len(made) < len(shards):
         done = sum(shard.images for shard in shards[: len(made)]), counts.images
@@ -272,14 +273,20 @@ def build_sparse(
 
 
 def upsert(
-    filling: Filling, runner: Runner, times: StageTimes, images: Sequence[Encoded] = ()
+    filling: Filling,
+    runner: Runner,
+    times: StageTimes,
+    images: Sequence[Encoded] = (),
+    documents: int | None = None,
 ) -> list[Upserted]:
-    """Send what the store does not hold yet, shard by shard."""
+    """Send what the store does not hold yet, shard by shard: so many `documents` (None: who
+    knows)."""
     settings, counts, limit = filling.run.settings, filling.run.plan.counts, filling.run.limit
     total = counts.pairs if settings.document == "pair" else counts.images
     with times.stage(stages.UPSERT.name, total) as count:
-        shards = filling.run.plan.shards
-        upserts = runner.over(stages.UPSERT, filling, shards, settings.workers, limit.over)
+        shards, workers = filling.run.plan.shards, settings.workers
+        small = documents is not None and documents <= FEW
+        upserts = runner.over(stages.UPSERT, filling, shards, workers, limit.over, small)
         count(sum(shard.fresh for shard in upserts))
     if len(upserts) < len(shards):
         done = sum(shard.documents for shard in upserts), total

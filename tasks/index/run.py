@@ -25,6 +25,9 @@ from tasks.work.collections import CollectionRecord, Outputs, place_of
 from tasks.work.folder import Fence, Folder
 from tasks.work.markers import fingerprint
 
+FEW = 1000
+"""Pictures, queries or documents that are one small piece of work, whatever parts they are in."""
+
 PICTURES_VERSION = 2
 """Of how pictures for people are made."""
 
@@ -50,7 +53,8 @@ class IndexRun:
     """A planned data set, a model and the options: all that an output's name depends on.
 
     `kept` is the hash of BM25 statistics to go on with, "" to count them over this data. `reuse` is
-    the folder that says where pictures and queries were encoded before, "" if nowhere;
+    the folder that says where pictures and queries were encoded before, "" if nowhere, `fresh` how
+    many of them were not (None: who knows);
     `retry_rejects`: pictures that could not be decoded before are tried again. `downloads`: what
     became of the addresses of pictures (None: there are none). `fence`: by what the run holds the
     work folder. `limit`: how far it may go; `allotted`: how many new pictures some parts may encode
@@ -64,6 +68,7 @@ class IndexRun:
     model: ModelInfo
     kept: str = ""
     reuse: str = ""
+    fresh: int | None = field(default=None, compare=False)
     retry_rejects: bool = False
     downloads: Downloads | None = field(default=None, compare=False)
     fence: Fence | None = field(default=None, compare=False, repr=False)
@@ -77,6 +82,11 @@ class IndexRun:
         """Where runs are noted that were begun for what this one is for."""
         options = self.settings
         return place_of(self.work, options.store_uri, self.name or options.collection)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether so little is to be encoded that its parts need not be told apart."""
+        return self.fresh is not None and self.fresh <= FEW
 
     def bounds(self, part: str) -> Bounds:
         """How far a part may go now."""

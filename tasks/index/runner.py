@@ -73,6 +73,7 @@ class Encoders(Protocol):
         carried: Carried,
         parts: Sequence[Part],
         enough: Enough = never,
+        small: bool = False,
     ) -> list[Result]:
         """As `Runner.over`, as many parts at a time as there is room for."""
 
@@ -96,11 +97,13 @@ class Runner(Protocol):
         parts: Sequence[Part],
         at_once: int,
         enough: Enough = never,
+        small: bool = False,
     ) -> list[Result]:
         """Run a stage for every part, at most `at_once` at a time; results in the order of parts.
 
         All are tried even if one fails; then the first failure is raised. Once `enough` says so
-        no more are begun: the results are of as many of the first parts as were.
+        no more are begun: the results are of as many of the first parts as were. `small`: there is
+        so little to do that telling anybody of each part would be most of it.
         """
 
     def encoding(self, settings: Settings) -> AbstractContextManager[Encoders]:
@@ -141,6 +144,7 @@ class Threads:
         parts: Sequence[Part],
         at_once: int,
         enough: Enough = never,
+        small: bool = False,
     ) -> list[Result]:
         """As `Runner.over`."""
 
@@ -192,9 +196,10 @@ class Bounded:
         carried: Carried,
         parts: Sequence[Part],
         enough: Enough = never,
+        small: bool = False,
     ) -> list[Result]:
         """As `Encoders.over`."""
-        return self.runner.over(stage, carried, parts, self.at_once, enough)
+        return self.runner.over(stage, carried, parts, self.at_once, enough, small)
 
 
 def may_pass(error: BaseException) -> bool:

@@ -119,7 +119,7 @@ def find_encoded(_: Context, run: IndexRun, records: Sequence[CollectionRecord])
     taken, parts = unchanged.take_pictures(run, sources), run.plan.query_parts
     shards = [shard for shard in run.plan.shards if shard not in taken]
     reuse = plan_reuse(run.work, run.own_encodings, shards, parts, sources)
-    return replace(run, reuse=reuse)
+    return replace(run, reuse=reuse.folder, fresh=reuse.fresh)
 
 
 def nothing_to_find(

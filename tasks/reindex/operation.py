@@ -174,7 +174,7 @@ class _Reindex:
         check_room(run, changes.upserts)
         warn_of_little_room(run, changes.upserts)
         filling = Filling(run, begin_update(run, record, changes), changes.folder)
-        upserts = upsert(filling, self.runner, self.times, made.images)
+        upserts = upsert(filling, self.runner, self.times, made.images, changes.upserts)
         with self.times.stage(stages.DELETE_REMOVED.name, changes.deletes) as count:
             if changes.deletes or changes.doubtful:
                 self.runner.once(stages.DELETE_REMOVED, filling)

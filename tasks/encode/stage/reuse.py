@@ -32,34 +32,47 @@ class Encodings:
     texts: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """Where a run finds what was encoded before: the folder of the lists that say so, "" if there
+    is no source; and how many of its pictures and queries are in none (None: nobody counted)."""
+
+    folder: str = ""
+    fresh: int | None = None
+
+
 def plan_reuse(
     work: Folder, own: Encodings, shards: Sequence[Shard], parts: int, sources: Sequence[Encodings]
-) -> str:
+) -> Reuse:
     """Write for every shard and query part of the run of `own` which parts of the sources have
-    something of it; returns the folder of those lists, "" if there is no source."""
+    something of it."""
     sources = [s for s in sources if (s.run, s.images) != (own.run, own.images)]
     if not sources:
-        return ""
+        return Reuse()
     folder, name = work.sub(own.run), f"reuse-{fingerprint(sources=[asdict(s) for s in sources])}"
-    if completed(folder, f"{name}/sources.json") is not None:
-        return name
+    if (marker := completed(folder, f"{name}/sources.json")) is not None:
+        return Reuse(name, marker.counts.get("fresh"))
+    fresh = 0
     with scratch_table("index", _ENCODED) as db:
         for number, source in enumerate(sources):
             for part, hashes in _encoded_images(work, source):
                 _add(db, number, part, hashes)
         for shard in shards:
-            hashes = read_hashes(folder, shard)
-            folder.write_json(f"{name}/images/{shard.part}.json", _parts_of(db, hashes))
+            found, missing = _parts_of(db, read_hashes(folder, shard))
+            folder.write_json(f"{name}/images/{shard.part}.json", found)
+            fresh += missing
     with scratch_table("index", _ENCODED) as db:
         for number, source in enumerate(sources):
             for part, hashes in _encoded_texts(work, source):
                 _add(db, number, part, hashes)
         for each in map(QueryPart, range(parts)):
             hashes = [payload_hash(text.encode()) for _, text in read_queries(folder, each)]
-            folder.write_json(f"{name}/texts/{each.part}.json", _parts_of(db, hashes))
+            found, missing = _parts_of(db, hashes)
+            folder.write_json(f"{name}/texts/{each.part}.json", found)
+            fresh += missing
     folder.write_json(f"{name}/sources.json", [asdict(source) for source in sources])
-    mark_complete(folder, f"{name}/sources.json", sources=len(sources))
-    return name
+    mark_complete(folder, f"{name}/sources.json", sources=len(sources), fresh=fresh)
+    return Reuse(name, fresh)
 
 
 def known_images(work: Folder, run: str, reuse: str, shard: Shard) -> dict[str, KnownImage]:
@@ -128,12 +141,18 @@ def _add(db: sqlite3.Connection, source: int, part: str, hashes: Iterable[str]) 
     db.executemany("INSERT OR IGNORE INTO encoded VALUES (?, ?, ?)", rows)
 
 
-def _parts_of(db: sqlite3.Connection, hashes: Iterable[str]) -> list[tuple[int, str]]:
+def _parts_of(db: sqlite3.Connection, hashes: Iterable[str]) -> tuple[list[tuple[int, str]], int]:
+    """The parts that have some of these, and how many of them no part has."""
     found: set[tuple[int, str]] = set()
+    missing = 0
     for digest in hashes:
         query = "SELECT source, part FROM encoded WHERE hash = ?"
-        found.update(db.execute(query, (digest,)))
-    return sorted(found)
+        row = db.execute(query, (digest,)).fetchone()
+        if row is None:
+            missing += 1
+        else:
+            found.add(row)
+    return sorted(found), missing
 
 
 def _encoded_images(work: Folder, source: Encodings) -> Iterator[tuple[str, list[str]]]:
