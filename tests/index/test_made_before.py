@@ -2,7 +2,7 @@
 
 `made_by_0_1.tar.xz` is what commit 7cfc612 left of 12 drawn pictures in shards of 5: `muge index
 folder:pictures`, a query changed, `muge reindex folder:pictures --strategy blue-green`. Its sample
-model had the weights of the second edition: collections of the first are refused, in a line.
+model had the weights of the third edition: collections of others are refused, in a line.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Fetches the pinned packages, renders the pictures, trains the towers and judges 
 lands in the work folder (about 3 GB): the corpus in `made/data`, the model in `made/model`, the
 figures in `made/figures.txt`. What is there is not made again, and training goes on from its last
 checkpoint, so the command can be stopped and repeated. Needs the optional extra `sample`, npm, pip
-and a C compiler; some three hours of two cores. With `--first` the second edition goes on from
-weights of the first that are there, in half the time.
+and a C compiler; some four hours of two cores. With `--first` or `--second` it goes on from weights
+of that edition that are there.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from tasks.sample.recipe import corpus, judge, progress, second
+from tasks.sample.recipe import corpus, judge, progress, second, third
 from tasks.sample.recipe.export import export_model
 from tasks.sample.recipe.image_teacher import (
     Bank,
@@ -29,7 +29,7 @@ from tasks.sample.recipe.image_teacher import (
 from tasks.sample.recipe.image_tower import ImagePlan, Lessons, train
 from tasks.sample.recipe.meanings import embed
 from tasks.sample.recipe.packages import fetch_all
-from tasks.sample.recipe.pictures import ARTISTS, ICONS, Gallery, build_gallery
+from tasks.sample.recipe.pictures import ARTISTS, FONTS, ICONS, Gallery, build_gallery
 from tasks.sample.recipe.text_tower import Meaning, TextPlan, distil, principal_meaning
 from tasks.sample.recipe.towers import TextConfig, Tokenizer, VisionConfig, build, write_vocabulary
 from tasks.sample.recipe.words import SYMBOLS, THING, Lexicon, build_lexicon, training_texts
@@ -58,6 +58,7 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("work", type=Path, help="work folder, outside the repository")
     parser.add_argument("--first", type=Path, help="model folder of the first edition")
+    parser.add_argument("--second", type=Path, help="model folder of the second edition")
     parser.add_argument("--threads", type=int, default=1, help="threads of the training (1)")
     parser.add_argument("--corpus-only", action="store_true", help="stop after the corpus")
     arguments = parser.parse_args()
@@ -73,13 +74,15 @@ def main() -> None:
     if not arguments.corpus_only:
         english = {code: concept.english for code, concept in lexicon.concepts.items()}
         drawn = work / "pictures"
-        gallery = build_gallery(packages, english, drawn, _GALLERY_SIZE, ARTISTS + ICONS)
-        first: Path | None = arguments.first
-        if first is None:
-            first = work / "first"
+        gallery = build_gallery(packages, english, drawn, _GALLERY_SIZE, ARTISTS + ICONS + FONTS)
+        source = second.Source(lexicon, gallery, packages, work)
+        before: Path = arguments.second or work / "second"
+        if not (before / "pytorch_model.bin").exists():
+            first: Path = arguments.first or work / "first"
             if not (first / "pytorch_model.bin").exists():
                 make_first(prepare(work, packages, lexicon, gallery), first)
-        make_second(first, second.Source(lexicon, gallery, packages, work))
+            make_second(first, source, before)
+        make_third(before, source)
 
 
 def prepare(work: Path, packages: Path, lexicon: Lexicon, gallery: Gallery) -> Study:
@@ -95,14 +98,23 @@ def prepare(work: Path, packages: Path, lexicon: Lexicon, gallery: Gallery) -> S
     return Study(work, packages, lexicon, gallery, texts, meaning)
 
 
-def make_second(first: Path, source: second.Source) -> None:
-    """Go on from the first edition, export the second and judge it."""
-    made = source.work / "made"
+def make_second(first: Path, source: second.Source, folder: Path) -> None:
+    """Go on from the first edition, and export the second."""
     model = judge.load_model(first, source.packages)
     clip = second.improve(model, source)
     text = TextConfig(vocab_size=len(model.tokenizer))
     vision = VisionConfig(image_resolution=model.side)
-    export_model(clip, vision, text, first / "vocab.txt", made / "model")
+    export_model(clip, vision, text, first / "vocab.txt", folder)
+
+
+def make_third(before: Path, source: second.Source) -> None:
+    """Go on from the second edition, export the third and judge it."""
+    made = source.work / "made"
+    model = judge.load_model(before, source.packages)
+    clip = third.improve(model, source)
+    text = TextConfig(vocab_size=len(model.tokenizer))
+    vision = VisionConfig(image_resolution=model.side, vision_width=third.WIDTH)
+    export_model(clip, vision, text, before / "vocab.txt", made / "model")
     figures = judge.judge_model(made / "model", source.packages, source.lexicon, source.work)
     (made / "figures.txt").write_text(figures, "utf-8")
     log.info("model: written to %s\n%s", made / "model", figures)

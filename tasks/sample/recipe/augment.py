@@ -44,7 +44,7 @@ def varied(drawings: Tensor, size: int, mirrored: Tensor, chance: torch.Generato
     """
     rgba = _placed(drawings.float() / 255, size, mirrored, chance)
     rgb, alpha = rgba[:, :3], rgba[:, 3:]
-    rgb = _coloured(rgb, alpha, chance)
+    rgb = _flattened(_coloured(rgb, alpha, chance), chance)
     rgb = _outlined(rgb, alpha, chance)
     rgb = (rgb + (1 - alpha) * _background(len(rgb), size, chance)).clamp(0, 1)
     rgb = _line_drawn(rgb, chance)
@@ -99,6 +99,14 @@ def _coloured(rgb: Tensor, alpha: Tensor, chance: torch.Generator) -> Tensor:
     tint = _between((count, 3, 1, 1), 0.85, 1.15, chance)
     rgb = rgb * brightness * tint
     return torch.where(_some(count, 0.03, chance), alpha - rgb, rgb).clamp(0, 1)
+
+
+def _flattened(rgb: Tensor, chance: torch.Generator) -> Tensor:
+    """Leave of some only a few shades of each colour, as artists do who draw flat areas."""
+    some = _rows(len(rgb), 0.2, chance)
+    shades = torch.randint(2, 6, (len(some), 1, 1, 1), generator=chance)
+    rgb[some] = (rgb[some] * shades).round() / shades
+    return rgb
 
 
 def _hue_turned(rgb: Tensor, angle: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ _ARTIST_WEIGHTS = {
     "emojitwo": 1.2,
     "emojitwo-line": 0.4,
     "streamline": 1.0,
+    "noto-line": 0.6,
 }
 _ICON_WEIGHT = 0.25  # a set of icons draws a thing as a sign of one or few colours
 _COLOURED_ICONS = ("icon-park", "flat-color-icons", "streamline-")

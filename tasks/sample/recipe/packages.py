@@ -199,6 +199,12 @@ PACKAGES: tuple[Package, ...] = (
     ),
     Package(
         "npm",
+        "@fontsource/noto-emoji",
+        "5.3.2",
+        "1fe49bb2cf7c2d78f93c0a69b6a431dcfd0d585b7831eba87fae6888ccf8d373",
+    ),
+    Package(
+        "npm",
         "emojibase-data",
         "17.0.0",
         "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import resvg_py
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from tasks.sample.recipe.packages import package_folder
 
@@ -96,6 +96,24 @@ ICONS = (
 )
 
 
+# A font draws in lines what no other set does: every emoji of one code point.
+FONTS = (Artist("noto-line", "@fontsource/noto-emoji", "OFL-1.1", trained=True, shipped=False),)
+_FONT_FILE = "noto-emoji-emoji-400-normal.woff2"
+_INK = "#222"
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """A character as a font draws it."""
+
+    font: Path
+    character: str
+
+
+Drawing = str | Path | Glyph
+"""SVG text, the path of a raster picture, or a glyph."""
+
+
 def code_points(emoji: str) -> str:
     """Name an emoji by its code points, without the variation selector: "🐼" -> "1f43c"."""
     return "-".join(f"{ord(c):x}" for c in emoji if ord(c) != 0xFE0F)
@@ -106,16 +124,18 @@ def plain_code_points(code: str) -> str:
     return "-".join(part for part in code.lower().split("-") if part != "fe0f")
 
 
-def drawings(artist: Artist, packages: Path, english: dict[str, str]) -> dict[str, str | Path]:
+def drawings(artist: Artist, packages: Path, english: dict[str, str]) -> dict[str, Drawing]:
     """Find an artist's drawing of every concept it has.
 
     :param english: English name of every concept, by code points; drawings of sets without a
         table of code points are found by it.
-    :return: SVG text, or the path of a raster picture, by code points.
+    :return: drawings by code points.
     """
     folder = package_folder(packages, artist.package)
     if artist not in ICONS:
         english = {c: label for c, label in english.items() if not c.startswith(THINGS_BEGIN)}
+    if artist in FONTS:
+        return dict(_glyphs(folder / "files" / _FONT_FILE, english))
     if artist.package == "@lobehub/fluent-emoji-3d":
         found = {plain_code_points(p.stem): p for p in sorted((folder / "assets").glob("*.webp"))}
         return {code: path for code, path in found.items() if code in english}
@@ -125,6 +145,15 @@ def drawings(artist: Artist, packages: Path, english: dict[str, str]) -> dict[st
     else:
         names = _icon_names(folder, icons, packages, english)
     return {code: _svg(icons, name) for code, name in names.items()}
+
+
+def _glyphs(font: Path, english: dict[str, str]) -> Iterator[tuple[str, Glyph]]:
+    """What a font draws of the concepts that are one character."""
+    drawn = ImageFont.truetype(font, 64)
+    missing = bytes(drawn.getmask("\U0010fffe"))
+    for code in english:
+        if "-" not in code and bytes(drawn.getmask(chr(int(code, 16)))) != missing:
+            yield code, Glyph(font, chr(int(code, 16)))
 
 
 def _icon_names(
@@ -216,7 +245,7 @@ def _svg(icons: dict[str, Any], name: str) -> str:
     )
 
 
-def render(drawing: str | Path, size: int) -> Pixels | None:
+def render(drawing: Drawing, size: int) -> Pixels | None:
     """Render one drawing.
 
     :return: RGBA, uint8 (size, size, 4), straight alpha; None when the drawing cannot be
@@ -224,6 +253,8 @@ def render(drawing: str | Path, size: int) -> Pixels | None:
     """
     if isinstance(drawing, Path):
         picture = Image.open(drawing).convert("RGBA").resize((size, size), Image.Resampling.LANCZOS)
+    elif isinstance(drawing, Glyph):
+        picture = _written(drawing, size)
     else:
         try:
             data = resvg_py.svg_to_bytes(svg_string=drawing, width=size, height=size)
@@ -235,11 +266,22 @@ def render(drawing: str | Path, size: int) -> Pixels | None:
     return pixels if pixels[..., 3].mean() >= 3 else None
 
 
-def _render_job(job: tuple[str | Path, int]) -> Pixels | None:
+def _written(glyph: Glyph, size: int) -> Image.Image:
+    """A glyph in the middle of a square, as large as most sets draw."""
+    font = ImageFont.truetype(glyph.font, 2 * size)
+    left, top, right, bottom = font.getbbox(glyph.character)
+    side = max(right - left, bottom - top)
+    picture = Image.new("RGBA", (round(side), round(side)))
+    place = ((side - left - right) / 2, (side - top - bottom) / 2)
+    ImageDraw.Draw(picture).text(place, glyph.character, font=font, fill=_INK)
+    return picture.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _render_job(job: tuple[Drawing, int]) -> Pixels | None:
     return render(*job)
 
 
-def render_all(drawn: list[str | Path], size: int, workers: int = 2) -> Iterator[Pixels | None]:
+def render_all(drawn: list[Drawing], size: int, workers: int = 2) -> Iterator[Pixels | None]:
     """Render many drawings, in order, on several processes."""
     with ProcessPoolExecutor(workers) as pool:
         yield from pool.map(_render_job, ((d, size) for d in drawn), chunksize=32)
@@ -273,7 +315,7 @@ def build_gallery(
     index = folder / "gallery.json"
     if not index.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        jobs: list[tuple[str, str, str | Path]] = []
+        jobs: list[tuple[str, str, Drawing]] = []
         for artist in artists:
             found = drawings(artist, packages, english)
             jobs += [(artist.name, code, found[code]) for code in english if code in found]

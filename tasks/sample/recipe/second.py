@@ -8,6 +8,7 @@ these do, and what the first knew better than either.
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tasks.sample.recipe.backbone import Backbone
 from tasks.sample.recipe.image_teacher import word_bank
 from tasks.sample.recipe.image_tower import ImagePlan, Lessons, Stage, train
 from tasks.sample.recipe.judge import Model
-from tasks.sample.recipe.pictures import ARTISTS, ICONS, Gallery
+from tasks.sample.recipe.pictures import ARTISTS, ICONS, Artist, Gallery
 from tasks.sample.recipe.words import SYMBOLS, Concept, Lexicon
 
 _SIDE = 160  # of the pictures that the teacher looks at
@@ -65,10 +66,10 @@ class Source:
 
 def improve(first: Model, source: Source) -> nn.Module:
     """Teach the first edition's image tower on; resumes like every training."""
-    lessons = _lessons(first, source)
+    lessons = lessons_of(first, source, ARTISTS + ICONS)
     text = {n: v for n, v in first.clip.state_dict().items() if not n.startswith("visual.")}
     met = train(_learner(first.clip), first.tokenizer, lessons, {}, source.work, MEETING)
-    taught = _taught(lessons, source)
+    taught = taught_by_features(lessons, source)
     learnt = [
         train(_learner(met), first.tokenizer, taught, {}, source.work, plan) for plan in LEARNING
     ]
@@ -104,10 +105,11 @@ def _learner(clip: nn.Module) -> nn.Module:
     return copy.deepcopy(clip).requires_grad_(True)
 
 
-def _lessons(first: Model, source: Source) -> Lessons:
-    """All pictures that may be trained on, each to lie where its concept's words do."""
+def lessons_of(reader: Model, source: Source, artists: Sequence[Artist]) -> Lessons:
+    """The artists' pictures that may be trained on, each to lie where the reader has its concept's
+    words."""
     lexicon, gallery = source.lexicon, source.gallery
-    trained = {artist.name for artist in ARTISTS + ICONS if artist.trained}
+    trained = {artist.name for artist in artists if artist.trained}
     rows = gallery.of(trained, set(lexicon.concepts))
     concepts = sorted({gallery.concepts[row] for row in rows})
     column = {code: i for i, code in enumerate(concepts)}
@@ -121,14 +123,14 @@ def _lessons(first: Model, source: Source) -> Lessons:
         }
         - set(lexicon.held_out)
     )
-    read = [first.encode_texts(words[start : start + 256]) for start in range(0, len(words), 256)]
+    read = [reader.encode_texts(words[start : start + 256]) for start in range(0, len(words), 256)]
     bank = word_bank(lexicon, concepts, dict(zip(words, torch.cat(read), strict=True)))
     centres = F.normalize(bank.weights.T @ bank.meanings, dim=-1)
     held_out = frozenset(lexicon.held_out)
     return Lessons(gallery, rows, columns, sides, centres[columns], bank, held_out)
 
 
-def _taught(lessons: Lessons, source: Source) -> Lessons:
+def taught_by_features(lessons: Lessons, source: Source) -> Lessons:
     """Move every emoji's target half way to where the teacher sees it; icons keep theirs."""
     drawn = [artist.name for artist in ARTISTS if artist.trained]
     place = {row: i for i, row in enumerate(lessons.rows)}
