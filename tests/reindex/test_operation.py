@@ -18,6 +18,8 @@ from tasks.errors import (
     SwitchRefusedError,
     UsageError,
 )
+from tasks.index import operation, run
+from tasks.index.runner import Threads
 from tasks.index.upkeep import repair
 from tasks.records import Document
 from tasks.reindex.blue_green import move_alias
@@ -110,6 +112,31 @@ def test_only_what_changed_is_encoded_and_sent(
     assert (counts(again), again.changed) == ((0, 0, 0), False)
     indexed = index_dataset(f"folder:{pictures}", **place)
     assert (indexed.upserted, indexed.encoded_images) == (0, 0)
+
+
+def test_a_small_update_is_one_piece_of_work_a_stage(
+    pictures: Path, place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, small = Threads.over, dict[str, bool]()
+
+    def over(runner: Threads, stage: Any, *arguments: Any) -> list[Any]:
+        small[stage.name] = arguments[-1] is True
+        return whole(runner, stage, *arguments)
+
+    monkeypatch.setattr(Threads, "over", over)
+    stages = {"encode_images", "encode_texts", "encode_sparse", "upsert"}
+    reindex_dataset(f"folder:{pictures}", **place)  # all of it is new
+    assert small == dict.fromkeys(stages, False)
+    change(pictures)
+    monkeypatch.setattr(run, "FEW", 3)  # two pictures and one query
+    monkeypatch.setattr(operation, "FEW", 3)
+    reindex_dataset(f"folder:{pictures}", **place)
+    assert small == dict.fromkeys(stages, True)
+    Image.new("RGB", (40, 40), "teal").save(pictures / "4.png")
+    monkeypatch.setattr(run, "FEW", 0)
+    monkeypatch.setattr(operation, "FEW", 0)
+    reindex_dataset(f"folder:{pictures}", **place)
+    assert small == dict.fromkeys(stages, False)
 
 
 @pytest.mark.thorough
