@@ -63,7 +63,7 @@ class PrefectRunner:
         """As `Runner.over`: a task a part, but for those that are done; one for all if that is
         `small`."""
         if small:
-            together = whole_task_of(stage, _together, limited=TEMPORARY not in os.environ)
+            together = whole_task_of(stage, _together, _is_limited())
             result: Any = together(
                 quote(self.context),
                 quote(stage),
@@ -106,8 +106,12 @@ def _together(
 
 
 def _task(stage: Stage[..., Any] | PartStage[Any, Any, Any]) -> Task[..., Any]:
-    """The task of a stage. A server that ends with the command has no limits."""
-    return task_of(stage, limited=TEMPORARY not in os.environ)
+    return task_of(stage, _is_limited())
+
+
+def _is_limited() -> bool:
+    """Whether limits of tasks' tags can be set: not at a server that ends with the command."""
+    return TEMPORARY not in os.environ
 
 
 @contextmanager

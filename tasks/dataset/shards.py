@@ -191,8 +191,6 @@ def _shard(index: int, total: int, part: Sequence[CatalogEntry]) -> Shard:
 
 _PLAIN = f"^(?:{DOCUMENT_ID.pattern})$"
 _COLUMNS = tuple(each.name for each in dataclass_fields(CatalogEntry))
-
-
 _MISSING: Mapping[str, Callable[[], Any]] = {"fields": dict, "source": str}
 
 

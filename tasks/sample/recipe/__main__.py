@@ -76,13 +76,7 @@ def main() -> None:
         drawn = work / "pictures"
         gallery = build_gallery(packages, english, drawn, _GALLERY_SIZE, ARTISTS + ICONS + FONTS)
         source = second.Source(lexicon, gallery, packages, work)
-        before: Path = arguments.second or work / "second"
-        if not (before / "pytorch_model.bin").exists():
-            first: Path = arguments.first or work / "first"
-            if not (first / "pytorch_model.bin").exists():
-                make_first(prepare(work, packages, lexicon, gallery), first)
-            make_second(first, source, before)
-        make_third(before, source)
+        make_third(arguments.second or second_edition(arguments.first, source), source)
 
 
 def prepare(work: Path, packages: Path, lexicon: Lexicon, gallery: Gallery) -> Study:
@@ -96,6 +90,24 @@ def prepare(work: Path, packages: Path, lexicon: Lexicon, gallery: Gallery) -> S
         progress.save(file, saved)
     meaning = Meaning(saved["centre"], saved["axes"])
     return Study(work, packages, lexicon, gallery, texts, meaning)
+
+
+def first_edition(source: second.Source) -> Path:
+    """The folder of the first edition, made unless it is there."""
+    folder = source.work / "first"
+    if not (folder / "pytorch_model.bin").exists():
+        study = prepare(source.work, source.packages, source.lexicon, source.gallery)
+        make_first(study, folder)
+    return folder
+
+
+def second_edition(first: Path | None, source: second.Source) -> Path:
+    """The folder of the second edition, made unless it is there, from the first in its folder
+    (None: from that of `first_edition`)."""
+    folder = source.work / "second"
+    if not (folder / "pytorch_model.bin").exists():
+        make_second(first or first_edition(source), source, folder)
+    return folder
 
 
 def make_second(first: Path, source: second.Source, folder: Path) -> None:
