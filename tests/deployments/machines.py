@@ -87,7 +87,7 @@ class Machine:
 
     def healthy(self) -> bool:
         try:
-            return httpx.get(f"{self.api}/health").status_code == 200
+            return httpx.get(f"{self.api}/health", timeout=30).status_code == 200
         except httpx.TransportError:
             return False
 

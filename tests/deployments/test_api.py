@@ -163,7 +163,7 @@ def test_bad_uploads(serve_here: Serve) -> None:
     assert upload(address, png(101)).status_code == 422
     chunks = (b"x" * 1000 for _ in range(100))
     headers = {"Content-Type": "image/png"}
-    answer = httpx.post(f"{address}/api/pictures", content=chunks, headers=headers)
+    answer = httpx.post(f"{address}/api/pictures", content=chunks, headers=headers, timeout=30)
     assert answer.status_code == 413
     assert upload(address, png(100)).status_code == 201
 
@@ -179,13 +179,13 @@ def test_kept_pictures_make_room_for_others(serve_here: Serve) -> None:
 def test_token(serve_here: Serve) -> None:
     address = serve_here(token="open sesame 芝麻")
     for path in ("/", "/api/search?text=a", "/metrics", "/api/openapi.json", "/nowhere"):
-        assert httpx.get(f"{address}{path}").status_code == 401
+        assert httpx.get(f"{address}{path}", timeout=30).status_code == 401
     assert get(address, "/api/health").status_code == 200
     header = {b"Authorization": "Bearer open sesame 芝麻".encode()}
-    assert httpx.get(f"{address}/api/search?text=a", headers=header).status_code == 200
+    assert httpx.get(f"{address}/api/search?text=a", headers=header, timeout=30).status_code == 200
     wrong = {"Authorization": "Bearer open"}
-    assert httpx.get(f"{address}/api/search?text=a", headers=wrong).status_code == 401
-    with httpx.Client(base_url=address, headers={"Accept": "text/html"}) as browser:
+    assert httpx.get(f"{address}/api/search?text=a", headers=wrong, timeout=30).status_code == 401
+    with httpx.Client(base_url=address, headers={"Accept": "text/html"}, timeout=30) as browser:
         assert "需要口令" in browser.get("/").text
         assert browser.post("/token", data={"token": "no"}).status_code == 401
         entered = browser.post("/token", data={"token": "open sesame 芝麻"})
@@ -206,14 +206,17 @@ def test_each_client_has_a_rate(serve_here: Serve) -> None:
 
 def test_other_host_names_are_not_answered(server: str, serve_here: Serve) -> None:
     evil = {"Host": "evil.test"}
-    assert httpx.get(f"{server}/", headers=evil).status_code == 421
-    assert httpx.get(f"{server}/", headers={"Host": "localhost:1"}).status_code == 200
-    assert httpx.get(f"{server}/", headers={"Host": "[::1]:80"}).status_code == 200
+    assert httpx.get(f"{server}/", headers=evil, timeout=30).status_code == 421
+    assert httpx.get(f"{server}/", headers={"Host": "localhost:1"}, timeout=30).status_code == 200
+    assert httpx.get(f"{server}/", headers={"Host": "[::1]:80"}, timeout=30).status_code == 200
     for host in ("localhost:80@evil", "[::1]evil", "localhost@evil", "[::1", "localhost:x", ""):
-        assert httpx.get(f"{server}/", headers={"Host": host}).status_code in (400, 421), host
+        assert httpx.get(f"{server}/", headers={"Host": host}, timeout=30).status_code in (
+            400,
+            421,
+        ), host
     address = serve_here(ready=False, hosts="evil.test")
-    assert httpx.get(f"{address}/", headers=evil).status_code == 200
-    assert httpx.get(f"{address}/").status_code == 421
+    assert httpx.get(f"{address}/", headers=evil, timeout=30).status_code == 200
+    assert httpx.get(f"{address}/", timeout=30).status_code == 421
 
 
 def test_every_answer_carries_the_policy(server: str) -> None:
@@ -226,7 +229,7 @@ def test_every_answer_carries_the_policy(server: str) -> None:
 
 
 def test_frames_are_allowed_where_named(serve_here: Serve) -> None:
-    headers = httpx.get(serve_here(frames="https://studio.test")).headers
+    headers = httpx.get(serve_here(frames="https://studio.test"), timeout=30).headers
     assert "frame-ancestors https://studio.test" in headers["content-security-policy"]
     assert "x-frame-options" not in headers
 
@@ -237,16 +240,16 @@ def test_unexpected_errors_show_no_trace(serve_here: Serve, tmp_path: Path) -> N
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
     assert str(tmp_path) not in answer.text
     assert get(address, "/api/ready").status_code == 503
-    page = httpx.get(f"{address}/?text=a", headers={"Accept": "text/html"})
+    page = httpx.get(f"{address}/?text=a", headers={"Accept": "text/html"}, timeout=30)
     assert page.status_code == 503
     assert "图库正在准备" in page.text
 
 
 def test_another_method_or_address(server: str) -> None:
-    assert httpx.post(f"{server}/api/search").status_code == 405
-    assert httpx.get(f"{server}/static/../../pyproject.toml").status_code == 404
-    assert httpx.get(f"{server}/static/..%2f..%2fpyproject.toml").status_code == 404
-    assert httpx.get(f"{server}/docs").status_code == 404
+    assert httpx.post(f"{server}/api/search", timeout=30).status_code == 405
+    assert httpx.get(f"{server}/static/../../pyproject.toml", timeout=30).status_code == 404
+    assert httpx.get(f"{server}/static/..%2f..%2fpyproject.toml", timeout=30).status_code == 404
+    assert httpx.get(f"{server}/docs", timeout=30).status_code == 404
 
 
 def test_defaults_are_those_of_the_settings(server: str) -> None:

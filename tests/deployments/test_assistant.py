@@ -106,6 +106,6 @@ def test_beside_the_page(place: Path) -> None:
                 await what_assistants_do(client)
 
         asyncio.run(use())
-        assert httpx.get(address).status_code == 200
+        assert httpx.get(address, timeout=30).status_code == 200
         stream = {"Accept": "text/event-stream"}
         assert httpx.get(f"{address}/mcp", headers=stream, timeout=5).status_code == 405

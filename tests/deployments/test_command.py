@@ -113,7 +113,7 @@ def test_it_says_where_it_listens_and_ends_when_interrupted(
     )
     assert process.stdout is not None
     address = process.stdout.readline().split()[-1]
-    assert httpx.get(f"{address}api/health").json() == {"status": "ok"}
+    assert httpx.get(f"{address}api/health", timeout=30).json() == {"status": "ok"}
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "")

@@ -130,7 +130,7 @@ def test_a_body_that_nobody_reads_does_not_hold_a_connection(serve_here: Serve) 
 @pytest.mark.thorough
 def test_connections_are_used_again_and_requests_may_come_at_once(serve_here: Serve) -> None:
     address = serve_here(head_seconds=2, body_seconds=2)
-    with httpx.Client() as client:
+    with httpx.Client(timeout=30) as client:
         for _ in range(3):
             assert client.get(f"{address}/api/health").status_code == 200
             time.sleep(0.1)

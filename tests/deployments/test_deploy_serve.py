@@ -72,7 +72,7 @@ def test_it_starts_a_server_serves_and_stops_both(tmp_path: Path, forked: Forked
     assert len(said.splitlines()) == 1 + DEPLOYMENTS + 1
     assert paused(tmp_path) == [True] * DEPLOYMENTS
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{machine.api}/health")
+        httpx.get(f"{machine.api}/health", timeout=30)
 
 
 @pytest.mark.thorough
@@ -95,7 +95,7 @@ def test_interrupted_while_it_starts_it_leaves_no_server(
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) in (0, 130)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{machine.api}/health")
+        httpx.get(f"{machine.api}/health", timeout=30)
     assert "Traceback" not in (tmp_path / "serve.log").read_text("utf-8")
 
 

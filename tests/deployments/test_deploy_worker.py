@@ -16,7 +16,7 @@ def test_a_worker_says_that_it_works_and_ends_when_it_is_told(deployed: Machine)
 
     def works() -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+            return httpx.get(f"http://127.0.0.1:{port}/health", timeout=30).status_code == 200
         except httpx.TransportError:
             return False
 

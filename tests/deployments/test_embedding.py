@@ -79,9 +79,11 @@ def test_the_lines_of_the_page_search(
 def test_only_sites_that_are_named(serve_here: Serve) -> None:
     address = serve_here(origins="https://shop.example https://b.example")
     asked = {"Origin": "https://shop.example"}
-    told = httpx.get(f"{address}/api/health", headers=asked).headers
+    told = httpx.get(f"{address}/api/health", headers=asked, timeout=30).headers
     assert told["Access-Control-Allow-Origin"] == "https://shop.example"
-    other = httpx.get(f"{address}/api/health", headers={"Origin": "https://evil.example"}).headers
+    other = httpx.get(
+        f"{address}/api/health", headers={"Origin": "https://evil.example"}, timeout=30
+    ).headers
     assert "Access-Control-Allow-Origin" not in other
     before = httpx.options(
         f"{address}/api/search",
@@ -90,6 +92,7 @@ def test_only_sites_that_are_named(serve_here: Serve) -> None:
             "Access-Control-Request-Method": "GET",
             "Access-Control-Request-Headers": "authorization",
         },
+        timeout=30,
     )
     assert before.status_code == 200
     assert "authorization" in before.headers["Access-Control-Allow-Headers"].lower()
@@ -120,7 +123,7 @@ def test_a_site_that_no_browser_would_name_is_refused(wrong: str, serve_here: Se
 
 def test_no_site_is_named(serve_here: Serve) -> None:
     told = httpx.get(
-        f"{serve_here()}/api/health", headers={"Origin": "https://shop.example"}
+        f"{serve_here()}/api/health", headers={"Origin": "https://shop.example"}, timeout=30
     ).headers
     assert "Access-Control-Allow-Origin" not in told
     assert told["Cross-Origin-Resource-Policy"] == "same-origin"
@@ -130,4 +133,4 @@ def test_no_site_is_named(serve_here: Serve) -> None:
 def test_a_token_is_asked_for_all_the_same(serve_here: Serve) -> None:
     address = serve_here(origins="https://shop.example", token="secret")
     asked = {"Origin": "https://shop.example"}
-    assert httpx.get(f"{address}/api/search?text=猫", headers=asked).status_code == 401
+    assert httpx.get(f"{address}/api/search?text=猫", headers=asked, timeout=30).status_code == 401

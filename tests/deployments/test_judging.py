@@ -65,13 +65,13 @@ def test_thumbs_are_kept_with_all_that_is_known_of_them(judged: str, place: Path
     assert first["time"].endswith("Z")
     assert first["user"] != second["user"]
     # whoever reads this cannot judge as somebody else
-    assert USER not in httpx.get(f"{judged}/api/judgements").text
-    assert "127.0.0.1" not in httpx.get(f"{judged}/api/judgements").text
+    assert USER not in httpx.get(f"{judged}/api/judgements", timeout=30).text
+    assert "127.0.0.1" not in httpx.get(f"{judged}/api/judgements", timeout=30).text
     # one up, one down: nobody knows
-    qrels = httpx.get(f"{judged}/api/judgements.qrels")
+    qrels = httpx.get(f"{judged}/api/judgements.qrels", timeout=30)
     assert (qrels.status_code, qrels.text) == (200, "")
     assert judge(judged, id=id, grade=0, user="f" * 32).status_code == 201
-    lines = httpx.get(f"{judged}/api/judgements.qrels").text
+    lines = httpx.get(f"{judged}/api/judgements.qrels", timeout=30).text
     assert lines == f"{first['query_id']} 0 {id} 1\n"
 
 
@@ -112,8 +112,8 @@ def test_only_where_it_is_safe_or_wanted(serve_here: Serve, place: Path) -> None
     id, _ = panda(place)
     off = serve_here(judge="off")
     assert code(judge(off, id=id)) == (403, "no_judging")
-    assert code(httpx.get(f"{off}/api/judgements")) == (403, "no_judging")
-    page = httpx.get(f"{off}/?text=猫", headers={"Accept": "text/html"}).text
+    assert code(httpx.get(f"{off}/api/judgements", timeout=30)) == (403, "no_judging")
+    page = httpx.get(f"{off}/?text=猫", headers={"Accept": "text/html"}, timeout=30).text
     assert 'class="hit"' in page
     assert 'class="thumb"' not in page
     everywhere = serve_here(host="0.0.0.0")
@@ -122,7 +122,7 @@ def test_only_where_it_is_safe_or_wanted(serve_here: Serve, place: Path) -> None
     assert judge(guarded, id=id).status_code == 401
     bearer = {"Authorization": "Bearer secret"}
     assert judge(guarded, bearer, id="nobody").status_code == 404
-    with httpx.Client(base_url=guarded) as browser:
+    with httpx.Client(base_url=guarded, timeout=30) as browser:
         browser.post("/token", data={"token": "secret"})
         said = {"query": "熊猫", "id": id, "grade": 1, "user": USER}
         assert browser.post("/api/judgements", json=said).status_code == 201
@@ -138,7 +138,7 @@ def test_a_proxy_may_say_who_judges(serve_here: Serve, place: Path) -> None:
     assert code(judge(behind, id=id)) == (403, "nobody")
     named = {b"X-User": "李雷".encode(), b"X-Forwarded-For": b"10.0.0.1"}
     body = {"query": "熊猫", "id": id, "grade": 0, "user": USER}
-    answer = httpx.post(f"{behind}/api/judgements", json=body, headers=named)
+    answer = httpx.post(f"{behind}/api/judgements", json=body, headers=named, timeout=30)
     assert answer.json()["user"] == "李雷"
 
 
@@ -153,7 +153,9 @@ def test_a_thumb_on_a_collection_that_was_replaced_is_kept(
     own = tmp_path
     index_folder(sample_pictures(own / "pictures"), settings_in(own))
     judged = serve_here(own)
-    html = httpx.get(f"{judged}/", params={"text": "熊猫"}, headers={"Accept": "text/html"}).text
+    html = httpx.get(
+        f"{judged}/", params={"text": "熊猫"}, headers={"Accept": "text/html"}, timeout=30
+    ).text
     made_of = json.loads(unescape(shown_with(html, "with")))["made_of"]
     id, _ = panda(own)
     index_folder(sample_pictures(own / "others", 7), settings_in(own), anew=True)
@@ -183,7 +185,10 @@ def test_a_full_disk_keeps_nothing_of_a_thumb(
     with monkeypatch.context() as disk:
         disk.setattr("tasks.work.folder.os.fsync", full)
         assert code(judge(judged, id=id)) == (503, "not_kept")
-        assert httpx.get(f"{judged}/api/search", params={"text": "熊猫"}).status_code == 200
+        assert (
+            httpx.get(f"{judged}/api/search", params={"text": "熊猫"}, timeout=30).status_code
+            == 200
+        )
     assert [file for file in judgements_in(place).rglob("*") if file.is_file()] == []
     assert judge(judged, id=id).status_code == 201
     assert len(kept(judged)) == 1
@@ -198,11 +203,14 @@ def test_a_work_folder_that_takes_nothing(judged: str, place: Path) -> None:
     judgements.write_text("a file where a folder should be")
     try:
         assert code(judge(judged, id=id)) == (503, "not_kept")
-        assert httpx.get(f"{judged}/api/search", params={"text": "熊猫"}).status_code == 200
+        assert (
+            httpx.get(f"{judged}/api/search", params={"text": "熊猫"}, timeout=30).status_code
+            == 200
+        )
     finally:
         judgements.unlink()
         judgements.with_name("aside").rename(judgements)
     assert len(kept(judged)) == 1
     next(judgements.rglob("*.json")).write_text("{}")
-    assert code(httpx.get(f"{judged}/api/judgements")) == (503, "not_read")
+    assert code(httpx.get(f"{judged}/api/judgements", timeout=30)) == (503, "not_read")
     shutil.rmtree(judgements)

@@ -58,7 +58,7 @@ def test_a_replaced_collection_is_followed_and_writers_get_in(tmp_path: Path) ->
         wait_for(lambda: documents(address) not in ([], before))
         ids = {line.split('"image_id": ')[1].split(",")[0] for line in queries(second)}
         assert set(documents(address)) <= ids
-        assert httpx.get(f"{address}/api/ready").status_code == 200
+        assert httpx.get(f"{address}/api/ready", timeout=30).status_code == 200
 
 
 def queries(folder: Path) -> list[str]:
@@ -70,7 +70,7 @@ def test_a_server_started_first_becomes_ready(serve_here: Serve, tmp_path: Path)
     address = serve_here(tmp_path, ready=False)
     assert documents(address) == []
     index_folder(sample_pictures(tmp_path / "a", 5), settings_in(tmp_path))
-    wait_for(lambda: httpx.get(f"{address}/api/ready").status_code == 200)
+    wait_for(lambda: httpx.get(f"{address}/api/ready", timeout=30).status_code == 200)
     assert documents(address)
 
 
@@ -89,7 +89,7 @@ def test_a_damaged_store_takes_no_page_down(serve_here: Serve, tmp_path: Path) -
         manifest.write_bytes(content)
         answer = httpx.get(f"{address}/api/search?text=图", timeout=30)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
-        assert httpx.get(f"{address}/api/health").status_code == 200
+        assert httpx.get(f"{address}/api/health", timeout=30).status_code == 200
     with Context() as context:
         repair(context, settings)
     wait_for(lambda: documents(address) == before)

@@ -80,7 +80,7 @@ def test_a_thumb_is_pressed_by_keyboard_and_taken_back(judged: str, open_at: Ope
     assert {line["user"] for line in found} == {found[0]["user"]}
     shown = {"alpha": 0.5, "filter": "image_id > 1", "topk": 10, "fusion": "weighted", "rank": 1}
     assert found[0].items() >= {**shown, "query": "熊猫"}.items()
-    assert httpx.get(f"{judged}/api/judgements.qrels").text == ""
+    assert httpx.get(f"{judged}/api/judgements.qrels", timeout=30).text == ""
 
 
 @pytest.mark.thorough

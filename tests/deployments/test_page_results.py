@@ -51,13 +51,15 @@ def shop(stall: Path, pictures: PictureServer) -> Iterator[str]:
     with server_process(stall, MUGE_WEB_RATE="100000", MUGE_WEB_FETCH="private") as address:
         # its whole model is loaded then: without torch the last digits of a score are others
         httpx.get(
-            f"{address}/api/search", params={"text": "商品", "image": f"{pictures.url}/good/3.png"}
+            f"{address}/api/search",
+            params={"text": "商品", "image": f"{pictures.url}/good/3.png"},
+            timeout=30,
         )
         yield address
 
 
 def picture(address: str, id: str, **asked: int) -> Image.Image:
-    answer = httpx.get(f"{address}/api/documents/{id}/original", params=asked)
+    answer = httpx.get(f"{address}/api/documents/{id}/original", params=asked, timeout=30)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg"), answer.text
     return Image.open(io.BytesIO(answer.content))
 
@@ -66,8 +68,10 @@ def picture(address: str, id: str, **asked: int) -> Image.Image:
 def test_the_original_is_drawn_from_where_it_came_from(shop: str, stall: Path) -> None:
     assert picture(shop, "SKU-0").size == (SIDE, SIDE // 2)
     assert picture(shop, "SKU-0", side=100).size == (100, 50)
-    assert httpx.get(f"{shop}/api/documents/SKU-0/original?side=5000").status_code == 422
-    assert httpx.get(f"{shop}/api/documents/nobody/original").status_code == 404
+    assert (
+        httpx.get(f"{shop}/api/documents/SKU-0/original?side=5000", timeout=30).status_code == 422
+    )
+    assert httpx.get(f"{shop}/api/documents/nobody/original", timeout=30).status_code == 404
     (stall / "pictures" / "0.png").rename(stall / "gone.png")
     try:
         assert max(picture(shop, "SKU-0").size) == 160  # what the document carries
@@ -99,7 +103,9 @@ def test_a_picture_of_an_address_is_fetched_as_the_options_allow(
 
 def test_more_results_follow_those_before(shop: str) -> None:
     def ids(**asked: int) -> list[str]:
-        answer = httpx.get(f"{shop}/api/search", params=httpx.QueryParams(text="商品", **asked))
+        answer = httpx.get(
+            f"{shop}/api/search", params=httpx.QueryParams(text="商品", **asked), timeout=30
+        )
         assert answer.status_code == 200, answer.text
         assert answer.json()["query"].get("skip", 0) == asked.get("skip", 0)
         return [hit["id"] for hit in answer.json()["hits"]]
@@ -112,15 +118,15 @@ def test_more_results_follow_those_before(shop: str) -> None:
 
 def test_results_are_taken_along(shop: str) -> None:
     asked: dict[str, str | int] = {"text": "商品", "topk": 5, "skip": 2}
-    hits = httpx.get(f"{shop}/api/search", params=asked).json()["hits"]
-    table = httpx.get(f"{shop}/api/search.csv", params=asked)
+    hits = httpx.get(f"{shop}/api/search", params=asked, timeout=30).json()["hits"]
+    table = httpx.get(f"{shop}/api/search.csv", params=asked, timeout=30)
     assert "results.csv" in table.headers["content-disposition"]
     rows = list(csv.DictReader(io.StringIO(table.content.decode("utf-8-sig"))))
     assert [(row["rank"], row["id"]) for row in rows] == [
         (str(rank), hit["id"]) for rank, hit in enumerate(hits, 3)
     ]
     assert rows[0]["source"].startswith("shop.csv:")
-    packed = httpx.get(f"{shop}/api/search.zip", params=asked).content
+    packed = httpx.get(f"{shop}/api/search.zip", params=asked, timeout=30).content
     with zipfile.ZipFile(io.BytesIO(packed)) as file:
         names = file.namelist()
         assert file.read("results.csv") == table.content
@@ -183,16 +189,20 @@ def test_the_browsers_language_is_spoken_until_another_is_chosen(
 @pytest.mark.thorough
 def test_signing_in_leads_to_the_search_that_was_shared(stall: Path, shop: str) -> None:
     with server_process(stall, MUGE_WEB_TOKEN="秘密") as address:
-        asked = httpx.get(f"{address}/?text=商品&topk=3", headers={"Accept": "text/html"})
+        asked = httpx.get(
+            f"{address}/?text=商品&topk=3", headers={"Accept": "text/html"}, timeout=30
+        )
         assert asked.status_code == 401
         assert 'name="back"' in asked.text
-        wrong = httpx.post(f"{address}/token", data={"token": "x", "back": "text=a"})
+        wrong = httpx.post(f"{address}/token", data={"token": "x", "back": "text=a"}, timeout=30)
         assert 'value="text=a"' in wrong.text
         sent = {"token": "秘密", "back": "text=商品&topk=3"}
-        entered = httpx.post(f"{address}/token", data=sent)
+        entered = httpx.post(f"{address}/token", data=sent, timeout=30)
         assert (entered.status_code, entered.headers["location"]) == (
             303,
             ".?text=%E5%95%86%E5%93%81&topk=3",
         )
-        evil = httpx.post(f"{address}/token", data={**sent, "back": "//evil.example/\r\nX: 1"})
+        evil = httpx.post(
+            f"{address}/token", data={**sent, "back": "//evil.example/\r\nX: 1"}, timeout=30
+        )
         assert evil.headers["location"] == "."
