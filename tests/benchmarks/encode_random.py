@@ -55,7 +55,7 @@ from tests.benchmarks.encode_setup import (
     write_pictures,
 )
 from tests.benchmarks.encode_tutorial import encode_rows
-from tests.encode.model.models import load_original
+from tests.encode.model.models import load_original, original_module
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"猫狗"]
 SECONDS = 2.0
@@ -205,7 +205,9 @@ def original(shape: Shape, device: str) -> Any:
         (folder / "vision_model_config.json").write_text(json.dumps(vision))
         (folder / "text_model_config.json").write_text(json.dumps(text))
         model = load_original(folder).original
-    return model.half().to(device) if device.startswith("cuda") else model
+    if device.startswith("cuda"):
+        original_module("model").convert_weights(model)
+    return model.to(device)
 
 
 def main() -> None:

@@ -53,7 +53,8 @@ def load_encoder(
     """
     # torch: slow, and often not needed
     from tasks.encode.model.device import choose_device
-    from tasks.encode.model.precision import TYPES, has_units
+    from tasks.encode.model.memory import device_errors
+    from tasks.encode.model.precision import TYPES, compute_in, has_units
 
     place = choose_device(device)
     with _loading:
@@ -71,7 +72,9 @@ def load_encoder(
         format = family.choose_format(folder, place, precision)
         key = (info, str(place), format, kernels)
         if key not in _loaded:
-            encoder = family.load(folder, info, place, format, kernels)
+            compute_in(format, place)
+            with device_errors(place, f"model {folder.name}"):
+                encoder = family.load(folder, info, place, format, kernels)
             _check_vectors(encoder, folder.name, kernels)
             _loaded[key] = encoder
         return _loaded[key]

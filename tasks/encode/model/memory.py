@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -40,6 +41,32 @@ class BatchLimit:
                 done.append(part)
                 start = stop
         return done[0] if len(done) == 1 else torch.cat(done)
+
+
+@contextmanager
+def device_errors(device: torch.device, what: str) -> Iterator[None]:
+    """Raise `DeviceError` where a device's memory does not hold `what`, or the device fails: what
+    its driver says, such as a fault of the hardware or that another process has it to itself."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"the memory of {device} does not hold {what}{_room(device)}; end what else uses it, "
+            "use another --device, or a smaller model"
+        ) from error
+    except torch.AcceleratorError as error:
+        said = str(error).partition("\n")[0]
+        raise DeviceError(
+            f"{device} failed at {what}: {said}; run the command again, and if it fails again look "
+            "at the driver's log, or use another --device"
+        ) from error
+
+
+def _room(device: torch.device) -> str:
+    if device.type != "cuda":
+        return ""
+    free, total = (count >> 20 for count in torch.cuda.mem_get_info(device))
+    return f" ({free:,} of {total:,} MiB are free)"
 
 
 def _attempt(forward: Callable[[], Tensor]) -> Tensor | None:

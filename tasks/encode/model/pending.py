@@ -11,11 +11,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tasks.encode.model.memory import device_errors
 from tasks.encode.model.streams import cpu_streams
 from tasks.records import Float32
 
 Work = Callable[[Tensor], Tensor]
-"""Pixels (N, R, R, 3) uint8 on a device to vectors (N, D) float32 there."""
+"""Pixels (N, R, R, 3) uint8, on a device or not yet, to vectors (N, D) float32 there."""
+
+WORK = "the work on pictures"
+"""What errors of a device are about."""
 
 
 class PendingVectors(Protocol):
@@ -50,13 +54,16 @@ def _timed(pixels: Tensor, device: torch.device, work: Work) -> tuple[Float32, f
 
 
 class _OnCuda:
-    def __init__(self, there: Tensor, began: torch.cuda.Event, ended: torch.cuda.Event) -> None:
-        self._there, self._began, self._ended = there, began, ended
+    def __init__(
+        self, device: torch.device, there: Tensor, began: torch.cuda.Event, ended: torch.cuda.Event
+    ) -> None:
+        self._device, self._there, self._began, self._ended = device, there, began, ended
 
     def result(self) -> tuple[Float32, float]:
-        self._ended.synchronize()
-        vectors: Float32 = self._there.numpy()
-        return vectors, self._began.elapsed_time(self._ended) / 1000
+        with device_errors(self._device, WORK):
+            self._ended.synchronize()
+            vectors: Float32 = self._there.numpy()
+            return vectors, self._began.elapsed_time(self._ended) / 1000
 
 
 def _on_cuda(
@@ -64,12 +71,12 @@ def _on_cuda(
 ) -> PendingVectors:
     """Copy pixels to a GPU beside what it is doing, work on them after that, and copy the vectors
     back; nothing is waited for."""
-    with torch.cuda.device(device):
+    with device_errors(device, WORK), torch.cuda.device(device):
         stream = torch.cuda.current_stream()
-        with torch.cuda.stream(copies):
-            there = pixels.to(device, non_blocking=True)
+        there = _sent(pixels, device, copies)
         stream.wait_stream(copies)
-        there.record_stream(stream)
+        if there.is_cuda:
+            there.record_stream(stream)
         began, ended = (
             torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             for _ in range(2)
@@ -79,7 +86,17 @@ def _on_cuda(
         vectors = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
         vectors.copy_(made, non_blocking=True)
         ended.record()
-    return _OnCuda(vectors, began, ended)
+    return _OnCuda(device, vectors, began, ended)
+
+
+def _sent(pixels: Tensor, device: torch.device, copies: torch.cuda.Stream) -> Tensor:
+    """Pixels on their way to a GPU; as they are if it has no room for all: the work on them then
+    takes parts."""
+    try:
+        with torch.cuda.stream(copies):
+            return pixels.to(device, non_blocking=True)
+    except torch.OutOfMemoryError:
+        return pixels
 
 
 class PixelBuffers:

@@ -46,6 +46,14 @@ def has_units(format: Format, device: torch.device) -> bool:
     return _has_fp8(device) if format == "fp8" else format == "fp16" or _has_native_bf16(device)
 
 
+def compute_in(format: Format, device: torch.device) -> None:
+    """Let fp32 mean fp32 on a GPU: left alone, torch's convolutions there round to 10 bits (TF32),
+    which moves vectors by more than parity allows. Holds for the whole process."""
+    if format == "fp32" and device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def _fastest(device: torch.device, bf16_on_cpu: bool) -> Format:
     if device.type == "cuda":
         return "bf16" if _has_native_bf16(device) else "fp16"

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tasks.encode.model.contract import Format, Kernels
-from tasks.encode.model.memory import BatchLimit, batch_within
-from tasks.encode.model.pending import PendingVectors, begin
+from tasks.encode.model.memory import BatchLimit, batch_within, device_errors
+from tasks.encode.model.pending import WORK, PendingVectors, begin
 from tasks.encode.model.precision import TYPES
 from tasks.encode.model.streams import count_streams, cpu_streams
 from tasks.records import Float32, ModelInfo, Uint8
@@ -83,7 +83,8 @@ class PicturesEncoder(ABC):
         if len(pixels) == 0:
             return self._nothing()
         batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
-        vectors: Float32 = self._encode_pixels(batch.to(self._place)).cpu().numpy()
+        with device_errors(self._place, WORK):
+            vectors: Float32 = self._encode_pixels(batch).cpu().numpy()
         return vectors
 
     def begin_images(self, pixels: Tensor) -> PendingVectors:
@@ -104,9 +105,13 @@ class PicturesEncoder(ABC):
         return torch.cuda.Stream(self._place)  # type: ignore[no-untyped-call]
 
     def _encode_pixels(self, pixels: Tensor) -> Tensor:
-        """(N, R, R, 3) uint8 on the device to vectors (N, D) float32 on the device."""
+        """(N, R, R, 3) uint8, on the device or not yet, to vectors (N, D) float32 on the device."""
+
+        def forward(start: int, stop: int) -> Tensor:
+            return unit(self._features(pixels[start:stop].to(self._place)))
+
         with torch.inference_mode():
-            return self._images.run(len(pixels), lambda a, b: unit(self._features(pixels[a:b])))
+            return self._images.run(len(pixels), forward)
 
     def _nothing(self) -> Float32:
         return np.empty((0, self.info.dimension), np.float32)
@@ -128,7 +133,7 @@ class TowersEncoder(PicturesEncoder):
         batches = list(self._batches(tokens))
         encode = cpu_streams().map if self._place.type == "cpu" and len(batches) > 1 else map
         parts = encode(lambda rows: self._encode_tokens([tokens[row] for row in rows]), batches)
-        with torch.inference_mode():
+        with device_errors(self._place, "the work on texts"), torch.inference_mode():
             vectors[[row for rows in batches for row in rows]] = (
                 torch.cat(list(parts)).cpu().numpy()
             )

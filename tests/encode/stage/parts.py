@@ -61,13 +61,14 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Part:
-    """What both kinds of parts are encoded with: a model of a folder, and who is told."""
+    """What both kinds of parts are encoded with, a model of a folder (on the CPU) or one that is
+    loaded, and who is told."""
 
-    model: Path
+    model: Path | Encoder
     told: Advance
 
     def encoder(self) -> Encoder:
-        return load(self.model)
+        return load(self.model) if isinstance(self.model, Path) else self.model
 
     def advance(self, more: int) -> None:
         self.told(more)
@@ -120,14 +121,14 @@ def make_pictures(count: int, bad: Sequence[int] = ()) -> Pictures:
 
 def encode(
     folder: Path,
-    model: Path,
+    model: Path | Encoder,
     pictures: Pictures,
     stage: ImageStage = STAGE,
     read: Read | None = None,
     advance: Advance = lambda _: None,
     known: Mapping[str, KnownImage] | None = None,
 ) -> Encoded:
-    """Encode the shard in a folder with a model of a folder, on the CPU."""
+    """Encode the shard in a folder."""
     source = ShardOf(model, advance, pictures, read or pictures.read, known or {})
     return encode_image_shard(Folder(str(folder)), pictures.shard, stage, source)
 

@@ -64,7 +64,7 @@ class GraphedTower:
 
     def __call__(self, x: Tensor) -> Tensor:
         """States of one shape to features; calls follow each other on the device's one stream."""
-        with self._lock:
+        with self._lock, torch.cuda.device(x.device):
             if x.shape not in self._graphs:
                 self._graphs[x.shape] = self._record(x)
             graph, states, features = self._graphs[x.shape]
