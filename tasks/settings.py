@@ -23,6 +23,7 @@ DocumentForm = Literal["image", "pair"]
 PictureForm = Literal["jpeg", "png", "uri", "none"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "fp8"]
 Kernels = Literal["eager", "compile", "graphs"]
+DecodeIn = Literal["auto", "threads", "processes"]
 RunnerName = Literal["threads", "ray"]
 Strategy = Literal["in-place", "blue-green"]
 TokensOption = Literal["auto", "words", "chars", "both"]
@@ -136,7 +137,10 @@ class Encoding(Group):
         False, description="Decode large JPEGs at a fraction of their size: faster, not the same."
     )
     decoders: int = plain(
-        0, ge=0, le=256, description="Threads that decode pictures; 0: one a core."
+        0, ge=0, le=256, description="Pictures that are decoded at a time; 0: one a core."
+    )
+    decode_in: DecodeIn = plain(
+        "auto", description="Who decodes pictures: auto is processes for a GPU, and else threads."
     )
     decode_seconds: float = plain(
         30.0, gt=0, description="Large pictures that take longer to decode are rejected, seconds."

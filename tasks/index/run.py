@@ -122,6 +122,7 @@ class IndexRun:
             draft=options.jpeg_draft,
             checkpoint=options.checkpoint_seconds,
             decode_seconds=options.decode_seconds,
+            decode_in=options.decode_in,
         )
 
     @property

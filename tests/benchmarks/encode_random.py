@@ -27,6 +27,7 @@ from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.readers import open_reader
 from tasks.dataset.shards import read_entries, read_images
 from tasks.encode.model.chinese_clip.encoder import ChineseClipEncoder
+from tasks.encode.model.chinese_clip.fp8 import use_fp8
 from tasks.encode.model.chinese_clip.layout import ModelLayout, TextLayout, VisionLayout
 from tasks.encode.model.chinese_clip.tokenizer import TextTokenizer
 from tasks.encode.model.chinese_clip.towers import ChineseClip
@@ -108,6 +109,8 @@ def random_encoder(shape: Shape, settings: Settings) -> Encoder:
     info = ModelInfo(shape.name, "random", "", shape.dimension, shape.vision.resolution, "")
     tokenizer = TextTokenizer(WORDS)
     weights = model.to(TYPES[format])
+    if format == "fp8":
+        use_fp8(weights)
     return ChineseClipEncoder(info, weights, tokenizer, device, format, settings.kernels)
 
 

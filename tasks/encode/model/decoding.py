@@ -6,15 +6,18 @@ cannot be bounded. The process is kept for the next picture, and replaced when i
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +30,12 @@ if TYPE_CHECKING:
     from tasks.encode.model.pixels import Square
 
 ENDING_SECONDS = 5.0
+
+
+IDLE_SECONDS = 30.0
+"""Processes that parts share are kept for the next one so long."""
+_PIPE_BYTES = 1 << 20
+"""Where a system allows it: a few pictures are then handed over at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +85,47 @@ class Decoders:
 
         Raises `ImageError` as that does, or with code too_slow, too_much_memory or crashed.
         """
+        (picture,), _ = self.decode_some([(data, decoding.upright)], decoding)
+        if isinstance(picture, ImageError):
+            raise picture
+        return replace(picture, pixels=picture.pixels.copy())
+
+    def decode_some(
+        self, pictures: Sequence[tuple[bytes, bool]], decoding: Decoding
+    ) -> tuple[list[DecodedPicture | ImageError], float]:
+        """Several pictures, each with whether it is to be turned upright, by one process; and the
+        seconds that a core worked on them. Pixels are views that cannot be written to.
+
+        In place of a picture that cannot be decoded stands the error that `decode` raises.
+        """
+        try:
+            return self._ask_one(pictures, decoding)
+        except ImageError as error:
+            if len(pictures) == 1:
+                return self._once_more(pictures, decoding, error)
+        # one of them ended the process: each by itself tells which
+        each = [self.decode_some([picture], decoding) for picture in pictures]
+        return [picture for (picture,), _ in each], sum(seconds for _, seconds in each)
+
+    def _once_more(
+        self, pictures: Sequence[tuple[bytes, bool]], decoding: Decoding, error: ImageError
+    ) -> tuple[list[DecodedPicture | ImageError], float]:
+        """A process that was killed from outside says nothing of the picture it had."""
+        if error.code != "crashed":
+            return [error], 0.0
+        try:
+            return self._ask_one(pictures, decoding)
+        except ImageError as again:
+            return [again], 0.0
+
+    def _ask_one(
+        self, pictures: Sequence[tuple[bytes, bool]], decoding: Decoding
+    ) -> tuple[list[DecodedPicture | ImageError], float]:
         process = self._idle.get()
         try:
             if process is None:
                 process = self._start()
-            return _ask(process, data, decoding, self._limits)
+            return _ask(process, pictures, decoding, self._limits)
         finally:
             if process is not None and process.poll() is not None:
                 self._forget(process)
@@ -112,6 +157,10 @@ class Decoders:
             start_new_session=True,  # an interrupt is the caller's affair
             env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
         )
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            with suppress(OSError, AttributeError):
+                fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         with self._lock:
             self._started.add(process)
         return process
@@ -141,28 +190,101 @@ def decode_bounded(
     return replace(found, thumbnail=picture_png(data, asked.max_pixels, asked.upright))
 
 
+@contextmanager
+def shared_decoders(limits: DecodeLimits, most: int) -> Iterator[Decoders]:
+    """The processes that all parts encoded here use, one after the other or at once; they end when
+    nobody used them for `IDLE_SECONDS`."""
+    key = (limits, most)
+    with _sharing:
+        shared = _shared.setdefault(key, _Shared(Decoders(limits, most)))
+        shared.users += 1
+        shared.turn += 1
+    try:
+        yield shared.decoders
+    finally:
+        with _sharing:
+            shared.users -= 1
+            if shared.users == 0:
+                ending = threading.Timer(IDLE_SECONDS, _end_idle, (key, shared.turn))
+                ending.daemon = True
+                ending.start()
+
+
+@dataclass(slots=True)
+class _Shared:
+    decoders: Decoders
+    users: int = 0
+    turn: int = 0
+
+
+_shared: dict[tuple[DecodeLimits, int], _Shared] = {}
+_sharing = threading.Lock()
+
+
+def _end_idle(key: tuple[DecodeLimits, int], turn: int) -> None:
+    with _sharing:
+        shared = _shared.get(key)
+        if shared is None or shared.turn != turn:
+            return
+        del _shared[key]
+    shared.decoders.close()
+
+
+def end_shared() -> None:
+    """End all shared processes now, whoever uses them."""
+    with _sharing:
+        ended = list(_shared.values())
+        _shared.clear()
+    for shared in ended:
+        shared.decoders.close()
+
+
+atexit.register(end_shared)
+
+
 def _ask(
-    process: subprocess.Popen[bytes], data: bytes, decoding: Decoding, limits: DecodeLimits
-) -> DecodedPicture:
+    process: subprocess.Popen[bytes],
+    pictures: Sequence[tuple[bytes, bool]],
+    decoding: Decoding,
+    limits: DecodeLimits,
+) -> tuple[list[DecodedPicture | ImageError], float]:
+    """Raises `ImageError` if the process ended, or answers what no decoder does."""
     assert process.stdin is not None
     assert process.stdout is not None
     said = {**asdict(decoding), "model": "", "seconds": limits.seconds, "memory": limits.memory}
-    family = family_reference(decoding.model) if decoding.model else ""
+    said["family"] = family_reference(decoding.model) if decoding.model else ""
+    said["pictures"] = [{"size": len(data), "upright": turned} for data, turned in pictures]
     try:
-        send(process.stdin, {**said, "family": family}, data)
-        answer, (pixels, thumbnail) = receive(process.stdout, 2)
+        send(process.stdin, said, b"".join(data for data, _ in pictures))
+        answer, (pixels, thumbnails) = receive(process.stdout, 2)
     except (EOFError, OSError):
         raise _ended(process, limits) from None
-    if "code" in answer:
-        raise ImageError(answer["code"], answer["message"])
-    side = decoding.resolution
-    return DecodedPicture(
-        pixels=np.frombuffer(pixels, np.uint8).reshape(side, side, 3).copy(),
-        thumbnail=thumbnail if answer["has_thumbnail"] else None,
-        width=answer["width"],
-        height=answer["height"],
-        format=answer["format"],
-    )
+    try:
+        told = list(_told(answer, pixels, thumbnails, decoding.resolution))
+        if len(told) != len(pictures):
+            raise ValueError
+        return told, float(answer["seconds"])
+    except (KeyError, TypeError, ValueError):  # its decoder was taken over
+        process.kill()
+        raise _ended(process, limits) from None
+
+
+def _told(
+    answer: dict[str, Any], pixels: bytes, thumbnails: bytes, side: int
+) -> Iterator[DecodedPicture | ImageError]:
+    squares = iter(np.frombuffer(pixels, np.uint8).reshape(-1, side, side, 3))
+    at = 0
+    for shown in answer["pictures"]:
+        if "code" in shown:
+            yield ImageError(shown["code"], shown["message"])
+            continue
+        size = shown["thumbnail"]
+        thumbnail = None if size is None else thumbnails[at : at + size]
+        at += size or 0
+        square = next(squares, None)
+        if square is None:
+            raise ValueError
+        yield DecodedPicture(square, thumbnail, shown["width"], shown["height"], shown["format"])
 
 
 def _ended(process: subprocess.Popen[bytes], limits: DecodeLimits) -> ImageError:

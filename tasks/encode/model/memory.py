@@ -50,9 +50,12 @@ def device_errors(device: torch.device, what: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
+        if device.type != "cuda":
+            raise
+        free, total = (count >> 20 for count in torch.cuda.mem_get_info(device))
         raise DeviceError(
-            f"the memory of {device} does not hold {what}{_room(device)}; end what else uses it, "
-            "use another --device, or a smaller model"
+            f"the memory of {device} ({free:,} of {total:,} MiB are free) does not hold {what}; end "
+            "what else uses it, use another --device, or a smaller model"
         ) from error
     except torch.AcceleratorError as error:
         said = str(error).partition("\n")[0]
@@ -60,13 +63,6 @@ def device_errors(device: torch.device, what: str) -> Iterator[None]:
             f"{device} failed at {what}: {said}; run the command again, and if it fails again look "
             "at the driver's log, or use another --device"
         ) from error
-
-
-def _room(device: torch.device) -> str:
-    if device.type != "cuda":
-        return ""
-    free, total = (count >> 20 for count in torch.cuda.mem_get_info(device))
-    return f" ({free:,} of {total:,} MiB are free)"
 
 
 def _attempt(forward: Callable[[], Tensor]) -> Tensor | None:

@@ -5,84 +5,146 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import TypeVar
 
 from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.content import is_turned
 from tasks.encode.model.contract import Encoder
-from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, decode_bounded
+from tasks.encode.model.decoding import (
+    DecodeLimits,
+    Decoders,
+    Decoding,
+    decode_bounded,
+    shared_decoders,
+)
 from tasks.encode.model.locate import full_name
 from tasks.encode.model.pixels import DecodedPicture
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.plan import ImageStage
+from tasks.encode.stage.workers import decode_apart
+from tasks.errors import ImageError
 
 T = TypeVar("T")
-Begun = tuple[CatalogEntry, "Future[DecodedPicture]"]
+Item = tuple[CatalogEntry, bytes]
+Pictures = list[DecodedPicture | ImageError]
+Decoded = tuple[CatalogEntry, DecodedPicture | ImageError]
+MOST_HANDED_OVER = 16
+"""Pictures that a process gets at once: to hand over one costs as much as to decode a small one."""
 
 _END = object()
 
 
 @contextmanager
 def decoded_ahead(
-    pictures: Iterable[tuple[CatalogEntry, bytes]],
+    pictures: Iterable[Item],
     encoder: Encoder,
     stage: ImageStage,
+    count: int,
     room: int,
     clock: Clock,
-) -> Iterator[Iterator[Begun]]:
-    """Pictures in order with their decoding for `encoder` begun; at most `room` are ahead of who
-    takes them.
+) -> Iterator[Iterator[Decoded]]:
+    """`count` pictures in order, decoded for `encoder` or with what is wrong with them; at most
+    `room` are ahead of who takes them.
 
     What goes wrong while reading is raised where its picture would be taken.
     """
-    pool = _decoders(stage.decoders)
+    limits, most = DecodeLimits(stage.decode_seconds), 1
+    apart = decode_apart(stage.decode_in, encoder.device, stage.decoders, count)
+    if apart:
+        most = max(1, min(MOST_HANDED_OVER, room // (2 * stage.decoders)))
+    pool = _threads(stage.decoders)
+    begun: deque[Future[Pictures]] = deque()
+    with shared_decoders(limits, stage.decoders) if apart else Decoders(limits) as decoders:
+        decode = partial(_decode_apart if apart else _decode_here, decoders, encoder, stage, clock)
 
-    def begun() -> Iterator[Begun]:
-        stream = iter(pictures)
-        while True:
-            with clock.timing("read_busy"):
-                item = next(stream, None)
-            if item is None:
-                return
-            entry, data = item
-            yield entry, pool.submit(_decode, entry, data, encoder, stage, clock, heavy)
+        def begin() -> Iterator[tuple[list[Item], Future[Pictures]]]:
+            for items in _handfuls(pictures, most, clock):
+                begun.append(pool.submit(decode, items))
+                yield items, begun[-1]
 
-    with Decoders(DecodeLimits(stage.decode_seconds)) as heavy, ahead(begun(), room) as items:
-        yield items
+        def taken(handfuls: Iterator[tuple[list[Item], Future[Pictures]]]) -> Iterator[Decoded]:
+            for items, future in handfuls:
+                found = future.result()
+                begun.popleft()
+                for (entry, _), picture in zip(items, found, strict=True):
+                    yield entry, picture
+
+        try:
+            with ahead(begin(), max(1, room // most)) as handfuls:
+                yield taken(handfuls)
+        finally:
+            for future in begun:
+                future.cancel()
 
 
 @lru_cache(maxsize=4)
-def _decoders(threads: int) -> ThreadPoolExecutor:
+def _threads(count: int) -> ThreadPoolExecutor:
     """One pool a process: shards that are encoded at the same time share the cores."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    return ThreadPoolExecutor(count, thread_name_prefix="decode")
 
 
-def _decode(
-    entry: CatalogEntry,
-    data: bytes,
-    encoder: Encoder,
-    stage: ImageStage,
-    clock: Clock,
-    heavy: Decoders,
-) -> DecodedPicture:
-    decoding = Decoding(
+def _handfuls(pictures: Iterable[Item], most: int, clock: Clock) -> Iterator[list[Item]]:
+    """So many together, the last may be less; those before a failure come before it."""
+    stream = iter(pictures)
+    failed: Exception | None = None
+    more = True
+    while more:
+        items: list[Item] = []
+        with clock.timing("read_busy"):
+            while more and len(items) < most:
+                try:
+                    items.append(next(stream))
+                except StopIteration:
+                    more = False
+                except Exception as error:
+                    more, failed = False, error
+        if items:
+            yield items
+    if failed is not None:
+        raise failed
+
+
+def _decode_here(
+    heavy: Decoders, encoder: Encoder, stage: ImageStage, clock: Clock, items: list[Item]
+) -> Pictures:
+    """By this thread, but what may take long."""
+    asked = _decoding(encoder, stage)
+    began, found = time.thread_time(), Pictures()
+    for entry, data in items:
+        turned = replace(asked, upright=is_turned(entry.hash))
+        try:
+            found.append(decode_bounded(data, turned, encoder.square, heavy))
+        except ImageError as error:
+            found.append(error)
+    clock.add("decode_busy", time.thread_time() - began)
+    return found
+
+
+def _decode_apart(
+    decoders: Decoders, encoder: Encoder, stage: ImageStage, clock: Clock, items: list[Item]
+) -> Pictures:
+    """By a process, for which this thread waits."""
+    pictures = [(data, is_turned(entry.hash)) for entry, data in items]
+    found, seconds = decoders.decode_some(pictures, _decoding(encoder, stage))
+    clock.add("decode_busy", seconds)
+    return found
+
+
+def _decoding(encoder: Encoder, stage: ImageStage) -> Decoding:
+    return Decoding(
         encoder.info.resolution,
         stage.max_pixels,
         stage.longest,
         stage.draft,
         stage.picture == "png",
         full_name(encoder.info),
-        is_turned(entry.hash),
     )
-    began = time.thread_time()
-    try:
-        return decode_bounded(data, decoding, encoder.square, heavy)
-    finally:
-        clock.add("decode_busy", time.thread_time() - began)
 
 
 @contextmanager

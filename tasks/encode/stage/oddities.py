@@ -26,7 +26,9 @@ def oddity_of(picture: DecodedPicture) -> str:
     if long > MOST_SQUASHED * short:
         return SQUASHED
     pixels = picture.pixels
-    # most pictures differ within their first row
-    if np.ptp(pixels[0], axis=0).max() > LEAST_CONTRAST:
+    # nearly all pictures differ between a few of their pixels; all of them take ten times as long
+    step = max(1, len(pixels) // 4)
+    few = pixels[::step, ::step].reshape(-1, 3).tolist()
+    if any(max(channel) - min(channel) > LEAST_CONTRAST for channel in zip(*few, strict=True)):
         return ""
     return FLAT if np.ptp(pixels, axis=(0, 1)).max() <= LEAST_CONTRAST else ""

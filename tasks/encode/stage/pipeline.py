@@ -20,7 +20,7 @@ from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.content import bytes_hash
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.pending import PendingVectors, PixelBuffers
-from tasks.encode.stage.ahead import Begun
+from tasks.encode.stage.ahead import Decoded
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.oddities import oddity_of
@@ -111,7 +111,7 @@ def fill_batches(
     entries: Sequence[CatalogEntry],
     first: int,
     known: Mapping[str, KnownImage],
-    decoded: Iterator[Begun],
+    decoded: Iterator[Decoded],
     buffers: PixelBuffers,
     size: int,
     clock: Clock,
@@ -136,15 +136,13 @@ def fill_batches(
         yield batch
 
 
-def _add_decoded(batch: Batch, decoding: Begun) -> None:
-    entry, future = decoding
-    try:
-        picture = future.result()
-    except ImageError as error:
-        about = (entry.position, str(entry.image_id), error.code, str(error))
+def _add_decoded(batch: Batch, decoded: Decoded) -> None:
+    entry, picture = decoded
+    if isinstance(picture, ImageError):
+        about = (entry.position, str(entry.image_id), picture.code, str(picture))
         batch.rejects.append(Reject("encode_images", *about, payload_hash=bytes_hash(entry.hash)))
         return
-    batch.pixels[batch.new] = torch.from_numpy(picture.pixels)
+    batch.pixels.numpy()[batch.new] = picture.pixels
     batch.add(entry, picture.thumbnail, None, oddity_of(picture))
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tasks.settings import DecodeIn
+
 
 @dataclass(frozen=True, slots=True)
 class ImageStage:
@@ -15,9 +17,9 @@ class ImageStage:
     `images` and `pictures` are folder names that carry the fingerprint of what they are made of;
     `picture` is the kind of picture kept for people (None for none), `longest` its longest side in
     pixels (None for the original size). `batch` pictures go through the model at once (0: as many
-    as `memory` bytes of a GPU allow), `draft` is JPEG's shortcut, `decoders` threads decode, and
-    every `checkpoint` seconds what was made is put in safety. Large pictures are rejected that take
-    longer to decode than `decode_seconds`.
+    as `memory` bytes of a GPU allow), `draft` is JPEG's shortcut, `decoders` threads or processes
+    (`decode_in`) decode, and every `checkpoint` seconds what was made is put in safety. Large
+    pictures are rejected that take longer to decode than `decode_seconds`.
     """
 
     images: str
@@ -31,6 +33,7 @@ class ImageStage:
     draft: bool = False
     checkpoint: float = 10.0
     decode_seconds: float = 30.0
+    decode_in: DecodeIn = "auto"
 
 
 @dataclass(frozen=True, slots=True)

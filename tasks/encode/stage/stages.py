@@ -264,7 +264,9 @@ class _ImageWork:
             fresh += new
 
         read = self._source.read(wanted)
-        with decoded_ahead(read, self._encoder, self._stage, 2 * size, clock) as decoded:
+        with decoded_ahead(
+            read, self._encoder, self._stage, len(wanted), 2 * size, clock
+        ) as decoded:
             batches = fill_batches(self._entries, first, self._known, decoded, buffers, size, clock)
             keep = self._stage.picture is not None
             encode_batches(_admitted(batches, bounds), self._encoder, buffers, write, keep, clock)

@@ -104,7 +104,6 @@ def test_a_decoder_that_is_killed_is_replaced() -> None:
         (process,) = decoders._started
         process.kill()
         process.wait()
-        assert code_of(png(), decoders) == "crashed"
         assert decoders.decode(png(), SMALL).width == 80
 
 

@@ -157,7 +157,9 @@ def test_memory_that_runs_out_is_shared(
 
 def test_a_model_that_does_not_fit_is_one_line(own: Tiny, tight: Callable[[int], None]) -> None:
     tight(0)
-    with pytest.raises(DeviceError, match=r"^the memory of cuda:0 does not hold model .* MiB are"):
+    with pytest.raises(
+        DeviceError, match=r"^the memory of cuda:0 .* MiB are free\) does not hold model "
+    ):
         load_encoder(str(own("vit-b").folder), "cuda")
 
 
