@@ -54,8 +54,8 @@ def device_errors(device: torch.device, what: str) -> Iterator[None]:
             raise
         free, total = (count >> 20 for count in torch.cuda.mem_get_info(device))
         raise DeviceError(
-            f"the memory of {device} ({free:,} of {total:,} MiB are free) does not hold {what}; end "
-            "what else uses it, use another --device, or a smaller model"
+            f"the memory of {device} ({free:,} of {total:,} MiB are free) does not hold {what}; "
+            "end what else uses it, use another --device, or a smaller model"
         ) from error
     except torch.AcceleratorError as error:
         said = str(error).partition("\n")[0]
