@@ -27,6 +27,7 @@ READ_AT_OPEN = 16 << 20
 """Bytes of all data of files, the smallest first, that are read at opening: 12 ms."""
 SAMPLES, SAMPLE_BYTES = 16, 4096
 _BLOCK = 4096
+_EMPTY = bytes(_BLOCK)
 _MOST_RANGES = 64
 _CHUNK = 1 << 20
 
@@ -35,10 +36,11 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class FileSum:
-    """One file: size in bytes, time of its last change in ns, SHA-256 (128 bits, hex) of all of it
-    and of samples. `changing` are ranges (start, end) that zvec writes to even as a reader; the
-    first is the checksum that its footer begins with. `data` are the ranges that are not empty,
-    `held` the SHA-256 of them (() and "" from before they were noted: all of it)."""
+    """One file: size in bytes, time of its last change in ns, SHA-256 (128 bits, hex) of samples.
+    `changing` are ranges (start, end) that zvec writes to even as a reader; the first is the
+    checksum that its footer begins with. `data` are the ranges that are not empty, `held` the
+    SHA-256 of them: all else are zeros. `whole` is that of all of it, where an older version noted
+    it, with or without the ranges (() and "")."""
 
     size: int
     changed: int
@@ -199,7 +201,11 @@ def _check_footer(path: Path, name: str, known: FileSum) -> None:
 
 
 def _check_whole(path: Path, name: str, known: FileSum) -> None:
-    if _digest(path / name, known.changing) != known.whole:
+    if known.whole:
+        same = _digest(path / name, known.changing) == known.whole
+    else:
+        same = _content(path / name, known.changing) == (known.data, known.held)
+    if not same:
         raise damaged(path, name, "is not what was written")
 
 
@@ -218,33 +224,51 @@ def _sum_of(file: Path, before: FileSum | None) -> FileSum:
     if file.suffix == ".proxima":
         with contextlib.suppress(EOFError):  # none of zvec's: all of it is to stay
             changing = tuple(_changing(file))
-    data = tuple(_data_ranges(file))
-    whole = _digest(file, changing)
-    filled = data == ((0, said.st_size),)  # as most are: all of it is read once
+    data, held = _content(file, changing)
     return FileSum(
         size=said.st_size,
         changed=said.st_mtime_ns,
-        whole=whole,
+        whole="",
         samples=_sampled(file, said.st_size, changing),
         changing=changing,
         data=data,
-        held=whole if filled else _data_digest(file, data, changing),
+        held=held,
     )
 
 
-def _data_ranges(file: Path) -> list[Range]:
-    """The parts of a file that are not zeros, in whole blocks; from the first to the last where
-    there are too many."""
+def _content(file: Path, changing: Sequence[Range]) -> tuple[tuple[Range, ...], str]:
+    """The parts of a file that are not zeros, in whole blocks (from the first to the last where
+    there are too many), and the SHA-256 of them with zeros where it may change."""
     found: list[Range] = []
-    start, empty = 0, bytes(_BLOCK)
+    digest, start = hashlib.sha256(), 0
     with file.open("rb") as handle:
-        while block := handle.read(_BLOCK):
-            end = start + len(block)
-            if block != empty[: len(block)]:
-                first = found.pop()[0] if found and found[-1][1] == start else start
-                found.append((first, end))
-            start = end
-    return found if len(found) <= _MOST_RANGES else [(found[0][0], found[-1][1])]
+        while chunk := handle.read(_CHUNK):
+            masked = _masked(chunk, start, changing)
+            for first, end in _filled(chunk):
+                digest.update(memoryview(masked)[first:end])
+                joined = found and found[-1][1] == start + first
+                since = found.pop()[0] if joined else start + first
+                found.append((since, start + end))
+            start += len(chunk)
+    if len(found) <= _MOST_RANGES:
+        return tuple(found), digest.hexdigest()[:32]
+    data = ((found[0][0], found[-1][1]),)
+    return data, _data_digest(file, data, changing)
+
+
+def _filled(chunk: bytes) -> Iterator[Range]:
+    """Where a chunk is not zeros, in whole blocks."""
+    since = -1
+    for start in range(0, len(chunk), _BLOCK):
+        block = chunk[start : start + _BLOCK]  # no view: those are compared byte by byte
+        if block == _EMPTY[: len(block)]:
+            if since >= 0:
+                yield since, start
+            since = -1
+        elif since < 0:
+            since = start
+    if since >= 0:
+        yield since, len(chunk)
 
 
 def _data_digest(file: Path, data: Sequence[Range], changing: Sequence[Range]) -> str:

@@ -8,14 +8,17 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.errors import StoreDamagedError, StoreError
 from tasks.records import DEFAULT_PARTITION
+from tasks.seal import sealed
 from tasks.store.zvec import checksums, opening, shared
 from tasks.store.zvec.schema import SCHEMA_FILE
 from tasks.store.zvec.store import ZvecStore
@@ -153,6 +156,52 @@ def test_a_large_file_is_sampled_and_read_in_full_when_asked(
     with flipped(scalars, 5, 1, keep_time=True), pytest.raises(StoreDamagedError):
         answers(store)
     assert store.check(NAME) > 30_000_000
+
+
+def test_checksums_of_older_versions_are_of_whole_files(store: ZvecStore) -> None:
+    path = partition_of(store)
+    sums = checksums.read_sums(path)
+    assert sums is not None
+    assert not any(known.whole for known in sums.files.values())
+    for with_data in (True, False):
+        older = {
+            name: replace(known, whole=checksums._digest(path / name, known.changing))
+            for name, known in sums.files.items()
+        }
+        if not with_data:
+            older = {name: replace(known, data=(), held="") for name, known in older.items()}
+        said = sealed(asdict(checksums.PartitionSums(older)))
+        (path / checksums.FILE).write_text(json.dumps(said))
+        assert store.check(NAME) > 30_000_000
+        (scalars,) = path.glob("0/_sparse.*.proxima")
+        there = flipped(scalars, 2_000_001, 1, keep_time=True)
+        with there, pytest.raises(StoreDamagedError, match="proxima"):
+            store.check(NAME)
+        answers(store)
+
+
+@given(
+    parts=st.lists(st.tuples(st.integers(0, 70), st.integers(1, 9000)), max_size=90),
+    tail=st.integers(0, 5000),
+)
+def test_data_are_the_blocks_that_are_not_zeros(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[int, int]], tail: int
+) -> None:
+    content = b"".join(bytes(blocks * 4096) + b"x" * filled for blocks, filled in parts)
+    content += bytes(tail)
+    file = tmp_path_factory.getbasetemp() / "file"
+    file.write_bytes(content)
+    changing = [(3, 9), (4090, 4100)]
+    data, held = checksums._content(file, changing)
+    inside = bytearray(len(content))
+    for start, end in data:
+        inside[start:end] = content[start:end]
+    assert bytes(inside) == content
+    assert held == checksums._data_digest(file, data, changing)
+    if len(data) > 1:
+        starts = range(0, len(content), 4096)
+        blocks = [content[start : start + 4096] for start in starts]
+        assert sum(end - start for start, end in data) == sum(len(b) for b in blocks if any(b))
 
 
 def test_reading_does_not_look_like_damage(store: ZvecStore) -> None:
