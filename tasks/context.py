@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import MugeError, WorkFolderError
 from tasks.settings import Place, Settings
+from tasks.sparse.bm25 import Bm25
 from tasks.sparse.pool import HERE, SparsePool, TextWorkers, processes_for
 from tasks.store.contract import VectorStore
 from tasks.store.stores import StoreAccess, open_store, parse_address
@@ -156,14 +157,19 @@ class Context:
             self.progress.finish(name, None)
 
     @contextmanager
-    def text_processes(self, texts: int, most: int) -> Iterator[int]:
+    def text_processes(
+        self, texts: int, most: int, warm: Callable[[], Bm25] | None = None
+    ) -> Iterator[int]:
         """Inside, texts are counted and encoded by processes of their own, if there are enough of
-        them; gives how many parts are worked on at the same time."""
+        them; gives how many parts are worked on at the same time. With the statistics that `warm`
+        reads one of them is begun at once. Inside another such block they are the same ones."""
         workers = processes_for(texts, most)
-        if not workers:
-            yield 1
+        if not workers or self.texts is not HERE:
+            yield max(1, workers)
             return
         with SparsePool(workers) as pool:
+            if warm is not None:
+                pool.warm(warm)
             self.texts = pool
             try:
                 yield workers

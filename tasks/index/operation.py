@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import NoReturn
 
+from tasks.context import Context
 from tasks.downloaded.stage import Ask
 from tasks.encode.stage.plan import Encoded
 from tasks.errors import LimitReachedError, UsageError
 from tasks.index import stages
-from tasks.index.agreement import check_live
+from tasks.index.agreement import check_live, load_statistics
 from tasks.index.alpha import tell
 from tasks.index.completion import complete_record
 from tasks.index.done import Upserted
@@ -132,8 +134,22 @@ def make(
     run: IndexRun, runner: Runner, times: StageTimes, kept: CollectionRecord | None = None
 ) -> Made:
     """All that the documents of a run need, with BM25 statistics of its own or those of `kept`."""
-    images, texts = encode(run, runner, times)
-    return Made(run, images, texts, build_sparse(run, runner, times, kept, images))
+    with _texts_ahead(run, runner.context, kept):
+        images, texts = encode(run, runner, times)
+        return Made(run, images, texts, build_sparse(run, runner, times, kept, images))
+
+
+@contextmanager
+def _texts_ahead(run: IndexRun, context: Context, kept: CollectionRecord | None) -> Iterator[None]:
+    """Of a small update, have the process that encodes texts load its segmenter while pictures are
+    encoded: that takes longer than its texts. Of others it would take memory beside the model."""
+    if kept is None or not run.is_small or not run.fresh:
+        yield
+        return
+    folder = run.work.sub(kept.run)
+    texts, most = run.plan.counts.pairs, run.settings.sparse_workers
+    with context.text_processes(texts, most, lambda: load_statistics(kept, folder)):
+        yield
 
 
 def encode(run: IndexRun, runner: Runner, times: StageTimes) -> tuple[list[Encoded], list[Encoded]]:

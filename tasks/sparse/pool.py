@@ -49,10 +49,17 @@ class SparsePool:
     def __enter__(self) -> SparsePool:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for process in self._processes if kind is not None else ():
+            process.kill()  # nobody waits for what it is at
         self._threads.shutdown(wait=True, cancel_futures=True)
         for process in self._processes:
             _end(process)
+
+    def warm(self, statistics: Callable[[], Bm25]) -> None:
+        """Start one worker now and have it load its segmenter and these statistics, beside whatever
+        else is done; what fails fails again where it is needed."""
+        self._threads.submit(lambda: self.encode_piece(statistics(), ["热"]))
 
     def train(self, texts: Iterable[str], lexicon: Lexicon = DEFAULT) -> Bm25:
         """Statistics of a corpus, read once, in pieces of `TEXTS_AT_ONCE`."""

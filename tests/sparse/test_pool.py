@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tasks.context import Context
 from tasks.dataset.shards import plan_shards
 from tasks.errors import MugeError
 from tasks.sparse import pool
-from tasks.sparse.bm25 import train_bm25
+from tasks.sparse.bm25 import Bm25, train_bm25
 from tasks.sparse.columns import encode_columns
 from tasks.sparse.lexicon import Lexicon
 from tasks.sparse.pool import HERE, SparsePool
@@ -116,3 +117,44 @@ def test_without_work_no_process_is_started() -> None:
     with SparsePool(2) as idle:
         pass
     assert not idle._processes
+
+
+def test_a_worker_that_is_begun_ahead_is_the_one_that_works(context: Context) -> None:
+    """Also where the statistics could not be read then; and an outer block's is the inner one's."""
+    bm25 = HERE.train(PLAIN)
+    right = HERE.encode_piece(bm25, PLAIN[:5])
+
+    def unreadable() -> Bm25:
+        raise OSError("not there yet")
+
+    def in_this_process() -> bool:
+        return context.texts is HERE
+
+    for warm in (lambda: bm25, unreadable):
+        with context.text_processes(pool.APART_FROM, 2, warm):
+            outer = context.texts
+            assert isinstance(outer, SparsePool)
+            with context.text_processes(pool.APART_FROM, 2) as at_once:
+                assert (context.texts, at_once) == (outer, 1)
+                found = outer.encode_piece(bm25, PLAIN[:5])
+            assert context.texts is outer
+            assert len(outer._processes) == 1
+        assert found.table(PLAIN[:5]).equals(right.table(PLAIN[:5]))
+        assert in_this_process()
+        assert outer._processes[0].poll() is not None
+
+
+def test_a_block_that_fails_does_not_wait_for_its_workers() -> None:
+    bm25 = HERE.train(PLAIN)
+    begun = SparsePool(2)
+
+    def fail() -> None:
+        with begun:
+            begun.warm(lambda: bm25)
+            while not begun._processes:
+                time.sleep(0.01)
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    assert begun._processes[0].poll() == -signal.SIGKILL
