@@ -18,7 +18,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import IO, Any
 
-from tasks.encode.model.pixels import Square, decode_picture, picture_png, squash
+from tasks.encode.model.pixels import Square, decode_light, decode_picture, picture_png, squash
 from tasks.errors import ImageError
 
 CLOCK_SECONDS = 4.0
@@ -77,7 +77,10 @@ def _decode(
     try:
         square = _square(said["family"])
         wanted = (said["resolution"], said["max_pixels"], said["thumbnail"], said["draft"])
-        picture = decode_picture(data, *wanted, square=square, upright=asked["upright"])
+        decode = decode_light if said["light_only"] else decode_picture
+        picture = decode(data, *wanted, square=square, upright=asked["upright"])
+        if picture is None:
+            return {"heavy": True}, b"", b""
         png = picture_png(data, wanted[1], asked["upright"]) if said["png"] else None
         thumbnail = picture.thumbnail if png is None else png
     except ImageError as error:

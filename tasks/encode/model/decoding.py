@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from tasks.encode.model.pixels import Square
 
 ENDING_SECONDS = 5.0
-
-
 IDLE_SECONDS = 30.0
 """Processes that parts share are kept for the next one so long."""
 _PIPE_BYTES = 1 << 20
 """Where a system allows it: a few pictures are then handed over at once."""
+
+Asked = tuple[bytes, bool]
+"""A picture, and whether it is to be turned upright."""
+Answered = DecodedPicture | ImageError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,44 +90,46 @@ class Decoders:
         (picture,), _ = self.decode_some([(data, decoding.upright)], decoding)
         if isinstance(picture, ImageError):
             raise picture
+        assert picture is not None
         return replace(picture, pixels=picture.pixels.copy())
 
     def decode_some(
-        self, pictures: Sequence[tuple[bytes, bool]], decoding: Decoding
-    ) -> tuple[list[DecodedPicture | ImageError], float]:
-        """Several pictures, each with whether it is to be turned upright, by one process; and the
-        seconds that a core worked on them. Pixels are views that cannot be written to.
+        self, pictures: Sequence[Asked], decoding: Decoding, light_only: bool = False
+    ) -> tuple[list[Answered], float]:
+        """Several pictures by one process, and the seconds that a core worked on them. Pixels are
+        views that cannot be written to.
 
-        In place of a picture that cannot be decoded stands the error that `decode` raises.
+        In place of a picture that cannot be decoded stands the error that `decode` raises, and with
+        `light_only` None in that of one that `decode_light` leaves.
         """
         try:
-            return self._ask_one(pictures, decoding)
+            return self._ask_one(pictures, decoding, light_only)
         except ImageError as error:
             if len(pictures) == 1:
-                return self._once_more(pictures, decoding, error)
+                return self._once_more(pictures, decoding, light_only, error)
         # one of them ended the process: each by itself tells which
-        each = [self.decode_some([picture], decoding) for picture in pictures]
+        each = [self.decode_some([picture], decoding, light_only) for picture in pictures]
         return [picture for (picture,), _ in each], sum(seconds for _, seconds in each)
 
     def _once_more(
-        self, pictures: Sequence[tuple[bytes, bool]], decoding: Decoding, error: ImageError
-    ) -> tuple[list[DecodedPicture | ImageError], float]:
+        self, pictures: Sequence[Asked], decoding: Decoding, light_only: bool, error: ImageError
+    ) -> tuple[list[Answered], float]:
         """A process that was killed from outside says nothing of the picture it had."""
         if error.code != "crashed":
             return [error], 0.0
         try:
-            return self._ask_one(pictures, decoding)
+            return self._ask_one(pictures, decoding, light_only)
         except ImageError as again:
             return [again], 0.0
 
     def _ask_one(
-        self, pictures: Sequence[tuple[bytes, bool]], decoding: Decoding
-    ) -> tuple[list[DecodedPicture | ImageError], float]:
+        self, pictures: Sequence[Asked], decoding: Decoding, light_only: bool
+    ) -> tuple[list[Answered], float]:
         process = self._idle.get()
         try:
             if process is None:
                 process = self._start()
-            return _ask(process, pictures, decoding, self._limits)
+            return _ask(process, pictures, decoding, light_only, self._limits)
         finally:
             if process is not None and process.poll() is not None:
                 self._forget(process)
@@ -244,14 +248,16 @@ atexit.register(end_shared)
 
 def _ask(
     process: subprocess.Popen[bytes],
-    pictures: Sequence[tuple[bytes, bool]],
+    pictures: Sequence[Asked],
     decoding: Decoding,
+    light_only: bool,
     limits: DecodeLimits,
-) -> tuple[list[DecodedPicture | ImageError], float]:
+) -> tuple[list[Answered], float]:
     """Raises `ImageError` if the process ended, or answers what no decoder does."""
     assert process.stdin is not None
     assert process.stdout is not None
     said = {**asdict(decoding), "model": "", "seconds": limits.seconds, "memory": limits.memory}
+    said["light_only"] = light_only
     said["family"] = family_reference(decoding.model) if decoding.model else ""
     said["pictures"] = [{"size": len(data), "upright": turned} for data, turned in pictures]
     try:
@@ -271,12 +277,15 @@ def _ask(
 
 def _told(
     answer: dict[str, Any], pixels: bytes, thumbnails: bytes, side: int
-) -> Iterator[DecodedPicture | ImageError]:
+) -> Iterator[Answered]:
     squares = iter(np.frombuffer(pixels, np.uint8).reshape(-1, side, side, 3))
     at = 0
     for shown in answer["pictures"]:
         if "code" in shown:
             yield ImageError(shown["code"], shown["message"])
+            continue
+        if "heavy" in shown:
+            yield None
             continue
         size = shown["thumbnail"]
         thumbnail = None if size is None else thumbnails[at : at + size]

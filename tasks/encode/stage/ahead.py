@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TypeVar
@@ -60,8 +60,12 @@ def decoded_ahead(
         most = max(1, min(MOST_HANDED_OVER, room // (2 * stage.decoders)))
     pool = _threads(stage.decoders)
     begun: deque[Future[Pictures]] = deque()
-    with shared_decoders(limits, stage.decoders) if apart else Decoders(limits) as decoders:
-        decode = partial(_decode_apart if apart else _decode_here, decoders, encoder, stage, clock)
+    with ExitStack() as processes:
+        heavy = processes.enter_context(Decoders(limits))
+        decode = partial(_decode_here, heavy, encoder, stage, clock)
+        if apart:
+            light = processes.enter_context(shared_decoders(limits, stage.decoders))
+            decode = partial(_decode_apart, light, heavy, encoder, stage, clock)
 
         def begin() -> Iterator[tuple[list[Item], Future[Pictures]]]:
             for items in _handfuls(pictures, most, clock):
@@ -127,12 +131,25 @@ def _decode_here(
 
 
 def _decode_apart(
-    decoders: Decoders, encoder: Encoder, stage: ImageStage, clock: Clock, items: list[Item]
+    light: Decoders,
+    heavy: Decoders,
+    encoder: Encoder,
+    stage: ImageStage,
+    clock: Clock,
+    items: list[Item],
 ) -> Pictures:
-    """By a process, for which this thread waits."""
-    pictures = [(data, is_turned(entry.hash)) for entry, data in items]
-    found, seconds = decoders.decode_some(pictures, _decoding(encoder, stage))
+    """By a process, for which this thread waits; what may take much memory one after the other."""
+    asked = [(data, is_turned(entry.hash)) for entry, data in items]
+    decoding = _decoding(encoder, stage)
+    answers, seconds = light.decode_some(asked, decoding, light_only=True)
     clock.add("decode_busy", seconds)
+    found = Pictures()
+    for each, answer in zip(asked, answers, strict=True):
+        if answer is None:
+            ((answer,), seconds) = heavy.decode_some([each], decoding)
+            clock.add("decode_busy", seconds)
+        assert answer is not None
+        found.append(answer)
     return found
 
 

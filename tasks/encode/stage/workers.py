@@ -22,8 +22,8 @@ def decode_apart(decode_in: DecodeIn, device: str, decoders: int, pictures: int)
     """Whether processes decode so many pictures, and not threads of this one.
 
     Threads wait for each other at every step that is Python's, and together decode a thousand or
-    two a second on however many cores: enough for any CPU's model, and a seventh of what a GPU of
-    2023 takes. Processes cost their start.
+    two a second on however many cores: enough for any CPU's model, and a seventh of what an H200
+    takes. Processes cost their start.
     """
     if decode_in == "auto":
         return device.startswith("cuda") and decoders > 2 and pictures >= PICTURES_WORTH_A_START

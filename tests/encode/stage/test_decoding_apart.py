@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,6 +129,32 @@ def test_a_picture_that_ends_its_decoder_is_lost_alone() -> None:
                 alone = decoders.decode(each, replace(ASKED, upright=True))
                 np.testing.assert_array_equal(picture.pixels, alone.pixels)
                 assert picture.thumbnail == alone.thumbnail
+
+
+def test_what_may_take_much_memory_is_decoded_one_after_the_other(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the one process that threads have for it too, beside those for the others."""
+    pictures = make_pictures(8)
+    for number in (2, 3, 6):
+        pictures.data[number] = WIDE_WEBP
+    heavy: list[int] = []
+    ask = Decoders.decode_some
+
+    def asked(
+        self: Decoders, data: Sequence[Any], decoding: Decoding, light_only: bool = False
+    ) -> Any:
+        if not light_only:
+            heavy.extend(len(each) for each, _ in data)
+        return ask(self, data, decoding, light_only)
+
+    monkeypatch.setattr(Decoders, "decode_some", asked)
+    limits = {"max_pixels": 10**9, "decode_seconds": 0.4, "batch": 8}
+    here = encode(tmp_path / "here", model, pictures, patient(**limits))
+    there = encode(tmp_path / "there", model, pictures, apart(**limits))
+    assert (here.rows, here.rejects) == (there.rows, there.rejects) == (5, 3)
+    assert heavy == [len(WIDE_WEBP)] * 6
+    assert files(tmp_path / "there") == files(tmp_path / "here")
 
 
 def saved_square() -> bytes:
