@@ -86,7 +86,7 @@ class Handler(BaseHTTPRequestHandler):
     def give_drops(self) -> None:
         self._start(200)
         try:
-            for _ in range(60):
+            for _ in range(400):
                 self.wfile.write(b"x")
                 time.sleep(0.05)
         except OSError:
@@ -169,7 +169,7 @@ def test_a_slow_server_is_given_up(
     monkeypatch.setattr(pictures, "TIMEOUT_SECONDS", 0.3)
     start = time.monotonic()
     assert said in refused(f"{server}/{path}")
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(
