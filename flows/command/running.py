@@ -130,7 +130,11 @@ def _start(
     bars.start("start", None)
     imported = flow()
     if encodes:  # while the server starts nothing else is to be done
+        import pyarrow.compute  # noqa: F401
         import torch  # noqa: F401
+
+        import tasks.encode.model.chinese_clip.encoder
+        import tasks.encode.stage.pipeline  # noqa: F401
     ready()
     return imported()
 
