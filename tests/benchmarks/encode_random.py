@@ -106,7 +106,8 @@ def random_encoder(shape: Shape, settings: Settings) -> Encoder:
     for parameter in model.parameters():
         scale = parameter.shape[-1] ** -0.5 if parameter.ndim > 1 else 0.02
         torch.nn.init.normal_(parameter, 0.0, scale)
-    info = ModelInfo(shape.name, "random", "", shape.dimension, shape.vision.resolution, "")
+    # processes that decode ask for the family of the model by its name
+    info = ModelInfo("sample", "", "", shape.dimension, shape.vision.resolution, "")
     tokenizer = TextTokenizer(WORDS)
     weights = model.to(TYPES[format])
     if format == "fp8":
@@ -220,11 +221,16 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of a shape's name")
     parser.add_argument("--picture", default="none", help="none, or jpeg for thumbnails too")
     parser.add_argument("--kernels", default="eager")
+    parser.add_argument("--decode-in", default="auto", help="auto, threads or processes")
     parser.add_argument("--tutorial-rows", type=int, default=200)
     given = parser.parse_args()
     dataset = write_pictures(given.folder, given.images)
     settings = load_settings(
-        device=given.device, precision=given.precision, kernels=given.kernels, picture=given.picture
+        device=given.device,
+        precision=given.precision,
+        kernels=given.kernels,
+        picture=given.picture,
+        decode_in=given.decode_in,
     )
     jpegs = read_jpegs(dataset, min(given.images, 1024))
     print(machine())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tasks.encode.model.families import describe_folder, family_of
 from tasks.encode.model.locate import locate_model
 from tasks.encode.model.pixels import Square
@@ -17,9 +19,10 @@ def describe_model(model: str) -> ModelInfo:
     return describe_folder(locate_model(model))
 
 
+@lru_cache(maxsize=16)
 def family_reference(model: str) -> str:
     """The family of a model as "module:Class", which another process finds it by; errors as
-    `square_of`."""
+    `square_of`. Asked for with every few pictures."""
     family = type(family_of(locate_model(model).path))
     return f"{family.__module__}:{family.__qualname__}"
 
