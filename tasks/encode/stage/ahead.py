@@ -36,6 +36,8 @@ Pictures = list[DecodedPicture | ImageError]
 Decoded = tuple[CatalogEntry, DecodedPicture | ImageError]
 MOST_HANDED_OVER = 16
 """Pictures that a process gets at once: to hand over one costs as much as to decode a small one."""
+ENOUGH_BYTES = 4 << 20
+"""Large ones are fewer: they are copied to be handed over."""
 
 _END = object()
 
@@ -100,10 +102,12 @@ def _handfuls(pictures: Iterable[Item], most: int, clock: Clock) -> Iterator[lis
     more = True
     while more:
         items: list[Item] = []
+        size = 0
         with clock.timing("read_busy"):
-            while more and len(items) < most:
+            while more and len(items) < most and size < ENOUGH_BYTES:
                 try:
                     items.append(next(stream))
+                    size += len(items[-1][1])
                 except StopIteration:
                     more = False
                 except Exception as error:

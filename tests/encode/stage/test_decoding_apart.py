@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +15,8 @@ from tasks.dataset.catalog import CatalogEntry
 from tasks.encode.model import decoding
 from tasks.encode.model.decoding import DecodeLimits, Decoders, Decoding, end_shared
 from tasks.encode.model.pixels import DecodedPicture
+from tasks.encode.stage import ahead
+from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.plan import ImageStage
 from tasks.encode.stage.workers import PICTURES_WORTH_A_START, decode_apart
 from tasks.errors import ImageError
@@ -113,6 +115,15 @@ def test_a_shard_that_could_not_be_read_to_its_end_is_the_same(
     encode(tmp_path / "torn", model, pictures, apart(batch=8))
     encode(tmp_path / "right", model, pictures, patient(batch=8))
     assert files(tmp_path / "torn") == files(tmp_path / "right")
+
+
+def test_large_pictures_are_handed_over_in_small_handfuls() -> None:
+    sizes = [1, 1, 1, 1, 1, 9, 3, 3, 9]
+    items = [(Pictures([], {}), b"x" * size) for size in sizes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ahead, "ENOUGH_BYTES", 6)
+        found = [len(each) for each in ahead._handfuls(cast(Any, items), 4, Clock())]
+    assert found == [4, 2, 2, 1]
 
 
 def test_a_picture_that_ends_its_decoder_is_lost_alone() -> None:
