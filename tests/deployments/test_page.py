@@ -165,6 +165,7 @@ def test_words_change_what_a_picture_means(open_at: Open) -> None:
     page = open_at("?text=熊猫").page
     panda = hits_on(page)[0]
     page.locator(".like").first.click()
+    expect(page.get_by_text("正在用：图片")).to_be_visible()  # or the old page is filled in
     page.get_by_label("找什么？").fill("香蕉")
     page.get_by_role("button", name="搜索").click()
     expect(page.get_by_role("heading", name="香蕉")).to_be_visible()

@@ -110,7 +110,7 @@ def test_without_scripts_words_and_addresses_still_search(open_at: Open) -> None
     watched.page.wait_for_url("**/?*text=*")
     assert "熊猫" in first_texts(watched.page)
     watched.page.locator(".like").first.click()
-    assert "以图搜图" in watched.page.locator("#results").inner_text()
+    expect(watched.page.locator("#results")).to_contain_text("以图搜图")
 
 
 def test_the_token_opens_the_page(open_at: Open, serve_here: Serve) -> None:
