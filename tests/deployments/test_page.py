@@ -292,9 +292,9 @@ def test_english_and_back(open_at: Open) -> None:
     watched = open_at("?text=熊猫")
     page = watched.page
     page.locator("#language").click()
+    expect(page.get_by_role("button", name="Search")).to_be_visible()
     assert page.locator("html").get_attribute("lang") == "en"
     assert "lang=en" in page.url
-    expect(page.get_by_role("button", name="Search")).to_be_visible()
     assert "找图片" not in page.locator("body").inner_text()
     page.get_by_label("What are you looking for?").fill("香蕉")
     page.keyboard.press("Enter")
