@@ -11,6 +11,8 @@ from torch import Tensor
 
 from tasks.errors import DeviceError
 
+ON_PICTURES, ON_TEXTS = "the work on pictures", "the work on texts"
+"""What an error of a device may be about."""
 LARGEST_BATCH = 1024
 CPU_BATCH, CPU_BATCH_OF_LARGE = 64, 16
 """Measured with the sample's model (64 px) and with ViT-B/16: larger batches gain nothing, and each

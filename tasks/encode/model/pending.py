@@ -11,15 +11,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tasks.encode.model.memory import device_errors
+from tasks.encode.model.memory import ON_PICTURES, device_errors
 from tasks.encode.model.streams import cpu_streams
 from tasks.records import Float32
 
 Work = Callable[[Tensor], Tensor]
 """Pixels (N, R, R, 3) uint8, on a device or not yet, to vectors (N, D) float32 there."""
-
-WORK = "the work on pictures"
-"""What errors of a device are about."""
 
 
 class PendingVectors(Protocol):
@@ -60,7 +57,7 @@ class _OnCuda:
         self._device, self._there, self._began, self._ended = device, there, began, ended
 
     def result(self) -> tuple[Float32, float]:
-        with device_errors(self._device, WORK):
+        with device_errors(self._device, ON_PICTURES):
             self._ended.synchronize()
             vectors: Float32 = self._there.numpy()
             return vectors, self._began.elapsed_time(self._ended) / 1000
@@ -71,7 +68,7 @@ def _on_cuda(
 ) -> PendingVectors:
     """Copy pixels to a GPU beside what it is doing, work on them after that, and copy the vectors
     back; nothing is waited for."""
-    with device_errors(device, WORK), torch.cuda.device(device):
+    with device_errors(device, ON_PICTURES), torch.cuda.device(device):
         stream = torch.cuda.current_stream()
         there = _sent(pixels, device, copies)
         stream.wait_stream(copies)

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tasks.encode.model.contract import Format, Kernels
-from tasks.encode.model.memory import BatchLimit, batch_within, device_errors
-from tasks.encode.model.pending import WORK, PendingVectors, begin
+from tasks.encode.model.memory import ON_PICTURES, ON_TEXTS, BatchLimit, batch_within, device_errors
+from tasks.encode.model.pending import PendingVectors, begin
 from tasks.encode.model.precision import TYPES
 from tasks.encode.model.streams import count_streams, cpu_streams
 from tasks.records import Float32, ModelInfo, Uint8
@@ -83,7 +83,7 @@ class PicturesEncoder(ABC):
         if len(pixels) == 0:
             return self._nothing()
         batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
-        with device_errors(self._place, WORK):
+        with device_errors(self._place, ON_PICTURES):
             vectors: Float32 = self._encode_pixels(batch).cpu().numpy()
         return vectors
 
@@ -106,19 +106,16 @@ class PicturesEncoder(ABC):
 
     def _encode_pixels(self, pixels: Tensor) -> Tensor:
         """(N, R, R, 3) uint8, on the device or not yet, to vectors (N, D) float32 on the device."""
-
-        def forward(start: int, stop: int) -> Tensor:
-            return unit(self._features(pixels[start:stop].to(self._place)))
-
         with torch.inference_mode():
-            return self._images.run(len(pixels), forward)
+            return self._images.run(len(pixels), lambda a, b: unit(self._features(pixels[a:b])))
 
     def _nothing(self) -> Float32:
         return np.empty((0, self.info.dimension), np.float32)
 
     @abstractmethod
     def _features(self, pixels: Tensor) -> Tensor:
-        """(N, R, R, 3) uint8 on the device to features (N, D) of any type, not normalised."""
+        """(N, R, R, 3) uint8, on the device or not yet, to features (N, D) of any type on it, not
+        normalised."""
 
 
 class TowersEncoder(PicturesEncoder):
@@ -133,7 +130,7 @@ class TowersEncoder(PicturesEncoder):
         batches = list(self._batches(tokens))
         encode = cpu_streams().map if self._place.type == "cpu" and len(batches) > 1 else map
         parts = encode(lambda rows: self._encode_tokens([tokens[row] for row in rows]), batches)
-        with device_errors(self._place, "the work on texts"), torch.inference_mode():
+        with device_errors(self._place, ON_TEXTS), torch.inference_mode():
             vectors[[row for rows in batches for row in rows]] = (
                 torch.cat(list(parts)).cpu().numpy()
             )

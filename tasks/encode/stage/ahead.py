@@ -27,7 +27,7 @@ from tasks.encode.model.locate import full_name
 from tasks.encode.model.pixels import DecodedPicture
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.plan import ImageStage
-from tasks.encode.stage.workers import decode_apart
+from tasks.encode.stage.workers import decodes_apart
 from tasks.errors import ImageError
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def decoded_ahead(
     What goes wrong while reading is raised where its picture would be taken.
     """
     limits, most = DecodeLimits(stage.decode_seconds), 1
-    apart = decode_apart(stage.decode_in, encoder.device, stage.decoders, count)
+    apart = decodes_apart(stage.decode_in, encoder.device, stage.decoders, count)
     if apart:
         most = max(1, min(MOST_HANDED_OVER, room // (2 * stage.decoders)))
     pool = _threads(stage.decoders)

@@ -18,7 +18,7 @@ def shards_at_once(workers: int, device: str) -> int:
     return max(workers, SHARDS_A_GPU * gpus) if gpus > 1 else workers
 
 
-def decode_apart(decode_in: DecodeIn, device: str, decoders: int, pictures: int) -> bool:
+def decodes_apart(decode_in: DecodeIn, device: str, decoders: int, pictures: int) -> bool:
     """Whether processes decode so many pictures, and not threads of this one.
 
     Threads wait for each other at every step that is Python's, and together decode a thousand or

@@ -18,7 +18,7 @@ from tasks.encode.model.pixels import DecodedPicture
 from tasks.encode.stage import ahead
 from tasks.encode.stage.clock import Clock
 from tasks.encode.stage.plan import ImageStage
-from tasks.encode.stage.workers import PICTURES_WORTH_A_START, decode_apart
+from tasks.encode.stage.workers import PICTURES_WORTH_A_START, decodes_apart
 from tasks.errors import ImageError
 from tasks.work.rejects import payload_hash
 from tests.encode.model.costly import WIDE_WEBP
@@ -212,12 +212,12 @@ def test_processes_end_when_nobody_uses_them(
 
 def test_a_gpu_has_processes() -> None:
     many = PICTURES_WORTH_A_START
-    assert decode_apart("auto", "cuda:1", 16, many)
-    assert not decode_apart("auto", "cuda:0", 16, many - 1)
-    assert not decode_apart("auto", "cuda:0", 2, many)
-    assert not decode_apart("auto", "cpu", 16, many)
-    assert decode_apart("processes", "cpu", 1, 1)
-    assert not decode_apart("threads", "cuda:0", 16, many)
+    assert decodes_apart("auto", "cuda:1", 16, many)
+    assert not decodes_apart("auto", "cuda:0", 16, many - 1)
+    assert not decodes_apart("auto", "cuda:0", 2, many)
+    assert not decodes_apart("auto", "cpu", 16, many)
+    assert decodes_apart("processes", "cpu", 1, 1)
+    assert not decodes_apart("threads", "cuda:0", 16, many)
 
 
 def test_a_hash_says_how_a_picture_is_turned(model: Path, tmp_path: Path) -> None:

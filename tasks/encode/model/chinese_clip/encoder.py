@@ -58,7 +58,7 @@ class ChineseClipEncoder(TowersEncoder):
 
     def _features(self, pixels: Tensor) -> Tensor:
         # Four bytes a pixel instead of one would cross to the device if this were done before.
-        batch = (pixels.float() / 255 - self._mean) / self._deviation
+        batch = (pixels.to(self._place).float() / 255 - self._mean) / self._deviation
         return self._vision(batch.permute(0, 3, 1, 2).to(self._type))
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:

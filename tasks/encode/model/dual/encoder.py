@@ -79,6 +79,7 @@ class DualEncoder(TowersEncoder):
         return self._family.square(image, side)
 
     def _features(self, pixels: Tensor) -> Tensor:
+        pixels = pixels.to(self._place)
         batch = (pixels.float() / 255 - self._mean) / self._deviation
         if not self._patches:
             return self._vision(batch.permute(0, 3, 1, 2).to(self._type))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tasks.encode.model.contract import Format, ModelFolder
 from tasks.encode.model.library import quiet, told
+from tasks.encode.model.memory import ON_PICTURES, ON_TEXTS, device_errors
 from tasks.encode.model.pending import PendingVectors
 from tasks.encode.model.precision import TYPES
 from tasks.encode.model.sentence_transformers.squares import fitted, unfitted
@@ -58,7 +59,8 @@ class SentenceTransformersEncoder(PicturesEncoder):
 
     def _timed(self, pixels: Tensor) -> tuple[Float32, float]:
         began = time.perf_counter()
-        vectors: Float32 = self._encode_pixels(pixels).cpu().numpy()
+        with device_errors(self._place, ON_PICTURES):
+            vectors: Float32 = self._encode_pixels(pixels).cpu().numpy()
         return vectors, time.perf_counter() - began
 
     def _features(self, pixels: Tensor) -> Tensor:
@@ -75,11 +77,11 @@ class SentenceTransformersEncoder(PicturesEncoder):
             return self._nothing()
         rows = list(texts)
         parts = []
-        with torch.inference_mode():
+        with device_errors(self._place, ON_TEXTS), torch.inference_mode():
             for start in range(0, len(rows), TEXTS_AT_ONCE):
                 some = rows[start : start + TEXTS_AT_ONCE]
                 parts.append(self._texts.run(len(some), partial(self._queries, some)))
-        vectors: Float32 = torch.cat(parts).cpu().numpy()
+            vectors: Float32 = torch.cat(parts).cpu().numpy()
         return vectors
 
     def _queries(self, texts: list[str], start: int, stop: int) -> Tensor:
