@@ -55,6 +55,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_DECODE_IN": "由谁解码图片：auto 指有 GPU 时用进程，否则用线程。",
     "MUGE_DECODE_SECONDS": "解码用时更长的大图片会被拒收，秒。",
     "MUGE_CHECKPOINT_SECONDS": "运行被杀时，一个分片最多损失这么久的编码，秒。",
+    "MUGE_MAX_DELTA": "一个分片的图片可以有多大比例存在它的文件旁边；0：整片重写。",
     "MUGE_WORKERS": "同时处理的分片数。",
     "MUGE_RUNNER": "在本进程的线程里编码，或在 Ray 集群上。",
     "MUGE_RAY_CPUS": "一个分片占 Ray 节点的 CPU 数。",

@@ -154,6 +154,12 @@ class Encoding(Group):
     checkpoint_seconds: float = plain(
         10.0, ge=0.0, description="A killed run loses at most so much encoding of a shard, seconds."
     )
+    max_delta: float = plain(
+        0.1,
+        ge=0.0,
+        le=1.0,
+        description="Share of a shard's pictures that may lie beside its file; 0: it is rewritten.",
+    )
 
 
 class Running(Group):

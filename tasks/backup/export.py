@@ -56,6 +56,7 @@ from tasks.store.contract import VectorStore
 from tasks.store.stores import parse_address
 from tasks.work.collections import CollectionRecord, require_record
 from tasks.work.folder import Folder
+from tasks.work.layers import output_done
 from tasks.work.markers import completed
 
 FETCHED_AT_ONCE = 200
@@ -275,7 +276,7 @@ class _Export:
         source = self.source
         schema = document_schema(source.record.model.dimension, source.info.spec.fields)
         images = shard.file_in(source.parts.images)
-        there = completed(source.folder, images)
+        there = output_done(source.folder, images)
         odd = {} if there is None else read_oddities(source.folder, images)
         reading = _Shard(source, shard, odd)
         path = part_path(shard)
@@ -325,7 +326,7 @@ class _Export:
         """The number formats that the model worked in; "" if no embeddings are left to say so."""
         folder, images = self.source.folder, self.source.parts.images
         names = (shard.file_in(images) for shard in self.source.plan.shards)
-        return formats_in(folder, (name for name in names if completed(folder, name) is not None))
+        return formats_in(folder, (name for name in names if output_done(folder, name) is not None))
 
     def _note(self, path: str, file: Hashed, counts: Mapping[str, int]) -> ExportedFile:
         return self._write_note(ExportedFile(path, file.bytes, file.sha256, counts))
@@ -412,7 +413,7 @@ class _Shard:
         source, shard = self._source, self._shard
         parts = source.parts
         for outputs in filter(None, (parts.images, parts.sparse, parts.pictures)):
-            if completed(source.folder, shard.file_in(outputs)) is None:
+            if output_done(source.folder, shard.file_in(outputs)) is None:
                 return None
         return read_documents(source.folder, shard, parts)
 

@@ -14,18 +14,18 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.backup.check import Export, matched
 from tasks.backup.kept import SHARDS
 from tasks.dataset.shards import read_entries
 from tasks.encode.stage.embeddings import (
+    PICTURES_A_GROUP,
     EmbeddingWriter,
     GroupWriter,
     embedding_schema,
     read_embeddings,
+    read_pictures,
 )
-from tasks.encode.stage.pieces import PICTURES_A_GROUP
 from tasks.encode.stage.stages import PICTURE_SCHEMA
 from tasks.errors import WorkFolderError
 from tasks.records import Shard, SparseVector
@@ -34,6 +34,7 @@ from tasks.sparse.columns import sparse_schema
 from tasks.sparse.stages import document_texts, read_sparse
 from tasks.work.folder import Folder
 from tasks.work.freed import give_back
+from tasks.work.layers import output_done
 from tasks.work.markers import completed, mark_complete
 from tasks.work.parquet import writing_parquet
 
@@ -94,7 +95,7 @@ def put_shard(export: Export, folder: Folder, shard: Shard, bm25: Bm25) -> None:
 def _encoded(export: Export, folder: Folder, shard: Shard) -> bool:
     """Whether embeddings and pictures of a shard are there: one without the other is neither."""
     outputs = (export.record.stages.images, export.record.stages.pictures)
-    return all(completed(folder, shard.file_in(name)) for name in outputs if name)
+    return all(output_done(folder, shard.file_in(name)) for name in outputs if name)
 
 
 def _put_encoded(export: Export, folder: Folder, shard: Shard) -> None:
@@ -179,10 +180,8 @@ def _compare_encoded(export: Export, folder: Folder, shard: Shard) -> None:
     }
     pictures: dict[str, bytes] = {}
     if stages.pictures:
-        with folder.reading(shard.file_in(stages.pictures)) as handle:
-            table = pq.ParquetFile(handle).read()
-        columns = (table.column(name).to_pylist() for name in PICTURE_SCHEMA.names)
-        pictures = dict(zip(*columns, strict=True))
+        kept = read_pictures(folder, shard.file_in(stages.pictures))
+        pictures = {id: picture.as_py() for id, picture in kept}
     for image in matched(export, shard):
         id = image.entry.document_id
         vector = vectors.get(id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
@@ -287,14 +287,25 @@ def find_shards(folder: Folder) -> tuple[Shard, ...]:
         return ()
 
 
-def read_entries(folder: Folder, shard: Shard) -> Iterator[CatalogEntry]:
-    """The images of a shard, in order."""
+def read_entries(
+    folder: Folder, shard: Shard, only: Collection[int] | None = None
+) -> Iterator[CatalogEntry]:
+    """The images of a shard, in order; those of some numbers alone."""
     with folder.reading(shard.file_in("catalog")) as handle:
         file = pq.ParquetFile(handle)
-        numbers = (file.schema_arrow.metadata or {}).get(b"own_ids") == NUMBERS
-        for batch in file.iter_batches(1024):
+        numbers, first = (file.schema_arrow.metadata or {}).get(b"own_ids") == NUMBERS, 0
+        for whole in file.iter_batches(1024):
+            batch, first = _rows(whole, first, only), first + len(whole)
             ids = _ids(batch, numbers, f"{folder.url}/{shard.file_in('catalog')}")
             yield from map(CatalogEntry, ids, *(_values(batch, name) for name in _COLUMNS[1:]))
+
+
+def _rows(batch: pa.RecordBatch, first: int, only: Collection[int] | None) -> pa.RecordBatch:
+    """The rows of a batch with some numbers, of which it has the `first` and those after it."""
+    if only is None:
+        return batch
+    here = range(first, first + len(batch))
+    return batch.take(pa.array([n - first for n in sorted(only) if n in here], pa.int64()))
 
 
 def _ids(batch: pa.RecordBatch, numbers: bool, place: str) -> list[ImageId]:
@@ -343,6 +354,15 @@ def read_hashes(folder: Folder, shard: Shard) -> list[str]:
 def read_ids(folder: Folder, shard: Shard) -> list[str]:
     """The ids of a shard's images as texts, in order."""
     return [str(image_id) for image_id in _read_column(folder, shard, "image_id")]
+
+
+def read_keys(folder: Folder, shard: Shard) -> tuple[list[str], list[str]]:
+    """The ids of a shard's documents, and the names of the contents of their pictures, in order."""
+    with folder.reading(shard.file_in("catalog")) as handle:
+        file = pq.ParquetFile(handle)
+        former = "own_id" not in file.schema_arrow.names
+        ids, hashes = (c.to_pylist() for c in file.read(["image_id", "hash"]).columns)
+    return [document_id(i) for i in ids] if former else ids, hashes
 
 
 def read_texts(folder: Folder, shard: Shard) -> Iterator[tuple[list[str], list[str]]]:

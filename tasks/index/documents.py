@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
 from tasks.dataset.shards import Plan, read_entries
-from tasks.encode.stage.embeddings import read_embeddings
+from tasks.encode.stage.embeddings import read_embedded, read_embeddings, read_pictures
 from tasks.errors import WorkFolderError
 from tasks.records import (
     NO_QUERY,
@@ -113,8 +112,9 @@ def read_documents(
     sparse = dict(read_sparse(folder, shard.file_in(parts.sparse), wanted))
     rows = list(read_entries(folder, shard)) if rows is None else rows
     entries = {e.document_id: e for e in rows}
-    pictures = _pictures(folder, shard, parts, entries)
-    for image_id, vector in _vectors(folder, shard.file_in(parts.images)):
+    images = None if wanted is None else set(_images_of(rows, parts.form, wanted))
+    pictures = _pictures(folder, shard, parts, entries, images)
+    for image_id, vector in _vectors(folder, shard.file_in(parts.images), images):
         of, picture = next(pictures, ("", ""))
         if of != image_id:
             raise WorkFolderError(
@@ -135,6 +135,15 @@ def read_documents(
             )
 
 
+def _images_of(
+    rows: Sequence[CatalogEntry], form: DocumentForm, wanted: Collection[str]
+) -> Iterator[str]:
+    """The ids of the images that some documents are made of."""
+    for entry in rows:
+        if any(document in wanted for document, _ in document_texts(entry, form)):
+            yield entry.document_id
+
+
 def document_digests(
     folder: Folder,
     shard: Shard,
@@ -144,8 +153,7 @@ def document_digests(
     """(document id, digest) of a shard's documents in order: the digest covers the row that the
     document is made of; model and options are the affair of `IndexRun.form`. `rows` are the shard's
     entries, for who has read them."""
-    with folder.reading(shard.file_in(parts.images)) as handle:
-        images = set(pq.ParquetFile(handle).read(["image_id"]).column(0).to_pylist())
+    images = set(read_embedded(folder, shard.file_in(parts.images)))
     return {
         document_id: digest
         for entry in (read_entries(folder, shard) if rows is None else rows)
@@ -211,25 +219,28 @@ def document_fields(
     }
 
 
-def _vectors(folder: Folder, name: str) -> Iterator[tuple[str, Float32]]:
-    for ids, _, vectors in read_embeddings(folder, name):
+def _vectors(
+    folder: Folder, name: str, wanted: Collection[str] | None = None
+) -> Iterator[tuple[str, Float32]]:
+    for ids, _, vectors in read_embeddings(folder, name, wanted):
         yield from zip(ids, vectors, strict=True)
 
 
 def _pictures(
-    folder: Folder, shard: Shard, parts: DocumentParts, entries: dict[str, CatalogEntry]
+    folder: Folder,
+    shard: Shard,
+    parts: DocumentParts,
+    entries: dict[str, CatalogEntry],
+    wanted: Collection[str] | None,
 ) -> Iterator[tuple[str, str | pa.Scalar]]:
-    """(image_id, picture field, or the bytes that become it) of each embedded image, in order."""
+    """(image_id, picture field, or the bytes that become it) of each embedded image, or of the
+    `wanted` of them, in order."""
     if parts.pictures is None:
-        for ids, _, _ in read_embeddings(folder, shard.file_in(parts.images)):
-            for image_id in ids:
+        for image_id in read_embedded(folder, shard.file_in(parts.images)):
+            if wanted is None or image_id in wanted:
                 yield image_id, entries[image_id].position if parts.picture_is_position else ""
         return
-    with folder.reading(shard.file_in(parts.pictures)) as handle:
-        for batch in pq.ParquetFile(handle).iter_batches(256):
-            yield from zip(
-                batch.column("image_id").to_pylist(), batch.column("picture"), strict=True
-            )
+    yield from read_pictures(folder, shard.file_in(parts.pictures), wanted)
 
 
 def _in_base64(picture: pa.Scalar) -> str:

@@ -10,6 +10,7 @@ from tasks.encode.stage.stages import image_shard_done
 from tasks.index.ledger import ledger_of
 from tasks.index.run import Filling, IndexRun
 from tasks.records import QueryPart, Shard
+from tasks.work.layers import output_done
 from tasks.work.markers import Marker, completed
 
 
@@ -51,7 +52,7 @@ def sparse_done(context: Context, run: IndexRun, shard: Shard) -> int | None:
 def upsert_done(context: Context, filling: Filling, shard: Shard) -> Upserted | None:
     """What the store holds of a shard; None if that is not all, or not of these embeddings."""
     folder = filling.run.folder
-    embeddings = completed(folder, shard.file_in(filling.run.image_stage.images))
+    embeddings = output_done(folder, shard.file_in(filling.run.image_stage.images))
     if embeddings is None:
         return None
     ledger = ledger_of(folder, shard.file_in(filling.held), embeddings.checksum)

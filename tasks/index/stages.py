@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import pyarrow as pa
 
 from tasks.context import Context
 from tasks.dataset.catalog import CatalogEntry
@@ -18,6 +20,7 @@ from tasks.downloaded.stage import Ask, Downloads, all_downloaded, download_pict
 from tasks.encode.model.contract import Encoder
 from tasks.encode.model.load import encoder_for
 from tasks.encode.model.locate import full_name
+from tasks.encode.stage.bases import Base, find_base
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.plan import Encoded
 from tasks.encode.stage.reuse import known_images, known_of_part, known_texts, plan_reuse
@@ -155,17 +158,22 @@ class _ShardPictures:
     shard: Shard
     again: bool
 
-    def entries(self) -> Sequence[CatalogEntry]:
-        return list(read_entries(self.run.folder, self.shard))
+    def base(self, schema: pa.Schema) -> Base | None:
+        run = self.run
+        most = 0.0 if self.again else run.settings.max_delta
+        return find_base(run.work, run.own_encodings, run.reuse, self.shard, schema, most)
+
+    def entries(self, only: Sequence[int] | None = None) -> Sequence[CatalogEntry]:
+        return list(read_entries(self.run.folder, self.shard, only))
 
     def read(self, entries: Sequence[CatalogEntry]) -> Iterable[tuple[CatalogEntry, bytes]]:
         return read_images(_reader_of(self.run), entries)
 
-    def known(self) -> Mapping[str, KnownImage]:
+    def known(self, wanted: Collection[str]) -> Mapping[str, KnownImage]:
         run = self.run
         if self.again:
             return known_of_part(run.work, run.own_encodings, self.shard)
-        return known_images(run.work, run.plan.folder, run.reuse, self.shard)
+        return known_images(run.work, run.plan.folder, run.reuse, self.shard, wanted)
 
     def encoder(self) -> Encoder:
         return _encoder(self.run, self.shard.index)

@@ -19,7 +19,8 @@ from tasks.records import Shard
 from tasks.sparse.stages import NOTHING_KNOWN, KnownVectors, known_vectors
 from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
-from tasks.work.markers import marked, take_over
+from tasks.work.layers import DELTA, PARQUET, base_of, delta_of, output_marked, outputs_there
+from tasks.work.markers import take_over
 from tasks.work.scratch import scratch_table
 
 _IMAGES = "CREATE TABLE images (id TEXT PRIMARY KEY, part INTEGER) WITHOUT ROWID;"
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 def without_output(folder: Folder, outputs: str, shards: Iterable[Shard]) -> list[Shard]:
     """The shards that have no file in a folder of outputs."""
-    there = set(folder.names(outputs)) if outputs else set()
+    there = outputs_there(folder, outputs)
     return [shard for shard in shards if f"{shard.part}.parquet" not in there]
 
 
@@ -109,7 +110,7 @@ def take_ledgers(run: IndexRun, record: CollectionRecord, ledgers: str) -> set[S
     pairs = [
         (old, new)
         for old, new in _pairs(run, "", there, lambda shard: shard.fingerprint)
-        if (images := marked(run.folder, new.file_in(run.parts.images))) is not None
+        if (images := output_marked(run.folder, new.file_in(run.parts.images))) is not None
         and all_held(ledger_of(of, old.file_in(record.held), images.checksum)) is not None
     ]
     _take(run, record.run, record.held, ledgers, pairs)
@@ -141,17 +142,18 @@ def _pairs(
 
 
 def _is_whole(folder: Folder, output: str) -> bool:
-    marker = marked(folder, output)
+    marker = output_marked(folder, output)
     return marker is not None and not marker.counts.get("rejects")
 
 
 def _take(
     run: IndexRun, source: str, before: str, now: str, pairs: Iterable[tuple[Shard, Shard]]
 ) -> None:
-    take_over(
-        run.work,
-        {
-            f"{run.plan.folder}/{new.file_in(now)}": f"{source}/{old.file_in(before)}"
-            for old, new in pairs
-        },
-    )
+    there = set(run.work.sub(source).names(before))
+    files: dict[str, str] = {}
+    for old, new in pairs:
+        name, to = old.file_in(before), new.file_in(now)
+        layered = f"{old.part}{PARQUET}" not in there and f"{old.part}{DELTA}" in there
+        for form in (base_of, delta_of) if layered else (str,):
+            files[f"{run.plan.folder}/{form(to)}"] = f"{source}/{form(name)}"
+    take_over(run.work, files)

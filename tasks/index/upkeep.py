@@ -33,7 +33,7 @@ from tasks.work.collections import (
     save_record,
 )
 from tasks.work.folder import Folder
-from tasks.work.markers import completed
+from tasks.work.layers import output_done
 
 COMPARED_AT_ONCE = 200
 
@@ -153,7 +153,7 @@ def whole(work: Folder, record: CollectionRecord) -> tuple[Plan, Source]:
         raise _incomplete("where its pictures lie", record)
     for shard in plan.shards:
         for outputs in filter(None, (parts.images, parts.sparse, parts.pictures)):
-            if completed(folder, shard.file_in(outputs)) is None:
+            if output_done(folder, shard.file_in(outputs)) is None:
                 raise _incomplete(f"{folder.url}/{shard.file_in(outputs)}", record)
     return plan, source
 

@@ -16,7 +16,7 @@ from tasks.index.run import Filling
 from tasks.records import Document, Shard, UpsertResult
 from tasks.work.collections import CollectionRecord
 from tasks.work.freed import give_back
-from tasks.work.markers import completed
+from tasks.work.layers import output_done
 from tasks.work.rejects import write_rejects
 
 
@@ -71,7 +71,7 @@ def send(
 def _embeddings(source: Source, shard: Shard) -> str:
     """The checksum of a shard's embeddings; raises `WorkFolderError` if they are torn."""
     output = shard.file_in(source.parts.images)
-    marker = completed(source.folder, output)
+    marker = output_done(source.folder, output)
     if marker is None:
         raise WorkFolderError(f"{source.folder.url}/{output} is missing or altered; run again")
     return marker.checksum

@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import pyarrow.parquet as pq
-
 from tasks.context import Context
 from tasks.dataset.readers import bounds_of, open_reader
 from tasks.dataset.shards import read_entries, read_shards
+from tasks.encode.stage.embeddings import read_embedded
 from tasks.errors import CollectionRecordError, ModelError, SwitchRefusedError, VerificationError
 from tasks.evaluate.drawn import drawn_queries
 from tasks.evaluate.gallery import images_of
@@ -193,9 +192,7 @@ class _Collection:
     def images(self) -> Iterator[str]:
         for shard in read_shards(self.run):
             name = shard.file_in(self.record.stages.images)
-            with self.run.reading(name) as handle:
-                table = pq.ParquetFile(handle).read(["image_id"])
-            yield from table.column(0).to_pylist()
+            yield from read_embedded(self.run, name)
 
     def texts(self) -> Iterator[str]:
         for shard in read_shards(self.run):

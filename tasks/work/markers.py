@@ -15,20 +15,26 @@ from tasks.work.folder import Folder
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What a marker says of its output: size in bytes, BLAKE2b-128 of the bytes, counts, and on
-    object storage the entity tag."""
+    """What a marker says of its output: size in bytes, BLAKE2b-128 of the bytes, counts, on object
+    storage the entity tag, and the checksum of the `base` that it is a delta of (see `layers`)."""
 
     bytes: int
     checksum: str
     counts: dict[str, int]
     tag: str = ""
+    base: str = ""
 
 
 def mark_complete(folder: Folder, output: str, **counts: int) -> Marker:
     """Write the marker of an output that is there in full."""
+    return mark_delta(folder, output, "", counts)
+
+
+def mark_delta(folder: Folder, output: str, base: str, counts: Mapping[str, int]) -> Marker:
+    """As `mark_complete`, of what lies beside a base with this checksum ("" if nothing)."""
     _, tag = folder.version(output)
     size, checksum = _measure(folder, output)
-    marker = Marker(bytes=size, checksum=checksum, counts=counts, tag=tag)
+    marker = Marker(bytes=size, checksum=checksum, counts=dict(counts), tag=tag, base=base)
     _write(folder, output, marker)
     return marker
 

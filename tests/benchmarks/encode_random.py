@@ -14,12 +14,13 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from tasks.context import Context
@@ -144,7 +145,10 @@ class Pictures:
     shard: Shard
     model: Encoder
 
-    def entries(self) -> Sequence[CatalogEntry]:
+    def base(self, schema: pa.Schema) -> None:
+        """There is none."""
+
+    def entries(self, only: Sequence[int] | None = None) -> Sequence[CatalogEntry]:
         """All of the shard."""
         return list(read_entries(self.folder, self.shard))
 
@@ -152,7 +156,7 @@ class Pictures:
         """From the data set's files."""
         return read_images(open_reader(self.dataset), entries)
 
-    def known(self) -> Mapping[str, KnownImage]:
+    def known(self, wanted: Collection[str]) -> Mapping[str, KnownImage]:
         """None are."""
         return {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 from tasks.errors import FileMissingError
 from tasks.records import Float32, ModelInfo
 from tasks.work.folder import Folder
+from tasks.work.layers import read_rows, schemas_of
 
 ROWS_A_GROUP = 1024
+PICTURES_A_GROUP = 256
 COMPUTED_IN = "computed_in"
 
 
@@ -98,31 +100,48 @@ class EmbeddingWriter(GroupWriter):
 
 
 def formats_in(folder: Folder, names: Iterable[str]) -> str:
-    """The number formats that the vectors of some files were computed in, by commas; "" if none
-    says so. Files that are not there say nothing."""
+    """The number formats that the vectors of some outputs were computed in, by commas; "" if none
+    says so. Outputs that are not there say nothing."""
     found: set[str] = set()
     for name in names:
-        with suppress(FileMissingError), folder.reading(name) as handle:
-            said = pq.read_schema(handle).metadata or {}
-            found |= set(said.get(COMPUTED_IN.encode(), b"").decode().split(","))
+        with suppress(FileMissingError):
+            for schema in schemas_of(folder, name):
+                said = schema.metadata or {}
+                found |= set(said.get(COMPUTED_IN.encode(), b"").decode().split(","))
     return ",".join(sorted(filter(None, found)))
 
 
 def read_oddities(folder: Folder, name: str) -> dict[str, str]:
     """What is odd about pictures, by their ids; those of which nothing is are left out."""
-    with folder.reading(name) as handle:
-        file = pq.ParquetFile(handle)
-        if "oddity" not in file.schema_arrow.names:  # written before it was looked for
-            return {}
-        table = file.read(columns=[file.schema_arrow.names[0], "oddity"])
-    pairs = zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True)
-    return {image_id: oddity for image_id, oddity in pairs if oddity}
+    if any("oddity" not in schema.names for schema in schemas_of(folder, name)):
+        return {}  # written before it was looked for
+    return {
+        image_id: oddity
+        for some in read_rows(folder, name, ["image_id", "oddity"])
+        for image_id, oddity in zip(*map(pa.Array.to_pylist, some.columns), strict=True)
+        if oddity
+    }
 
 
-def read_embeddings(folder: Folder, name: str) -> Iterator[tuple[list[str], list[str], Float32]]:
-    """(ids, hashes, vectors (N, D) float32) in pieces of at most `ROWS_A_GROUP` rows."""
-    with folder.reading(name) as handle:
-        for batch in pq.ParquetFile(handle).iter_batches(ROWS_A_GROUP):
-            flat = batch.column(2).flatten().to_numpy(zero_copy_only=False)
-            vectors = flat.reshape(len(batch), -1)
-            yield batch.column(0).to_pylist(), batch.column(1).to_pylist(), vectors
+def read_embedded(folder: Folder, name: str) -> list[str]:
+    """The ids of the pictures that were encoded, in order."""
+    return [i for some in read_rows(folder, name, ["image_id"]) for i in some.column(0).to_pylist()]
+
+
+def read_embeddings(
+    folder: Folder, name: str, wanted: Collection[str] | None = None, by: str = "image_id"
+) -> Iterator[tuple[list[str], list[str], Float32]]:
+    """(ids, hashes, vectors (N, D) float32) in pieces of at most `ROWS_A_GROUP` rows; of those that
+    are `wanted` `by` their id or hash alone."""
+    for batch in read_rows(folder, name, None, ROWS_A_GROUP, wanted, by):
+        flat = batch.column(2).flatten().to_numpy(zero_copy_only=False)
+        vectors = flat.reshape(len(batch), -1)
+        yield batch.column(0).to_pylist(), batch.column(1).to_pylist(), vectors
+
+
+def read_pictures(
+    folder: Folder, name: str, wanted: Collection[str] | None = None
+) -> Iterator[tuple[str, pa.Scalar]]:
+    """(id, picture as encoded bytes) of the pictures kept for people, in order."""
+    for batch in read_rows(folder, name, None, PICTURES_A_GROUP, wanted):
+        yield from zip(batch.column(0).to_pylist(), batch.column(1), strict=True)

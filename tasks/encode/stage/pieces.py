@@ -23,7 +23,6 @@ from tasks.work.folder import Folder
 from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.rejects import storable
 
-PICTURES_A_GROUP = 256
 PIECES = "pieces"
 """Folder of the pieces in one of outputs."""
 

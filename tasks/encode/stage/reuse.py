@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import pyarrow.parquet as pq
-
 from tasks.dataset.shards import find_plan, read_hashes, read_queries
-from tasks.encode.stage.embeddings import formats_in, read_embeddings, read_oddities
+from tasks.encode.stage.embeddings import (
+    formats_in,
+    read_embeddings,
+    read_oddities,
+    read_pictures,
+)
 from tasks.encode.stage.known import KnownImage
 from tasks.encode.stage.pieces import PIECES, pieces_of, read_piece
+from tasks.errors import WorkFolderError
 from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
+from tasks.work.layers import output_done, outputs_there, read_rows
 from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.rejects import payload_hash
 from tasks.work.scratch import scratch_table
@@ -75,16 +80,24 @@ def plan_reuse(
     return Reuse(name, fresh)
 
 
-def known_images(work: Folder, run: str, reuse: str, shard: Shard) -> dict[str, KnownImage]:
-    """What is known of a shard's pictures, by content hash; memory: one shard."""
+def known_images(
+    work: Folder, run: str, reuse: str, shard: Shard, wanted: Collection[str] | None = None
+) -> dict[str, KnownImage]:
+    """What is known of a shard's pictures, or of the `wanted` of them, by content hash; memory: one
+    shard."""
     if not reuse:
         return {}
     folder = work.sub(run)
-    wanted = set(read_hashes(folder, shard))
+    left = set(read_hashes(folder, shard) if wanted is None else wanted)
     found: dict[str, KnownImage] = {}
-    for source, part in _listed(folder, reuse, f"images/{shard.part}.json"):
-        found.update(_read_images(work, source, part, wanted - found.keys()))
+    for source, part in listed_parts(folder, reuse, shard):
+        found.update(_read_images(work, source, part, left - found.keys()))
     return found
+
+
+def listed_parts(folder: Folder, reuse: str, shard: Shard) -> Iterator[tuple[Encodings, str]]:
+    """The parts that have some of a shard's pictures, as the list in a run's folder says."""
+    return _listed(folder, reuse, f"images/{shard.part}.json")
 
 
 def known_of_part(work: Folder, source: Encodings, shard: Shard) -> dict[str, KnownImage]:
@@ -118,22 +131,29 @@ def _read_images(
         found = _read_piece(folder, source, part)
         yield from (each for each in found if wanted is None or each[0] in wanted)
         return
-    pictures = f"{source.pictures}/{part}.parquet" if source.pictures else None
-    if not all(completed(folder, name) for name in filter(None, (images, pictures))):
+    if wanted is not None and not (wanted := _having(folder, images, wanted)):
         return
-    kept = _pictures(folder, pictures) if pictures else {}
+    pictures = f"{source.pictures}/{part}.parquet" if source.pictures else None
+    if not all(output_done(folder, name) for name in filter(None, (images, pictures))):
+        return
     odd, format = read_oddities(folder, images), formats_in(folder, [images])
-    for ids, hashes, vectors in read_embeddings(folder, images):
+    for ids, hashes, vectors in read_embeddings(folder, images, wanted, "hash"):
+        kept = _pictures(folder, pictures, ids) if pictures else {}
         for image_id, digest, vector in zip(ids, hashes, vectors, strict=True):
-            if wanted is None or digest in wanted:
-                oddity = odd.get(image_id, "")
-                yield digest, KnownImage(vector, kept.get(image_id), oddity, format)
+            yield digest, KnownImage(vector, kept.get(image_id), odd.get(image_id, ""), format)
 
 
-def _pictures(folder: Folder, name: str) -> dict[str, bytes]:
-    with folder.reading(name) as handle:
-        table = pq.ParquetFile(handle).read()
-    return dict(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
+def _having(folder: Folder, images: str, wanted: set[str]) -> set[str]:
+    """Those of the wanted hashes that are in a file of embeddings, nothing if it is torn."""
+    try:
+        some = [column for rows in read_rows(folder, images, ["hash"]) for column in rows.columns]
+    except WorkFolderError:
+        return set()
+    return wanted & {digest for column in some for digest in column.to_pylist()}
+
+
+def _pictures(folder: Folder, name: str, ids: Sequence[str]) -> dict[str, bytes]:
+    return {i: picture.as_py() for i, picture in read_pictures(folder, name, set(ids))}
 
 
 def _add(db: sqlite3.Connection, source: int, part: str, hashes: Iterable[str]) -> None:
@@ -158,8 +178,9 @@ def _parts_of(db: sqlite3.Connection, hashes: Iterable[str]) -> tuple[list[tuple
 def _encoded_images(work: Folder, source: Encodings) -> Iterator[tuple[str, list[str]]]:
     folder = work.sub(source.run)
     plan = find_plan(folder)
+    there = {f"{source.images}/{name}" for name in outputs_there(folder, source.images)}
     for shard in plan.shards if plan else ():
-        if folder.exists(shard.file_in(source.images)):
+        if shard.file_in(source.images) in there:
             yield shard.part, read_hashes(folder, shard)
     # of shards that were begun and are not done
     for piece in pieces_of(folder, source.images):

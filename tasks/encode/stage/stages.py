@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tasks.dataset.catalog import CatalogEntry
 from tasks.encode.model.contract import Encoder
+from tasks.encode.stage.bases import NOT_THERE, Base
 from tasks.encode.stage.clock import Clock
-from tasks.encode.stage.embeddings import EmbeddingWriter, GroupWriter, embedding_schema
+from tasks.encode.stage.embeddings import (
+    PICTURES_A_GROUP,
+    EmbeddingWriter,
+    GroupWriter,
+    embedding_schema,
+)
 from tasks.encode.stage.known import KnownImage
-from tasks.encode.stage.pieces import PICTURES_A_GROUP, PIECES, PartWriter, Pieces, Rows
+from tasks.encode.stage.pieces import PIECES, PartWriter, Pieces, Rows
 from tasks.encode.stage.plan import UNBOUNDED, Bounds, Encoded, ImageStage, as_done
 from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
 from tasks.work.freed import give_back
-from tasks.work.markers import Marker, completed, fingerprint, mark_complete
+from tasks.work.layers import (
+    ROWS,
+    delta_of,
+    output_done,
+    remove_layers,
+    remove_output,
+    runs_of,
+)
+from tasks.work.markers import Marker, completed, fingerprint, mark_complete, mark_delta
 from tasks.work.parquet import writing_parquet
 from tasks.work.rejects import payload_hash, write_rejects
 
@@ -35,14 +52,18 @@ QUERIES_A_GROUP = 4096
 class PictureSource(Protocol):
     """What encoding the pictures of a shard needs; asked only if there is work."""
 
-    def entries(self) -> Sequence[CatalogEntry]:
-        """The pictures of the shard, in order."""
+    def base(self, schema: pa.Schema) -> Base | None:
+        """The file of an earlier run that has most of the shard's pictures, with embeddings of this
+        schema; None if there is none, and the shard is written anew."""
+
+    def entries(self, only: Sequence[int] | None = None) -> Sequence[CatalogEntry]:
+        """The pictures of the shard, in order; those of some numbers alone."""
 
     def read(self, entries: Sequence[CatalogEntry]) -> Iterable[tuple[CatalogEntry, bytes]]:
         """The bytes of some of them, in order."""
 
-    def known(self) -> Mapping[str, KnownImage]:
-        """What is known of pictures, by content hash."""
+    def known(self, wanted: Collection[str]) -> Mapping[str, KnownImage]:
+        """What is known of pictures with these content hashes, by them."""
 
     def encoder(self) -> Encoder:
         """The model."""
@@ -83,10 +104,11 @@ def encode_image_shard(
 
     Writes `<images>/<part>.parquet` (embeddings) and `<pictures>/<part>.parquet` (thumbnails), each
     with its marker, and rejects of pictures that cannot be decoded; goes on behind the pieces that
-    a killed run left. Pictures whose content hash is known are neither read nor encoded; one that
-    is known without its thumbnail, where one is kept, is encoded anew. With `again` a part that is
-    done is written anew, from what is known and what can be decoded by now. Where its `bounds` are
-    met it stops between two batches of the model, and the next call goes on there.
+    a killed run left. Where the source has a base they are deltas beside it. Pictures whose content
+    hash is known are neither read nor encoded; one that is known without its thumbnail, where one
+    is kept, is encoded anew. With `again` a part that is done is written anew, from what is known
+    and what can be decoded by now. Where its `bounds` are met it stops between two batches of the
+    model, and the next call goes on there.
     """
     done = None if again else image_shard_done(folder, shard, stage)
     if done is not None:
@@ -99,7 +121,7 @@ def encode_image_shard(
         with ExitStack() as open_files:
             part = work.open_part(open_files)
             try:
-                source.advance(part.resume())
+                source.advance(work.taken + part.resume())
                 fresh, clock = work.encode(part, bounds)
                 if part.entries < work.entries:
                     raise _Stopped
@@ -107,26 +129,25 @@ def encode_image_shard(
                 part.keep()
                 raise
             part.flush()
+            work.tell_rows(part)
     except _Stopped:
         give_back()
         left, step = work.left(part)
-        return Encoded(part.rows, len(part.rejects), fresh, clock.seconds, {}, left, step)
-    images, thumbnails = _outputs(shard, stage)
+        rows = work.taken + part.rows
+        return Encoded(rows, len(part.rejects), fresh, clock.seconds, {}, left, step)
     write_rejects(folder, f"{stage.images}-{shard.part}", part.rejects)
-    if thumbnails is not None:
-        mark_complete(folder, thumbnails, rows=part.rows)
-    mark_complete(folder, images, rows=part.rows, rejects=len(part.rejects), **part.odd)
+    rows, odd = work.mark(part)
     work.pieces.remove()
     give_back()
-    return Encoded(part.rows, len(part.rejects), fresh, clock.seconds, dict(part.odd))
+    return Encoded(rows, len(part.rejects), fresh, clock.seconds, odd)
 
 
 def image_shard_done(folder: Folder, shard: Shard, stage: ImageStage) -> Marker | None:
     """The marker of a shard's embeddings if they and its thumbnails are complete."""
     images, thumbnails = _outputs(shard, stage)
-    if thumbnails is not None and completed(folder, thumbnails) is None:
+    if thumbnails is not None and output_done(folder, thumbnails) is None:
         return None
-    return completed(folder, images)
+    return output_done(folder, images)
 
 
 def encode_query_part(
@@ -191,10 +212,14 @@ class _ImageWork:
         source: PictureSource,
     ) -> None:
         self._folder, self._shard, self._stage, self._source = folder, shard, stage, source
-        self._entries, self._encoder, known = source.entries(), source.encoder(), source.known()
+        self._encoder = source.encoder()
+        self._base = source.base(embedding_schema("image_id", self._encoder.info))
+        self._entries = source.entries(None if self._base is None else self._base.others())
+        known = source.known({entry.hash for entry in self._entries})
         usable = (e.hash for e in self._entries if _is_usable(known.get(e.hash), stage))
         self._known = {digest: known[digest] for digest in usable}
         self._batch = self._encoder.batch_images(stage.batch, stage.memory)
+        self._files: list[pq.ParquetWriter] = []
         self.pieces = Pieces(
             folder,
             f"{stage.images}/{PIECES}",
@@ -205,26 +230,74 @@ class _ImageWork:
             batch=self._batch,
             made_by=self._encoder.way,
             known=_names(self._known),
+            **({} if self._base is None else {"base": self._base.checksums[0]}),
         )
 
     def open_part(self, files: ExitStack) -> PartWriter:
         """The writer of both outputs, which appear when `files` is closed without an error."""
         images, thumbnails = _outputs(self._shard, self._stage)
         schema = embedding_schema("image_id", self._encoder.info, self._formats())
-        vectors = files.enter_context(
-            writing_parquet(self._folder, images, schema, dictionary=False)
-        )
+        vectors = EmbeddingWriter(self._open(files, images, schema))
         pictures = None
         if thumbnails is not None:
-            file = files.enter_context(  # pictures are compressed already
-                writing_parquet(self._folder, thumbnails, PICTURE_SCHEMA, "none", dictionary=False)
-            )
+            file = self._open(files, thumbnails, PICTURE_SCHEMA, "none")  # they are compressed
             pictures = GroupWriter(file, PICTURES_A_GROUP)
-        return PartWriter(EmbeddingWriter(vectors), pictures, self.pieces, self._stage.checkpoint)
+        return PartWriter(vectors, pictures, self.pieces, self._stage.checkpoint)
+
+    def _open(
+        self, files: ExitStack, output: str, schema: pa.Schema, compression: str = "zstd"
+    ) -> pq.ParquetWriter:
+        name = output if self._base is None else delta_of(output)
+        opened = writing_parquet(self._folder, name, schema, compression, dictionary=False)
+        self._files.append(files.enter_context(opened))
+        return self._files[-1]
+
+    def tell_rows(self, part: PartWriter) -> None:
+        """Write into deltas which rows of them and of their bases make the outputs."""
+        if self._base is None:
+            return
+        rejected = {reject.id for reject in part.rejects}
+        others = iter([str(entry.image_id) not in rejected for entry in self._entries])
+        fresh, rows = itertools.count(), list[tuple[int, int]]()
+        for row in self._base.rows:
+            if row != NOT_THERE:
+                rows.append((0, row))
+            elif next(others):
+                rows.append((1, next(fresh)))
+        for file in self._files:
+            file.add_key_value_metadata({ROWS: json.dumps(runs_of(rows))})
+
+    def mark(self, part: PartWriter) -> tuple[int, dict[str, int]]:
+        """Write the markers of the outputs; returns how many rows there are, and how many pictures
+        are odd, by oddity."""
+        images, thumbnails = _outputs(self._shard, self._stage)
+        odd, rows = dict(part.odd), self.taken + part.rows
+        if self._base is not None:
+            odd = dict(part.odd + Counter(self._base.odd))
+            for output in filter(None, (images, thumbnails)):  # torn, or of other options
+                remove_output(self._folder, output)
+            self._base.take(images, thumbnails)
+        counts = {"rows": rows, "rejects": len(part.rejects), **odd}
+        if thumbnails is not None:
+            self._mark(thumbnails, 1, {"rows": rows})
+        self._mark(images, 0, counts)
+        return rows, odd
+
+    def _mark(self, output: str, which: int, counts: Mapping[str, int]) -> None:
+        if self._base is not None:
+            mark_delta(self._folder, delta_of(output), self._base.checksums[which], counts)
+            return
+        mark_delta(self._folder, output, "", counts)
+        remove_layers(self._folder, output)
+
+    @property
+    def taken(self) -> int:
+        """How many pictures of the shard are in its base."""
+        return 0 if self._base is None else self._base.taken
 
     @property
     def entries(self) -> int:
-        """How many pictures the shard is made of."""
+        """How many pictures of the shard are not."""
         return len(self._entries)
 
     def left(self, part: PartWriter) -> tuple[int, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from tasks.dataset.catalog import CatalogEntry
@@ -82,13 +83,16 @@ class ShardOf(Part):
     reading: Read
     marks: Mapping[str, KnownImage]
 
-    def entries(self) -> Sequence[CatalogEntry]:
+    def base(self, schema: pa.Schema) -> None:
+        return None
+
+    def entries(self, only: Sequence[int] | None = None) -> Sequence[CatalogEntry]:
         return self.pictures.entries
 
     def read(self, entries: Sequence[CatalogEntry]) -> Iterator[tuple[CatalogEntry, bytes]]:
         return self.reading(entries)
 
-    def known(self) -> Mapping[str, KnownImage]:
+    def known(self, wanted: Collection[str]) -> Mapping[str, KnownImage]:
         return self.marks
 
 
