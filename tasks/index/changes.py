@@ -8,7 +8,7 @@ all others were not touched. A later run, of the same data or of other, starts f
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -24,11 +24,14 @@ from tasks.index.unchanged import take_ledgers
 from tasks.records import Shard
 from tasks.work.collections import CollectionRecord, Update
 from tasks.work.folder import Folder
+from tasks.work.layers import output_marked
 from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.parquet import writing_parquet
 from tasks.work.scratch import scratch_table
 
 _SCHEMA = pa.schema([("id", pa.string())])
+_LISTED = pa.schema([("id", pa.string()), ("digest", pa.string()), ("sent", pa.bool_())])
+_EMBEDDINGS = b"embeddings"
 _HELD = "CREATE TABLE held (id TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID;"
 IDS_A_GROUP = 10_000
 
@@ -63,11 +66,32 @@ def find_changes(run: IndexRun, record: CollectionRecord) -> Changes:
     return _find(run.folder, name) or _compare(run, record, name)
 
 
-def read_sent(folder: Folder, changes: str, part: str) -> set[str]:
-    """The ids of the documents of a shard that must be sent: none of one that is not listed."""
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list says of a shard: the digests of all its documents (None: nothing), and the ids of
+    those that must be sent (None: it was made of other embeddings)."""
+
+    digests: Mapping[str, str] | None
+    sent: Collection[str] | None
+
+
+NOT_LISTED = Listed(None, None)
+
+
+def read_listed(folder: Folder, changes: str, part: str, embeddings: str) -> Listed:
+    """What a list says of a shard with embeddings of that checksum: of one that is not on it
+    nothing must be sent."""
     if part not in folder.read_json(f"{changes}/changes.json")["parts"]:
-        return set()
-    return {i for ids in _read(folder, f"{changes}/{part}.parquet") for i in ids}
+        return Listed(None, ())
+    with folder.reading(f"{changes}/{part}.parquet") as handle:
+        table = pq.ParquetFile(handle).read()
+    ids = table.column("id").to_pylist()
+    if not table.schema.equals(_LISTED, check_metadata=False):  # of an earlier version
+        return Listed(None, set(ids))
+    if (table.schema.metadata or {}).get(_EMBEDDINGS) != embeddings.encode():
+        return NOT_LISTED
+    sent = table.column("id").filter(table.column("sent")).to_pylist()
+    return Listed(dict(zip(ids, table.column("digest").to_pylist(), strict=True)), set(sent))
 
 
 def read_deleted(folder: Folder, changes: str) -> Iterator[list[str]]:
@@ -92,10 +116,10 @@ def _compare(run: IndexRun, record: CollectionRecord, name: str) -> Changes:
     with _held(run.work, record, same) as db:
         for shard in shards:
             digests = document_digests(folder, shard, run.parts)
-            sent = [i for i, digest in digests.items() if not _is_held(db, i, digest)]
+            sent = [not _is_held(db, i, digest) for i, digest in digests.items()]
             db.executemany("DELETE FROM held WHERE id = ?", ((i,) for i in digests))
-            _write(folder, f"{name}/{shard.part}.parquet", [sent])
-            upserts += len(sent)
+            _list(run, f"{name}/{shard.part}.parquet", shard, digests, sent)
+            upserts += sum(sent)
         rows = db.execute("SELECT id FROM held ORDER BY id")
         pieces = iter(lambda: [i for (i,) in rows.fetchmany(IDS_A_GROUP)], [])
         _write(folder, f"{name}/deleted.parquet", pieces)
@@ -169,7 +193,21 @@ def _write(folder: Folder, name: str, pieces: Iterable[list[str]]) -> None:
     mark_complete(folder, name, rows=rows)
 
 
+def _list(
+    run: IndexRun, name: str, shard: Shard, digests: Mapping[str, str], sent: Sequence[bool]
+) -> None:
+    marker = output_marked(run.folder, shard.file_in(run.parts.images))
+    schema = _LISTED.with_metadata({_EMBEDDINGS: marker.checksum if marker else ""})
+    columns = [pa.array(digests.keys(), pa.string()), pa.array(digests.values(), pa.string()), sent]
+    with writing_parquet(run.folder, name, schema) as writer:
+        writer.write_table(pa.table(columns, schema=schema))
+    mark_complete(run.folder, name, rows=sum(sent))
+
+
 def _read(folder: Folder, name: str) -> Iterator[list[str]]:
+    """The ids that a file lists, those alone that must be sent where it says which."""
     with folder.reading(name) as handle:
         for batch in pq.ParquetFile(handle).iter_batches(IDS_A_GROUP):
-            yield batch.column(0).to_pylist()
+            listed = "sent" in batch.schema.names
+            some = batch.filter(batch.column("sent")) if listed else batch
+            yield some.column("id").to_pylist()

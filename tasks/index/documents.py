@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.dataset.catalog import CatalogEntry
-from tasks.dataset.shards import Plan, read_entries
+from tasks.dataset.shards import Plan, read_entries, read_keys
 from tasks.encode.stage.embeddings import read_embedded, read_embeddings, read_pictures
 from tasks.errors import WorkFolderError
 from tasks.records import (
@@ -110,7 +110,7 @@ def read_documents(
     """The documents of a shard, in order, or those of them with the `wanted` ids; pictures that
     were rejected have none. `rows` are the shard's entries, for who has read them."""
     sparse = dict(read_sparse(folder, shard.file_in(parts.sparse), wanted))
-    rows = list(read_entries(folder, shard)) if rows is None else rows
+    rows = _rows(folder, shard, parts.form, wanted) if rows is None else rows
     entries = {e.document_id: e for e in rows}
     images = None if wanted is None else set(_images_of(rows, parts.form, wanted))
     pictures = _pictures(folder, shard, parts, entries, images)
@@ -133,6 +133,16 @@ def read_documents(
                 sparse=sparse[document_id],
                 fields=document_fields(entry, number, text, shown, parts.form),
             )
+
+
+def _rows(
+    folder: Folder, shard: Shard, form: DocumentForm, wanted: Collection[str] | None
+) -> list[CatalogEntry]:
+    """The entries of a shard that are needed for the documents wanted, perhaps more."""
+    if wanted is None or form == "pair":
+        return list(read_entries(folder, shard))
+    ids, _ = read_keys(folder, shard)
+    return list(read_entries(folder, shard, [n for n, i in enumerate(ids) if i in wanted]))
 
 
 def _images_of(

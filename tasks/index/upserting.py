@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tasks.context import Context
 from tasks.dataset.shards import read_entries
 from tasks.errors import WorkFolderError
-from tasks.index.changes import read_deleted, read_sent
+from tasks.index.changes import NOT_LISTED, read_deleted, read_listed
 from tasks.index.documents import Source, document_digests, read_documents
 from tasks.index.done import Upserted, all_held
 from tasks.index.ledger import ledger_of, read_ledger, write_ledger
@@ -43,13 +43,18 @@ def send(
     if (held_already := all_held(done)) is not None:
         context.progress.advance("upsert", shard.images)
         return held_already
-    rows = list(read_entries(folder, shard))
-    digests = document_digests(folder, shard, source.parts, rows)
+    listed = NOT_LISTED
+    if changes and done is None:
+        listed = read_listed(folder, changes, shard.part, embeddings)
+    digests, rows = listed.digests, None
+    if digests is None:
+        rows = list(read_entries(folder, shard))
+        digests = document_digests(folder, shard, source.parts, rows)
     # what the store refused before is missing in the ledger, so it is offered again
     held = read_ledger(folder, ledger)
     wanted = {i for i, digest in digests.items() if held.get(i) != digest}
-    if changes and done is None:
-        wanted &= read_sent(folder, changes, shard.part)
+    if listed.sent is not None:
+        wanted.intersection_update(listed.sent)
     documents = read_documents(folder, shard, source.parts, wanted, rows)
     counted = _counted(documents, context)
     collection, partition = record.collection, record.partition

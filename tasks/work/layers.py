@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -118,7 +120,8 @@ def read_rows(
     key: str = "image_id",
 ) -> Iterator[pa.RecordBatch]:
     """The rows of an output in its order, at most `at_once` in a piece; of some `columns` alone,
-    and of rows whose `key` is `wanted` (None: all). Memory: a row group of each layer.
+    and of rows whose `key` is `wanted` (None: all; of several rows with one key perhaps not each).
+    Memory: a row group of each layer.
 
     Raises `FileMissingError` if it is not there.
     """
@@ -145,23 +148,53 @@ def _as_batch(table: pa.Table) -> pa.RecordBatch:
 def _only(
     layers: Sequence[_Layer], runs: Sequence[Run], key: str, wanted: Collection[str]
 ) -> list[Run]:
-    """The runs of rows whose key is wanted."""
-    keys = [layer.column(key) if wanted else [] for layer in layers]
-    rows = ((layer, row) for layer, start, stop in runs for row in range(start, stop))
-    return runs_of(each for each in rows if wanted and keys[each[0]][each[1]] in wanted)
+    """The runs of rows whose key is wanted; a layer is not read if those above it have all keys."""
+    rows: dict[int, set[int]] = {}
+    left = set(wanted)
+    for layer in sorted({layer for layer, _, _ in runs}, reverse=True):
+        if not left:
+            break
+        keys = layers[layer].column(key)
+        spans = (range(start, stop) for each, start, stop in runs if each == layer)
+        rows[layer] = {row for span in spans for row in span if keys[row] in wanted}
+        left -= {keys[row] for row in rows[layer]}
+    found = ((layer, row) for layer, start, stop in runs for row in range(start, stop))
+    return runs_of(each for each in found if each[1] in rows.get(each[0], ()))
 
 
 class _Layer:
-    """An open Parquet file that is read forwards, row group by row group."""
+    """A Parquet file that is opened when it is needed, and read forwards, row group by row
+    group."""
 
-    def __init__(self, file: pq.ParquetFile) -> None:
-        self._file = file
-        groups = range(file.num_row_groups)
-        sizes = [file.metadata.row_group(group).num_rows for group in groups]
-        self._starts = list(itertools.accumulate(sizes, initial=0))
+    def __init__(self, opened: Callable[[], IO[bytes]]) -> None:
+        self._opened = opened
         self._group: tuple[int, pa.Table] | None = None
-        self.rows = self._starts[-1]
-        self.schema: pa.Schema = file.schema_arrow
+
+    @cached_property
+    def _file(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self._opened())
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        file = self._file
+        sizes = (file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))
+        return list(itertools.accumulate(sizes, initial=0))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, and the metadata about them."""
+        return self._file.schema_arrow
+
+    @property
+    def said(self) -> Mapping[bytes, bytes]:
+        """All metadata."""
+        said: Mapping[bytes, bytes] = self._file.metadata.metadata or {}
+        return said
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return self._starts[-1]
 
     def column(self, name: str) -> list[str]:
         """All values of a column."""
@@ -188,15 +221,19 @@ class _Layer:
 def _opened(folder: Folder, output: str) -> Iterator[tuple[list[_Layer], list[Run]]]:
     """The layers of an output, and the rows of them that it is made of."""
     with ExitStack() as files:
+
+        def layer(name: str) -> _Layer:
+            return _Layer(lambda: files.enter_context(folder.reading(name)))
+
+        whole = layer(output)
         try:
-            whole = _Layer(pq.ParquetFile(files.enter_context(folder.reading(output))))
+            runs = [(0, 0, whole.rows)]
         except FileMissingError:
             if not folder.exists(delta_of(output)):
                 raise
         else:
-            yield [whole], [(0, 0, whole.rows)]
+            yield [whole], runs
             return
-        names = (base_of(output), delta_of(output))
-        both = [pq.ParquetFile(files.enter_context(folder.reading(name))) for name in names]
-        runs = json.loads(both[1].metadata.metadata[ROWS.encode()])
-        yield [_Layer(file) for file in both], [(layer, *rows) for layer, *rows in runs]
+        both = [layer(base_of(output)), layer(delta_of(output))]
+        runs = [(number, *rows) for number, *rows in json.loads(both[1].said[ROWS.encode()])]
+        yield both, runs
