@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -12,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from tasks.context import Context
+from tasks.dataset.shards import read_shards
+from tasks.encode.stage.embeddings import read_embedded
 from tasks.records import Document
 from tasks.reindex.rejected import rejects_of
 from tasks.settings import Settings, load_settings
@@ -83,6 +83,7 @@ class Scenario:
         self.world = World(self.place / "data", self.chance)
         self.options: dict[str, Any] = {"shard_images": 9, "picture": "jpeg", "document": "image"}
         self.strategy = self.chance.choice(("in-place", "blue-green"))
+        self.max_delta = (0.1, 0.5, 1.0, 0.0)[self.seed % 4]
         self._known: dict[str, list[Wanted | None]] = {}
         self._live: dict[str, Wanted] | None = None
         self._runs = 0
@@ -208,6 +209,7 @@ class Scenario:
         }
         environment = {
             "MUGE_THUMBNAIL_PIXELS": "32",
+            "MUGE_MAX_DELTA": str(self.max_delta),
             "MUGE_BATCH_IMAGES": "4",
             "MUGE_CHECKPOINT_SECONDS": "0.01",
         }
@@ -353,7 +355,5 @@ def _are(held: dict[str, Document], wanted: dict[str, Wanted]) -> bool:
 
 
 def _unique(run: Folder, images: str) -> bool:
-    parts = sorted(Path(run.path(images)).glob("part-*.parquet"))
-    columns = (pq.read_table(part, columns=["image_id"]).column(0).to_pylist() for part in parts)
-    ids = list(itertools.chain.from_iterable(columns))
+    ids = [i for shard in read_shards(run) for i in read_embedded(run, shard.file_in(images))]
     return len(ids) == len(set(ids))

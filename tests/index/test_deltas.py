@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -272,3 +274,22 @@ def test_an_export_has_the_rows_of_both(toys: None, tmp_path: Path) -> None:
     assert documents(other) == documents(place)
     images = {name: each for name, each in rows(place).items() if name.startswith("images/")}
     assert {name: each for name, each in rows(other).items() if name in images} == images
+
+
+def test_others_find_the_rows_by_id_and_hash(toys: None, tmp_path: Path) -> None:
+    table, place = filled(tmp_path), home(tmp_path, "home")
+    reindexed(table.write(), place)
+    for kind, at in (("add", 3), ("remove", 70), ("picture", 120)):
+        table.change(kind, at)
+    reindexed(table.write(), place)
+    assert len(deltas(place)) >= 2
+    record = record_of(place)
+    run = Path(place.work_url) / record.run
+    both = ["image_id", "hash"]
+    catalog, images = (
+        pa.concat_tables(pq.read_table(path, columns=both) for path in folder.glob("*.parquet"))
+        for folder in (run / "catalog", run / record.stages.images)
+    )
+    assert len(images) > len(catalog) == len(table.rows)
+    joined = catalog.join(images, both, join_type="inner")
+    assert sorted(joined.column("image_id").to_pylist()) == sorted(documents(place))
