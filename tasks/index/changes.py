@@ -27,7 +27,7 @@ from tasks.work.folder import Folder
 from tasks.work.layers import output_marked
 from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.parquet import writing_parquet
-from tasks.work.scratch import scratch_table
+from tasks.work.scratch import rows_with, scratch_table
 
 _SCHEMA = pa.schema([("id", pa.string())])
 _LISTED = pa.schema([("id", pa.string()), ("digest", pa.string()), ("sent", pa.bool_())])
@@ -116,8 +116,9 @@ def _compare(run: IndexRun, record: CollectionRecord, name: str) -> Changes:
     with _held(run.work, record, same) as db:
         for shard in shards:
             digests = document_digests(folder, shard, run.parts)
-            sent = [not _is_held(db, i, digest) for i, digest in digests.items()]
-            db.executemany("DELETE FROM held WHERE id = ?", ((i,) for i in digests))
+            held = dict(rows_with(db, "SELECT id, digest FROM held WHERE id IN", digests))
+            sent = [held.get(i) != digest for i, digest in digests.items()]
+            list(rows_with(db, "DELETE FROM held WHERE id IN", digests))
             _list(run, f"{name}/{shard.part}.parquet", shard, digests, sent)
             upserts += sum(sent)
         rows = db.execute("SELECT id FROM held ORDER BY id")
@@ -134,11 +135,6 @@ def _compare(run: IndexRun, record: CollectionRecord, name: str) -> Changes:
     folder.write_json(f"{name}/changes.json", said)
     mark_complete(folder, f"{name}/changes.json", upserts=upserts, deletes=deletes)
     return Changes(name, upserts, deletes, doubtful)
-
-
-def _is_held(db: sqlite3.Connection, document: str, digest: str) -> bool:
-    query = "SELECT 1 FROM held WHERE id = ? AND digest = ?"
-    return db.execute(query, (document, digest)).fetchone() is not None
 
 
 @contextmanager

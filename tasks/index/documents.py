@@ -45,6 +45,8 @@ line ("" if none); query_id: the first (-1 if none); queries: how many; picture:
 
 IDS = ("image_id", "query_id")
 
+_ROW = json.JSONEncoder(ensure_ascii=False)
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentParts:
@@ -182,7 +184,7 @@ def _digests(entry: CatalogEntry, parts: DocumentParts) -> Iterator[tuple[str, s
     for number, (document_id, text) in enumerate(document_texts(entry, parts.form)):
         ids = entry.query_ids if parts.form == "image" else entry.query_ids[number : number + 1]
         fields = [entry.fields] if entry.fields else []
-        row = json.dumps([entry.hash, ids, text, position, *fields], ensure_ascii=False)
+        row = _ROW.encode([entry.hash, ids, text, position, *fields])
         yield document_id, payload_hash(row.encode())
 
 

@@ -21,7 +21,7 @@ from tasks.work.collections import CollectionRecord
 from tasks.work.folder import Folder
 from tasks.work.layers import DELTA, PARQUET, base_of, delta_of, output_marked, outputs_there
 from tasks.work.markers import take_over
-from tasks.work.scratch import scratch_table
+from tasks.work.scratch import rows_with, scratch_table
 
 _IMAGES = "CREATE TABLE images (id TEXT PRIMARY KEY, part INTEGER) WITHOUT ROWID;"
 
@@ -96,8 +96,8 @@ def _texts_list(run: IndexRun) -> str:
 
 
 def _found_in(db: sqlite3.Connection, ids: Iterable[str]) -> list[int]:
-    query = "SELECT part FROM images WHERE id = ?"
-    return sorted({part for i in ids for (part,) in db.execute(query, (i,))})
+    found = rows_with(db, "SELECT part FROM images WHERE id IN", ids)
+    return sorted({part for (part,) in found})
 
 
 def take_ledgers(run: IndexRun, record: CollectionRecord, ledgers: str) -> set[Shard]:

@@ -196,9 +196,14 @@ class Folder:
         On a local disk both are the same bytes, which nobody writes again: what is written here
         always replaces a file. Elsewhere the storage makes a copy.
         """
-        with ThreadPoolExecutor(TAKEN_AT_ONCE) as threads:  # each is a wait on object storage
-            for _ in threads.map(self._take_over, files, files.values()):
-                pass
+        at_once = min(TAKEN_AT_ONCE, len(files) // 2)
+        if at_once < 2:
+            for name, old in files.items():
+                self._take_over(name, old)
+        else:  # each is a wait on object storage
+            with ThreadPoolExecutor(at_once) as threads:
+                for _ in threads.map(self._take_over, files, files.values()):
+                    pass
         if self.is_local:
             for place in {os.path.dirname(self.path(name)) for name in files}:
                 _sync_folder(place)

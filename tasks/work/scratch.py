@@ -6,16 +6,17 @@ What a killed process left in the folder for temporary files is removed by the n
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import re
 import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tasks.errors import WorkFolderError
 from tasks.work.folder import UPLOAD
@@ -25,6 +26,8 @@ _QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
 _OWNER = "owner"
 """File of which a living process holds the lock: the system lets go of it however that ends."""
 _TABLE = re.compile(r"muge-([a-z]+)-[a-z0-9_]{8}")
+ASKED_AT_ONCE = 500
+"""Every SQLite takes as many parameters."""
 OLD_SECONDS = 86_400.0
 """What nobody touched for so long was left behind."""
 
@@ -52,6 +55,14 @@ def scratch_table(name: str, schema: str) -> Iterator[sqlite3.Connection]:
                     yield db
         except sqlite3.Error as error:
             raise _no_room(name, error) from error
+
+
+def rows_with(db: sqlite3.Connection, query: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query that ends in "IN", for some keys: a question for `ASKED_AT_ONCE` of them
+    is far quicker than one for each."""
+    stream = iter(keys)
+    while some := list(itertools.islice(stream, ASKED_AT_ONCE)):
+        yield from db.execute(f"{query} ({','.join('?' * len(some))})", some)
 
 
 def left_tables(place: Path, now: float) -> Iterator[Path]:

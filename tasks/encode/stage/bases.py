@@ -28,7 +28,7 @@ NOT_THERE = -1
 class Base:
     """A file of embeddings, and one of pictures for people with the same rows ("" if none are
     kept), named in the work folder; `rows` says where each picture of a shard of `run` is in them,
-    or that it is `NOT_THERE`."""
+    or that it is `NOT_THERE`; `taken` of them are there, and so many of these are `odd`."""
 
     work: Folder
     run: str
@@ -36,12 +36,8 @@ class Base:
     pictures: str
     checksums: tuple[str, str]
     rows: Sequence[int]
+    taken: int
     odd: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def taken(self) -> int:
-        """How many of the shard's pictures are in it."""
-        return sum(row != NOT_THERE for row in self.rows)
 
     def others(self) -> list[int]:
         """The numbers of the shard's pictures that are not in it."""
@@ -121,7 +117,9 @@ def _base(
         return None
     odd = Counter(oddity for row in taken if (oddity := oddities[row]))
     checksums = (of_images.checksum, of_pictures.checksum)
-    return len(ids) - len(taken), Base(work, run, images, pictures, checksums, rows, odd)
+    return len(ids) - len(taken), Base(
+        work, run, images, pictures, checksums, rows, len(taken), odd
+    )
 
 
 _NO_PICTURES = Marker(0, "", {})

@@ -21,7 +21,7 @@ from tasks.work.folder import Folder
 from tasks.work.layers import output_done, outputs_there, read_rows
 from tasks.work.markers import completed, fingerprint, mark_complete
 from tasks.work.rejects import payload_hash
-from tasks.work.scratch import scratch_table
+from tasks.work.scratch import rows_with, scratch_table
 
 _ENCODED = "CREATE TABLE encoded (hash TEXT PRIMARY KEY, source INTEGER, part TEXT) WITHOUT ROWID;"
 
@@ -161,18 +161,12 @@ def _add(db: sqlite3.Connection, source: int, part: str, hashes: Iterable[str]) 
     db.executemany("INSERT OR IGNORE INTO encoded VALUES (?, ?, ?)", rows)
 
 
-def _parts_of(db: sqlite3.Connection, hashes: Iterable[str]) -> tuple[list[tuple[int, str]], int]:
+def _parts_of(db: sqlite3.Connection, hashes: Sequence[str]) -> tuple[list[tuple[int, str]], int]:
     """The parts that have some of these, and how many of them no part has."""
-    found: set[tuple[int, str]] = set()
-    missing = 0
-    for digest in hashes:
-        query = "SELECT source, part FROM encoded WHERE hash = ?"
-        row = db.execute(query, (digest,)).fetchone()
-        if row is None:
-            missing += 1
-        else:
-            found.add(row)
-    return sorted(found), missing
+    query = "SELECT hash, source, part FROM encoded WHERE hash IN"
+    found = {digest: part for digest, *part in rows_with(db, query, set(hashes))}
+    parts = {(source, part) for source, part in found.values()}
+    return sorted(parts), sum(digest not in found for digest in hashes)
 
 
 def _encoded_images(work: Folder, source: Encodings) -> Iterator[tuple[str, list[str]]]:
