@@ -28,6 +28,8 @@ BASE, DELTA = f".base{PARQUET}", f".delta{PARQUET}"
 ROWS = "rows"
 """What a delta's metadata say: the rows of the output in order, as JSON: [layer, start, stop] and
 so on, of layer 0, which is the base, or 1, the delta. Rows of a layer are in its order."""
+BASE_SUM = "base"
+"""And the checksum of the base."""
 AT_ONCE = 1024
 
 Run = tuple[int, int, int]
@@ -59,7 +61,7 @@ def _both(
     folder: Folder, output: str, marker_of: Callable[[Folder, str], Marker | None]
 ) -> Marker | None:
     delta = marker_of(folder, delta_of(output))
-    if delta is None:
+    if delta is None or folder.exists(output):  # a file without a marker is one all the same
         return None
     base = marker_of(folder, base_of(output))
     return delta if base is not None and base.checksum == delta.base else None

@@ -135,6 +135,7 @@ def test_one_file_counts_before_a_delta(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))
     write_layers(folder, ["a", "b"], ["c"], ["b", "c"])
     write(folder, OUTPUT, ["d"])
+    assert output_done(folder, OUTPUT) is None
     mark_complete(folder, OUTPUT, rows=1)
     (rows,) = read_rows(folder, OUTPUT)
     assert rows.column(0).to_pylist() == ["d"]

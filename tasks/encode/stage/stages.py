@@ -30,6 +30,7 @@ from tasks.records import Float32, QueryPart, Shard
 from tasks.work.folder import Folder
 from tasks.work.freed import give_back
 from tasks.work.layers import (
+    BASE_SUM,
     ROWS,
     delta_of,
     output_done,
@@ -264,8 +265,9 @@ class _ImageWork:
                 rows.append((0, row))
             elif next(others):
                 rows.append((1, next(fresh)))
-        for file in self._files:
-            file.add_key_value_metadata({ROWS: json.dumps(runs_of(rows))})
+        for file, checksum in zip(self._files, self._base.checksums, strict=False):
+            # the base too, so that the delta is another one beside another base
+            file.add_key_value_metadata({ROWS: json.dumps(runs_of(rows)), BASE_SUM: checksum})
 
     def mark(self, part: PartWriter) -> tuple[int, dict[str, int]]:
         """Write the markers of the outputs; returns how many rows there are, and how many pictures
