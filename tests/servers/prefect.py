@@ -23,6 +23,7 @@ def prefect_server(home: Path) -> Iterator[str]:
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    home.mkdir(parents=True, exist_ok=True)
     server = Server(home, _lost)
     server.wait()
     with temporary_settings({PREFECT_API_URL: server.address}):
