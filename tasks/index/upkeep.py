@@ -33,7 +33,7 @@ from tasks.work.collections import (
     save_record,
 )
 from tasks.work.folder import Folder
-from tasks.work.layers import output_done
+from tasks.work.layers import files_of, output_done
 
 COMPARED_AT_ONCE = 200
 
@@ -154,7 +154,7 @@ def whole(work: Folder, record: CollectionRecord) -> tuple[Plan, Source]:
     for shard in plan.shards:
         for outputs in filter(None, (parts.images, parts.sparse, parts.pictures)):
             if output_done(folder, shard.file_in(outputs)) is None:
-                raise _incomplete(f"{folder.url}/{shard.file_in(outputs)}", record)
+                raise _incomplete(files_of(folder, shard.file_in(outputs)), record)
     return plan, source
 
 

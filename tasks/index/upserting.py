@@ -16,7 +16,7 @@ from tasks.index.run import Filling
 from tasks.records import Document, Shard, UpsertResult
 from tasks.work.collections import CollectionRecord
 from tasks.work.freed import give_back
-from tasks.work.layers import output_done
+from tasks.work.layers import files_of, output_done
 from tasks.work.rejects import write_rejects
 
 
@@ -78,7 +78,8 @@ def _embeddings(source: Source, shard: Shard) -> str:
     output = shard.file_in(source.parts.images)
     marker = output_done(source.folder, output)
     if marker is None:
-        raise WorkFolderError(f"{source.folder.url}/{output} is missing or altered; run again")
+        files = files_of(source.folder, output)
+        raise WorkFolderError(f"{files} is missing or altered; run again")
     return marker.checksum
 
 

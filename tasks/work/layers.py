@@ -84,6 +84,11 @@ def layers_of(folder: Folder, output: str) -> tuple[str, ...]:
     return (output,)
 
 
+def files_of(folder: Folder, output: str) -> str:
+    """The files of an output, for people."""
+    return ", ".join(f"{folder.url}/{name}" for name in layers_of(folder, output))
+
+
 def remove_layers(folder: Folder, output: str) -> None:
     """Delete base and delta of an output that is there as one file."""
     for name in (delta_of(output), base_of(output)):

@@ -19,7 +19,7 @@ from tasks.encode.stage.reuse import Encodings, listed_parts
 from tasks.records import Shard
 from tasks.work.folder import Folder
 from tasks.work.layers import BASE, PARQUET, base_of, layers_of
-from tasks.work.markers import Marker, completed, marked, take_over
+from tasks.work.markers import Marker, completed, take_over
 
 NOT_THERE = -1
 
@@ -67,12 +67,7 @@ def find_base(
     if not found:
         return None
     dead, base = max(found, key=lambda each: each[1].taken)
-    if len(keys) - base.taken + dead > most * len(keys):
-        return None
-    # one that is there already is of a run that did not end well: here all of it must be right
-    again = folder.exists(base_of(shard.file_in(own.images)))
-    check = completed if again else marked
-    return None if base.pictures and check(work, base.pictures) is None else base
+    return None if len(keys) - base.taken + dead > most * len(keys) else base
 
 
 def _candidates(
@@ -101,7 +96,7 @@ def _base(
     """How many rows of a file are not the shard's, and the file as its base; None if it is torn, of
     another form, or has the shard's pictures in another order."""
     of_images = completed(work, images)
-    of_pictures = marked(work, pictures) if pictures else _NO_PICTURES
+    of_pictures = completed(work, pictures) if pictures else _NO_PICTURES
     if of_images is None or of_pictures is None:
         return None
     with work.reading(images) as handle:
