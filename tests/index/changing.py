@@ -94,6 +94,7 @@ def options_in(folder: Path) -> dict[str, Any]:
         "model": str(make_toy_model(folder / "model")),
         "device": "cpu",
         "shard_images": MOST,
+        "max_delta": 0.0,
         "thumbnail_pixels": 16,
         "max_removed": 1.0,
         "max_drop": 1.0,

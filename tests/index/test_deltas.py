@@ -36,7 +36,7 @@ MANY = 40
 
 
 def home(folder: Path, name: str, **options: Any) -> Settings:
-    return place_in(folder, name, **{"shard_images": MANY, **options})
+    return place_in(folder, name, **{"shard_images": MANY, "max_delta": 0.1, **options})
 
 
 def filled(folder: Path, images: int = 4 * MANY) -> Table:

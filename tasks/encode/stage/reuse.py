@@ -81,17 +81,14 @@ def plan_reuse(
 
 
 def known_images(
-    work: Folder, run: str, reuse: str, shard: Shard, wanted: Collection[str] | None = None
+    work: Folder, run: str, reuse: str, shard: Shard, wanted: Collection[str]
 ) -> dict[str, KnownImage]:
-    """What is known of a shard's pictures, or of the `wanted` of them, by content hash; memory: one
-    shard."""
+    """What is known of the `wanted` pictures of a shard, by content hash; memory: one shard."""
     if not reuse:
         return {}
-    folder = work.sub(run)
-    left = set(read_hashes(folder, shard) if wanted is None else wanted)
     found: dict[str, KnownImage] = {}
-    for source, part in listed_parts(folder, reuse, shard):
-        found.update(_read_images(work, source, part, left - found.keys()))
+    for source, part in listed_parts(work.sub(run), reuse, shard):
+        found.update(_read_images(work, source, part, set(wanted) - found.keys()))
     return found
 
 
