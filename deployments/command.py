@@ -25,7 +25,10 @@ def main() -> None:
 
     if handled:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    app.main()
+    try:
+        app.main()
+    finally:
+        gc.freeze()  # at its end Python would go through all that torch and Prefect are made of
 
 
 def _is_chinese() -> bool:
