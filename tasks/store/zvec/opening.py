@@ -28,6 +28,7 @@ from tasks.store.zvec.checksums import (
 from tasks.store.zvec.child import look_first, recover
 from tasks.store.zvec.disk import MERGING, ZVEC_ERRORS, failed, translated
 from tasks.store.zvec.published import is_published, publish
+from tasks.store.zvec.reading_threads import make_reading_threads
 from tasks.store.zvec.recovery import WritingMark, locked
 from tasks.store.zvec.schema import is_sealed
 from tasks.store.zvec.shadow import is_writable, shadowed
@@ -68,6 +69,7 @@ class Opening:
             with self._lock:
                 if self._collection is None:
                     self._collection = _patiently(self._open_to_read, self.path)
+        make_reading_threads(self._collection)
         return self._collection
 
     def for_writing(self) -> Any:
