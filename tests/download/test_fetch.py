@@ -24,7 +24,7 @@ from tasks.errors import FetchError
 PICTURE = b"\x89PNG and so on"
 OPEN = FetchLimits(max_bytes=1000, seconds=30.0, reach="private", pictures_only=True)
 CLOSED = replace(OPEN, reach="public")
-OWN = FetchLimits(max_bytes=1000, seconds=30.0, reach="environment")
+OWN = FetchLimits(max_bytes=1000, seconds=300.0, reach="environment")
 HASTY = replace(OPEN, seconds=1.0)
 
 
