@@ -46,7 +46,7 @@ CHINESE: Mapping[str, str] = {
     "MUGE_UPRIGHT": "按 EXIF 方向把图片摆正；关闭：与 Chinese-CLIP 原来看到的一样。",
     "MUGE_LINKS": "跟随磁盘上的链接，不论指向磁盘何处。",
     "MUGE_SHARD_IMAGES": "每个分片最多的图片数。",
-    "MUGE_BATCH_IMAGES": "模型一次处理的图片数；0：batch_memory_mb 放得下多少就多少。",
+    "MUGE_BATCH_IMAGES": "模型一次处理的图片数；0：batch_memory_mb 放得下多少就多少，最多 256。",
     "MUGE_BATCH_MEMORY_MB": "处理一个批次用的显存，MiB。",
     "MUGE_PRECISION": "模型的数值格式；auto：本机最快的。",
     "MUGE_KERNELS": "图像塔照原样、编译，或录成 CUDA graph。",

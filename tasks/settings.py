@@ -146,7 +146,10 @@ class Encoding(Group):
         30.0, gt=0, description="Large pictures that take longer to decode are rejected, seconds."
     )
     batch_images: int = plain(
-        0, ge=0, le=4096, description="Images a model call; 0: as many as fit batch_memory_mb."
+        0,
+        ge=0,
+        le=4096,
+        description="Images a model call; 0: what fits batch_memory_mb, up to 256.",
     )
     batch_memory_mb: int = plain(
         4096, ge=64, description="GPU memory for the work on one batch, MiB."

@@ -88,6 +88,7 @@ def _decode(
     except MemoryError:
         return {"code": "too_much_memory", "message": "the picture takes too much memory"}, b"", b""
     shown = {"width": picture.width, "height": picture.height, "format": picture.format}
+    shown["flat"] = picture.flat
     shown["thumbnail"] = None if thumbnail is None else len(thumbnail)
     return shown, picture.pixels.tobytes(), thumbnail or b""
 

@@ -287,13 +287,14 @@ def _told(
         if "heavy" in shown:
             yield None
             continue
-        size = shown["thumbnail"]
-        thumbnail = None if size is None else thumbnails[at : at + size]
-        at += size or 0
+        length = shown["thumbnail"]
+        thumbnail = None if length is None else thumbnails[at : at + length]
+        at += length or 0
         square = next(squares, None)
         if square is None:
             raise ValueError
-        yield DecodedPicture(square, thumbnail, shown["width"], shown["height"], shown["format"])
+        size = (shown["width"], shown["height"])
+        yield DecodedPicture(square, thumbnail, *size, shown["format"], bool(shown["flat"]))
 
 
 def _ended(process: subprocess.Popen[bytes], limits: DecodeLimits) -> ImageError:

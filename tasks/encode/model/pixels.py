@@ -41,6 +41,7 @@ LIGHT_WORK = 250_000_000
 MOST_SCANS = 100
 """A progressive JPEG has about 10; each costs as much as a picture."""
 _FEW_SCANS = 16
+_LEAST_CONTRAST = 4  # of 255: what JPEG makes of one colour
 _BEHIND_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -79,13 +80,14 @@ def in_rgb(image: Image.Image) -> Image.Image:
 class DecodedPicture:
     """A picture decoded once: `pixels` (R, R, 3) uint8 RGB for the model, `thumbnail` JPEG bytes
     for people (None if not asked for), and what the file said: `width`, `height` in pixels and
-    `format` ("JPEG", "PNG", ...)."""
+    `format` ("JPEG", "PNG", ...). `flat`: all pixels are of one colour, or nearly."""
 
     pixels: Uint8
     thumbnail: bytes | None
     width: int
     height: int
     format: str
+    flat: bool
 
 
 def decode_picture(
@@ -157,12 +159,14 @@ def _decode(
             image.load()
             turn = _UPRIGHT.get(orientation(data))
             seen = image if turn is None or not upright else image.transpose(turn)
+            pixels = np.array(square(seen, resolution))
             return DecodedPicture(
-                pixels=np.array(square(seen, resolution)),
+                pixels=pixels,
                 thumbnail=None if thumbnail is None else _jpeg_for_people(image, thumbnail, turn),
                 width=width,
                 height=height,
                 format=image.format or "",
+                flat=_is_flat(pixels),
             )
     except ImageError:
         raise
@@ -172,6 +176,15 @@ def _decode(
         raise ImageError("too_large", f"the picture is too large to decode: {error}") from None
     except Exception as error:  # decoders meet hostile bytes: they raise of every kind
         raise _explain(data, error) from None
+
+
+def _is_flat(pixels: Uint8) -> bool:
+    # nearly all pictures differ between a few of their pixels; all of them take ten times as long
+    step = max(1, len(pixels) // 4)
+    few = pixels[::step, ::step].reshape(-1, 3).tolist()
+    if any(max(channel) - min(channel) > _LEAST_CONTRAST for channel in zip(*few, strict=True)):
+        return False
+    return bool(np.ptp(pixels, axis=(0, 1)).max() <= _LEAST_CONTRAST)
 
 
 def picture_png(data: bytes, max_pixels: int, upright: bool = False) -> bytes:

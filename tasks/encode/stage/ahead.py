@@ -34,7 +34,7 @@ T = TypeVar("T")
 Item = tuple[CatalogEntry, bytes]
 Pictures = list[DecodedPicture | ImageError]
 Decoded = tuple[CatalogEntry, DecodedPicture | ImageError]
-MOST_HANDED_OVER = 16
+MOST_HANDED_OVER = 32
 """Pictures that a process gets at once: to hand over one costs as much as to decode a small one."""
 ENOUGH_BYTES = 4 << 20
 """Large ones are fewer: they are copied to be handed over."""
