@@ -147,21 +147,30 @@ def test_a_lock_object_that_is_not_renewed_is_taken_over(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "SETTLE_SECONDS", 0.01)
-    monkeypatch.setattr(lock, "DEAD_SECONDS", 0.5)
     monkeypatch.setattr(lock, "RENEW_SECONDS", 0.05)
     folder = Folder(f"memory://dead-lock-{uuid.uuid4().hex}")
     holder = {"what": "dead", "host": "h", "process": 1, "since": 0.0, "token": "t"}
-    folder.write_json(name, {**holder, "renewed": time.time()})
-    said = r"held by dead .* if that run is dead, its lock can be taken over in \d seconds"
+    folder.write_json(name, {**holder, "renewed": time.time() - lock.DEAD_SECONDS + 90})
+    said = r"held by dead .* if that run is dead, its lock can be taken over in \d\d seconds"
     with (
         pytest.raises(WorkFolderError, match=said),
         run_lock(folder, "next"),
     ):
         raise AssertionError("it is not dead yet")
-    with run_lock(folder, "next", wait=5):
-        time.sleep(0.8)  # renewed meanwhile, so that it does not look dead
+    folder.write_json(name, {**holder, "renewed": time.time() - lock.DEAD_SECONDS + 0.5})
+    with run_lock(folder, "next", wait=60):
+        assert held(folder) == ["next"]
+        began, until = renewed(folder), time.monotonic() + 60
+        while renewed(folder) == began:
+            assert time.monotonic() < until, "it looks dead after a while"
+            time.sleep(0.01)
         with pytest.raises(WorkFolderError, match="held by next"), run_lock(folder, "third"):
             raise AssertionError("it is alive")
+
+
+def renewed(folder: Folder) -> list[float]:
+    """When the holders of the lock said last that they are alive."""
+    return [folder.read_json(name)["renewed"] for name in folder.find(lock.NUMBERED)]
 
 
 def test_a_run_that_lost_its_lock_changes_nothing(
