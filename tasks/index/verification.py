@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -33,15 +34,19 @@ def verify_filled(context: Context, filling: Filling, documents: int) -> int:
     Raises `VerificationError`.
     """
     record, store = filling.record, context.store(filling.record.store)
-    context.check_held()  # another's documents would be waited for
-    store.finish(record.collection)
-    check_no_losses(store, record)
-    give_back()
-    verify_count(store, record.collection, documents, record.partition)
     samples = filling.run.settings.verify_samples
-    sample = list(sampled_documents(filling.run.source, filling.held, samples))
-    verify_documents(store, record.collection, sample, record.partition)
-    return len(sample)
+    context.check_held()  # another's documents would be waited for
+    with ThreadPoolExecutor(1, thread_name_prefix="sample") as reading:
+        # an embedded store hashes what was written meanwhile
+        sample = reading.submit(
+            lambda: [*sampled_documents(filling.run.source, filling.held, samples)]
+        )
+        store.finish(record.collection)
+        check_no_losses(store, record)
+        give_back()
+        verify_count(store, record.collection, documents, record.partition)
+        verify_documents(store, record.collection, sample.result(), record.partition)
+    return len(sample.result())
 
 
 def sampled_documents(source: Source, ledgers: str, samples: int) -> Iterator[Document]:
