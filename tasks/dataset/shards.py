@@ -379,6 +379,29 @@ def read_texts(folder: Folder, shard: Shard) -> Iterator[tuple[list[str], list[s
             yield [document_id(i) for i in ids] if former else ids, texts
 
 
+def read_described(folder: Folder, shard: Shard) -> Iterator[tuple[Any, ...]]:
+    """(id of its document, content's name, query ids, queries one a line, position, fields) of each
+    image of a shard, in order: half the work of `read_entries`."""
+    import pyarrow.compute as pc  # makes its 280 functions when it is imported
+
+    with folder.reading(shard.file_in("catalog")) as handle:
+        file = pq.ParquetFile(handle)
+        there = file.schema_arrow.names
+        wanted = ["image_id", "hash", "query_ids", "queries", "position", "fields"]
+        columns = [name for name in wanted if name in there]
+        for batch in file.iter_batches(1024, columns=columns):
+            ids = batch.column("image_id").to_pylist()
+            yield from zip(
+                ids if "own_id" in there else map(document_id, ids),
+                batch.column("hash").to_pylist(),
+                _values(batch, "query_ids"),
+                pc.binary_join(batch.column("queries"), "\n").to_pylist(),
+                batch.column("position").to_pylist(),
+                _values(batch, "fields"),
+                strict=True,
+            )
+
+
 def find_entry(folder: Folder, image_id: str) -> CatalogEntry | None:
     """The image that the data set gave this id; None if no shard of the run has it."""
     for shard in find_shards(folder):

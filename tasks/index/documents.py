@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.dataset.catalog import CatalogEntry
-from tasks.dataset.shards import Plan, read_entries, read_keys
+from tasks.dataset.shards import Plan, read_described, read_entries, read_keys
 from tasks.encode.stage.embeddings import read_embedded, read_embeddings, read_pictures
 from tasks.errors import WorkFolderError
 from tasks.records import (
@@ -166,6 +166,14 @@ def document_digests(
     document is made of; model and options are the affair of `IndexRun.form`. `rows` are the shard's
     entries, for who has read them."""
     images = set(read_embedded(folder, shard.file_in(parts.images)))
+    if rows is None and parts.form == "image":
+        return {
+            document_id: _digest(parts, picture, query_ids, text, position, fields)
+            for document_id, picture, query_ids, text, position, fields in read_described(
+                folder, shard
+            )
+            if document_id in images
+        }
     return {
         document_id: digest
         for entry in (read_entries(folder, shard) if rows is None else rows)
@@ -180,12 +188,22 @@ def possible_documents(folder: Folder, shard: Shard, form: DocumentForm) -> Iter
 
 
 def _digests(entry: CatalogEntry, parts: DocumentParts) -> Iterator[tuple[str, str]]:
-    position = entry.position if parts.picture_is_position else ""
     for number, (document_id, text) in enumerate(document_texts(entry, parts.form)):
         ids = entry.query_ids if parts.form == "image" else entry.query_ids[number : number + 1]
-        fields = [entry.fields] if entry.fields else []
-        row = _ROW.encode([entry.hash, ids, text, position, *fields])
-        yield document_id, payload_hash(row.encode())
+        yield document_id, _digest(parts, entry.hash, ids, text, entry.position, entry.fields)
+
+
+def _digest(
+    parts: DocumentParts,
+    picture: str,
+    query_ids: Sequence[int],
+    text: str,
+    position: str,
+    fields: Mapping[str, FieldValue],
+) -> str:
+    where = position if parts.picture_is_position else ""
+    row = _ROW.encode([picture, query_ids, text, where, *([fields] if fields else [])])
+    return payload_hash(row.encode())
 
 
 def read_scored_parts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,11 +11,19 @@ import pytest
 
 from tasks.context import Context
 from tasks.dataset.reader import stable_id
+from tasks.dataset.shards import read_entries
 from tasks.encode.stage.stages import PICTURE_SCHEMA
 from tasks.errors import WorkFolderError
-from tasks.index.documents import FIELDS, DocumentParts, read_documents, read_scored_parts
+from tasks.index.documents import (
+    FIELDS,
+    DocumentParts,
+    document_digests,
+    read_documents,
+    read_scored_parts,
+)
 from tasks.index.run import IndexRun
 from tasks.records import NO_QUERY
+from tasks.settings import DocumentForm
 from tasks.work.parquet import writing_parquet
 from tests.search.conftest import settings_in
 from tests.search.library import build, make_pictures, run_of
@@ -47,6 +56,21 @@ def test_a_document_of_every_picture(run: IndexRun) -> None:
         base64.b64decode(str(d.fields["picture"])).startswith(b"\xff\xd8") for d in documents
     )
     assert len({str(d.fields["picture"]) for d in documents}) == 10
+
+
+@pytest.mark.parametrize("form", ["image", "pair"])
+@pytest.mark.parametrize("where", [False, True])
+def test_digests_do_not_depend_on_how_rows_are_read(
+    run: IndexRun, form: DocumentForm, where: bool
+) -> None:
+    """By column, or by entries that were read before."""
+    parts = replace(run.parts, form=form, picture_is_position=where)
+    for shard in run.plan.shards:
+        entries = list(read_entries(run.folder, shard))
+        digests = document_digests(run.folder, shard, parts)
+        assert digests == document_digests(run.folder, shard, parts, entries)
+        assert len(digests) == len(set(digests.values())) >= shard.images
+        assert (digests == document_digests(run.folder, shard, run.parts)) == (parts == run.parts)
 
 
 def test_scored_parts_are_the_same_documents(run: IndexRun) -> None:
