@@ -55,7 +55,7 @@ def reindex(
     stopped by its limit, searches are as before and the next run goes on.
     """
     with explained():
-        how = how_to_run(given, orchestrator, verbose, may_be_done=True, encodes=True)
+        how = how_to_run(given, orchestrator, verbose, may_be_done=True, encodes=True, updates=True)
         from tasks.dataset.readers import bounds_of, open_reader
         from tasks.index.request import check_gate, check_request
 

@@ -61,7 +61,7 @@ def replay_rejects(
     Exit code 3: some are still refused.
     """
     with explained():
-        how = how_to_run(given, orchestrator, verbose, may_be_done=True, encodes=True)
+        how = how_to_run(given, orchestrator, verbose, may_be_done=True, encodes=True, updates=True)
         _, record = _live_record(given)
     from tasks.encode.model.locate import full_name
 

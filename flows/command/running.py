@@ -3,7 +3,7 @@ errors in one line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -31,7 +31,8 @@ class How:
     """How a command's operation is run: by `orchestrator`, and with Prefect's own lines if
     `verbose`; `seeing` is how it is seen (None: as the environment says). `may_be_done`: it often
     finds nothing to do, so look before a server is started. While one starts, the data set `plans`
-    is planned ("": none) and, if it `encodes`, torch imported."""
+    is planned ("": none) and, if it `encodes`, torch imported and the model loaded; `updates`: its
+    vectors will stand beside those of the live collection."""
 
     orchestrator: Literal["prefect", "none"]
     verbose: bool
@@ -39,6 +40,7 @@ class How:
     may_be_done: bool = False
     encodes: bool = False
     plans: str = ""
+    updates: bool = False
 
 
 def how_to_run(
@@ -48,6 +50,7 @@ def how_to_run(
     may_be_done: bool = False,
     encodes: bool = False,
     plans: str = "",
+    updates: bool = False,
 ) -> How:
     """How a command was told to run; its standard error is as was asked for from here on.
 
@@ -55,7 +58,7 @@ def how_to_run(
     """
     seeing = given.read(Seeing)
     write_as(seeing.log_format)
-    return How(orchestrator, verbose, seeing, may_be_done, encodes, plans)
+    return How(orchestrator, verbose, seeing, may_be_done, encodes, plans, updates)
 
 
 def run(
@@ -107,7 +110,8 @@ def _orchestrated(
     if server_is_configured():
         check_server()
         with showing(bars, seeing=how.seeing):
-            return _start(flow, bars)
+            bars.start("start", None)
+            return flow()()
     planned: dict[str, Plan] = {}
     if how.may_be_done:
         done = _look(settings, how, operation, bars, planned)
@@ -118,25 +122,34 @@ def _orchestrated(
         if how.plans:
             _plan(settings, how, bars, planned)
         with showing(bars, planned, how.seeing):
-            return _start(flow, bars, ready, how.encodes and settings.runner == "threads")
+            bars.start("start", None)
+            imported = flow()
+            if how.encodes and settings.runner == "threads":
+                _import_ahead()
+                _load_ahead(settings, how, planned)
+            ready()
+            return imported()
 
 
-def _start(
-    flow: Flow[Report],
-    bars: Bars,
-    ready: Callable[[], None] = lambda: None,
-    encodes: bool = False,
-) -> Report:
-    bars.start("start", None)
-    imported = flow()
-    if encodes:  # while the server starts nothing else is to be done
-        import pyarrow.compute  # noqa: F401
-        import torch  # noqa: F401
+def _import_ahead() -> None:
+    """While the server starts nothing else is to be done."""
+    import pyarrow.compute  # noqa: F401
+    import torch  # noqa: F401
 
-        import tasks.encode.model.chinese_clip.encoder
-        import tasks.encode.stage.pipeline  # noqa: F401
-    ready()
-    return imported()
+    import tasks.encode.model.chinese_clip.encoder
+    import tasks.encode.stage.pipeline  # noqa: F401
+
+
+def _load_ahead(settings: Settings, how: How, planned: Mapping[str, Plan]) -> None:
+    from flows.orchestration.context import caller_context
+    from tasks.index.ahead import load_ahead
+    from tasks.store.stores import parse_address
+
+    if not parse_address(settings.store_uri).kind.local:
+        return  # the server that is starting would be asked for its aliases
+    with caller_context(settings) as context:
+        for plan in planned.values():
+            load_ahead(context, plan, settings, how.updates)
 
 
 def _look(
