@@ -7,10 +7,12 @@ all others were not touched. A later run, of the same data or of other, starts f
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -81,7 +83,7 @@ NOT_LISTED = Listed(None, None)
 def read_listed(folder: Folder, changes: str, part: str, embeddings: str) -> Listed:
     """What a list says of a shard with embeddings of that checksum: of one that is not on it
     nothing must be sent."""
-    if part not in folder.read_json(f"{changes}/changes.json")["parts"]:
+    if part not in _parts_listed(folder, changes, os.getcwd()):
         return Listed(None, ())
     with folder.reading(f"{changes}/{part}.parquet") as handle:
         table = pq.ParquetFile(handle).read()
@@ -92,6 +94,13 @@ def read_listed(folder: Folder, changes: str, part: str, embeddings: str) -> Lis
         return NOT_LISTED
     sent = table.column("id").filter(table.column("sent")).to_pylist()
     return Listed(dict(zip(ids, table.column("digest").to_pylist(), strict=True)), set(sent))
+
+
+@lru_cache(maxsize=1)
+def _parts_listed(folder: Folder, changes: str, _: str) -> frozenset[str]:
+    """Read once a process, not a shard: its size grows with the shards. Seen from the working
+    directory that is given."""
+    return frozenset(folder.read_json(f"{changes}/changes.json")["parts"])
 
 
 def read_deleted(folder: Folder, changes: str) -> Iterator[list[str]]:
@@ -133,6 +142,7 @@ def _compare(run: IndexRun, record: CollectionRecord, name: str) -> Changes:
         "parts": [shard.part for shard in shards],
     }
     folder.write_json(f"{name}/changes.json", said)
+    _parts_listed.cache_clear()
     mark_complete(folder, f"{name}/changes.json", upserts=upserts, deletes=deletes)
     return Changes(name, upserts, deletes, doubtful)
 

@@ -7,8 +7,11 @@ stay its own: the other run's folder may go.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 from tasks.dataset.shards import find_shards, read_ids
 from tasks.encode.stage.reuse import Encodings
@@ -77,6 +80,7 @@ def take_sparse(run: IndexRun, record: CollectionRecord) -> None:
             for shard in without_output(run.folder, run.sparse, run.plan.shards)
         }
     run.folder.write_json(name, {"run": record.run, "sparse": outputs, "parts": parts})
+    _texts_before.cache_clear()
 
 
 def known_texts(run: IndexRun, shard: Shard) -> KnownVectors:
@@ -85,10 +89,30 @@ def known_texts(run: IndexRun, shard: Shard) -> KnownVectors:
     name = _texts_list(run)
     if not run.reuse or not run.folder.exists(name):
         return NOTHING_KNOWN
-    said = run.folder.read_json(name)
-    of, numbers = run.work.sub(said["run"]), set(said["parts"].get(shard.part, ()))
-    shards = [each for number, each in enumerate(find_shards(of)) if number in numbers]
-    return known_vectors(of, shards, run.settings.document, said["sparse"])
+    before = _texts_before(run.work, run.folder, name, os.getcwd())
+    numbers = before.parts.get(shard.part, ())
+    shards = [before.shards[n] for n in sorted(numbers) if n < len(before.shards)]  # none if torn
+    return known_vectors(before.folder, shards, run.settings.document, before.sparse)
+
+
+@dataclass(frozen=True, slots=True)
+class _TextsBefore:
+    """The run whose BM25 vectors are gone on with, and which of its shards, by number, have some of
+    the images of a part."""
+
+    folder: Folder
+    sparse: str
+    shards: Sequence[Shard]
+    parts: Mapping[str, Sequence[int]]
+
+
+@lru_cache(maxsize=1)
+def _texts_before(work: Folder, folder: Folder, name: str, _: str) -> _TextsBefore:
+    """Read once a process, not a shard: its size grows with the shards. Seen from the working
+    directory that is given."""
+    said = folder.read_json(name)
+    of = work.sub(said["run"])
+    return _TextsBefore(of, said["sparse"], find_shards(of), said["parts"])
 
 
 def _texts_list(run: IndexRun) -> str:

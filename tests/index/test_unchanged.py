@@ -12,6 +12,7 @@ import os
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -241,3 +242,27 @@ def test_a_change_touches_hardly_more_than_its_own_shard() -> None:
         now = [*ids[:at], 10**6 + number, *ids[at:]]
         touched += sum(tuple(now[a:b]) not in before for a, b in _shards(now, 100))
     assert touched <= 130
+
+
+def test_what_grows_with_the_shards_is_not_read_for_each(
+    tmp_path: Path, toys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or ten million pictures would take a hundred times as long as a million."""
+    table = Table(tmp_path / "data")
+    for _ in range(20 * MOST):
+        table.add(table.made)
+    place = place_in(tmp_path, "home")
+    reindexed(table.write(), place)
+    for at in range(0, len(table.rows), 3):
+        table.change("text", at)
+    read, read_json = list[str](), Folder.read_json
+
+    def counted(folder: Folder, name: str) -> Any:
+        read.append(name)
+        return read_json(folder, name)
+
+    monkeypatch.setattr(Folder, "read_json", counted)
+    report = reindexed(table.write(), place)
+    assert report.upserted >= 20
+    for grows in ("shards.json", "changes.json", f"{record_of(place).stages.sparse}.json"):
+        assert sum(name.endswith(grows) for name in read) <= 12, grows
