@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.command.options import AsJson, options
-from flows.command.output import explained, print_json
+from flows.command.output import answer, explained, print_json
 from flows.signatures import Given
 from tasks.errors import CollectionRecordError
 from tasks.options import flags_of
@@ -51,7 +51,7 @@ def show_alias(given: Given, as_json: AsJson = False) -> None:
             return
         before = f", before: {alias.previous}" if alias.previous else ""
         since = f" since {alias.changed}" if alias.changed else " (a collection of that name)"
-        print(f"{alias.name} -> {alias.live}{since}{before}")
+        answer(f"{alias.name} -> {alias.live}{since}{before}")
 
 
 @alias_app.command("promote")
@@ -99,4 +99,4 @@ def _change(given: Given, as_json: bool, to: str | None, lost: bool = False) -> 
         if as_json:
             print_json(asdict(alias))
         else:
-            print(f"{alias.name} -> {alias.live}, before: {alias.previous or 'none'}")
+            answer(f"{alias.name} -> {alias.live}, before: {alias.previous or 'none'}")

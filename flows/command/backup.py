@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.command.options import AsJson, options
-from flows.command.output import EXIT_REJECTS, explained, print_json
+from flows.command.output import EXIT_REJECTS, answer, explained, print_json
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Content, Place, Running
@@ -39,7 +39,7 @@ def export(
             return
         older = f" ({done.left_out} left out: older versions)" if done.left_out else ""
         written = f"{done.written} of {done.files}" if done.written < done.files else done.files
-        print(
+        answer(
             f"{done.collection}: {done.documents} documents{older} in {done.place}, "
             f"{done.bytes / 1e6:.1f} MB, {written} files written"
         )
@@ -85,13 +85,18 @@ def import_collection(
         if as_json:
             print_json(asdict(done))
         else:
-            sent = f"{done.upserted} documents sent; " if done.upserted else "nothing to send; "
-            print(
-                f"{done.collection}: {sent}{done.documents} in {done.store}, {done.compared} "
-                f"compared with the export: as they were"
-            )
+            if done.upserted:
+                answer(
+                    f"{done.collection}: {done.upserted} documents sent; {done.documents} in "
+                    f"{done.store}, {done.compared} compared with the export: as they were"
+                )
+            else:
+                answer(
+                    f"{done.collection}: nothing to send; {done.documents} in {done.store}, "
+                    f"{done.compared} compared with the export: as they were"
+                )
             if done.alias and done.alias != done.collection:
-                print(
+                answer(
                     f"It was exported as {done.alias!r}: muge alias adopt {done.collection} "
                     f"--collection {done.alias}"
                 )

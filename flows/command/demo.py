@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flows.command.options import AsJson, Orchestrator, Verbose, options
-from flows.command.output import explained, print_json, show, spoken
+from flows.command.output import answer, explained, print_json, show, spoken
 from flows.command.running import how_to_run, run
 from flows.signatures import Given
 from tasks.options import flags_of
@@ -58,6 +58,7 @@ def demo(
     title = f"{measured.queries} held-out queries, {measured.gallery} images, exact search"
     table = metrics_table(measured.metrics, alpha=measured.alpha, title=title, language=spoken())
     show(table)
-    print(f"Report: {report.report}\nTry next:")
+    answer(f"Report: {report.report}")
+    answer("Try next:")
     for command in report.commands:
         print(f"  {command}")

@@ -11,7 +11,7 @@ import typer
 
 from flows.command.account import tell_account
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, options
-from flows.command.output import EXIT_REJECTS, explained, print_json, show, spoken, told
+from flows.command.output import EXIT_REJECTS, answer, explained, print_json, show, spoken, told
 from flows.command.running import how_to_run, run
 from flows.signatures import Given
 from tasks.options import flags_of
@@ -69,7 +69,7 @@ def index(
 
         show(index_summary(index_view(report), language=spoken()))
         if not (report.encoded_images or report.upserted or report.unfinished):
-            print("Nothing to do: every shard was encoded and upserted before.")
+            answer("Nothing to do: every shard was encoded and upserted before.")
     tell_account(report)
     if report.rejects:
         advice = f"muge rejects list{given.typed()}"

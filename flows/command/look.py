@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.command.options import AsJson, Dataset, options
-from flows.command.output import explained, print_json, show, tell
+from flows.command.output import answer, explained, print_json, show, tell
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Content, Encoding, Place
@@ -41,18 +41,18 @@ def status(given: Given, as_json: AsJson = False) -> None:
             moved = None if alias is None else asdict(alias)
             print_json({**place, "collections": listed, "alias": moved})
             return
-        print(f"store {settings.store_uri}, work folder {settings.work_url}")
+        answer(f"store {settings.store_uri}, work folder {settings.work_url}")
         if alias is not None:
-            print(f"searches of {alias.name} use {alias.live}")
+            answer(f"searches of {alias.name} use {alias.live}")
         if not collections:
-            print("No collection yet. Start with: muge index sample:")
+            answer("No collection yet. Start with: muge index sample:")
         for each in collections:
-            print(
+            answer(
                 f"{each.collection}: {each.status}, {each.documents} documents "
                 f"of {each.dataset or 'unknown data'}, model {each.full_model or 'unknown'}"
             )
             if each.damage is not None:
-                print(f"  {each.damage}")
+                answer(each.damage)
 
 
 @options(flags_of(Content, leave_out=["partition"]), flags_of(Encoding))

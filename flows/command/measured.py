@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.command.output import print_json, show, spoken, told, write_page
+from flows.command.output import answer, print_json, show, spoken, told, write_page
 from tasks.evaluate.gate import check_held, check_quality
 from tasks.evaluate.result import Evaluation, as_json
 from tasks.report.evaluation_page import render_evaluation_page
@@ -108,5 +108,7 @@ def _show_sweep(measured: Evaluation) -> None:
     }
     title = f"alpha chosen on {sweep.chosen_on} queries, reported on the other {sweep.reported_on}"
     show(metrics_table(table, alpha=measured.alpha, title=title, language=spoken()))
-    verdict = "wins" if sweep.normalisation_wins else "does not win"
-    print(f"normalising the scores {verdict} on the queries that nothing was chosen on")
+    if sweep.normalisation_wins:
+        answer("normalising the scores wins on the queries that nothing was chosen on")
+    else:
+        answer("normalising the scores does not win on the queries that nothing was chosen on")

@@ -153,6 +153,11 @@ def told(message: str) -> str:
     return in_chinese(message)
 
 
+def answer(line: str) -> None:
+    """Print one line of a result to standard output, in the language of the terminal."""
+    print(told(line).encode("utf-8", "backslashreplace").decode())
+
+
 def keep_traceback() -> str:
     """Write the current traceback to a file for a bug report; says where."""
     try:

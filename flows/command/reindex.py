@@ -11,7 +11,16 @@ import typer
 
 from flows.command.account import tell_account
 from flows.command.options import AsJson, Dataset, Orchestrator, Verbose, Watch, options
-from flows.command.output import EXIT_REJECTS, explained, print_json, show, spoken, tell, told
+from flows.command.output import (
+    EXIT_REJECTS,
+    answer,
+    explained,
+    print_json,
+    show,
+    spoken,
+    tell,
+    told,
+)
 from flows.command.running import How, how_to_run, run
 from flows.signatures import Given, place_typed
 from tasks.errors import UsageError
@@ -140,14 +149,14 @@ def run_reindex(
         from tasks.report.terminal import index_summary
 
         show(index_summary(reindex_view(report), language=spoken()))
-        print(
+        answer(
             f"{report.upserted} documents sent, {report.deleted} deleted, "
             f"{report.encoded_images} images encoded"
         )
         for line in (*(check.said for check in report.checks), *report.advice):
-            print(line)
+            answer(line)
         if not (report.changed or report.unfinished):
-            print("Nothing to do: nothing changed since the last run.")
+            answer("Nothing to do: nothing changed since the last run.")
     tell_account(report)
     if report.rejects:
         advice = f"muge rejects list{place_typed(parameters)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.command.options import AsJson, Orchestrator, Verbose, options
-from flows.command.output import explained, print_json
+from flows.command.output import answer, explained, print_json
 from flows.command.reindex import run_reindex
 from flows.command.running import how_to_run
 from flows.signatures import Given
@@ -38,14 +38,14 @@ def list_rejects(given: Given, as_json: AsJson = False) -> None:
 
             print_json(asdict(summary))
             return
-        print(f"{summary.collection}: {summary.rejects} rejects of {summary.dataset}")
+        answer(f"{summary.collection}: {summary.rejects} rejects of {summary.dataset}")
         for reason in summary.reasons:
             print(f"{reason.count} x {reason.stage} {reason.code}")
             for reject in reason.samples:
                 print(f"  {reject.position}  id {reject.id or '-'}  {reject.reason}")
         if summary.rejects:
             advice = f"muge rejects replay{given.typed()}"
-            print(f"All: {summary.run_dir}/rejects. After a fix: {advice}")
+            answer(f"All: {summary.run_dir}/rejects. After a fix: {advice}")
 
 
 @rejects_app.command("replay")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.command.options import AsJson, options
-from flows.command.output import explained, print_json, tell
+from flows.command.output import answer, explained, print_json, tell, told
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import DropChoices, Place, PruneChoices, Retaining, Running
@@ -47,7 +47,7 @@ def drop(
             print_json(asdict(done))
             return
         what = f"dropped, {done.documents} documents" if done.dropped else "nothing to drop"
-        print("; ".join([f"{done.collection}: {what}", *done.advice]))
+        answer("; ".join([f"{done.collection}: {what}", *done.advice]))
 
 
 @options(
@@ -85,14 +85,14 @@ def _print(report: PruneReport) -> None:
     for each in report.leftovers:
         shown[each.kind] += 1
         if shown[each.kind] <= SHOWN:
-            print(f"{each.kind}: {each.place} ({each.bytes / 1e6:.1f} MB): {each.why}")
+            print(f"{each.kind}: {each.place} ({each.bytes / 1e6:.1f} MB): {told(each.why)}")
     for kind, count in shown.items():
         if count > SHOWN:
-            print(f"{kind}: and {count - SHOWN} more")
+            answer(f"{kind}: and {count - SHOWN} more")
     size = f"{report.bytes / 1e6:.1f} MB in {report.files} files"
     if not report.leftovers:
-        print("Nothing to prune.")
+        answer("Nothing to prune.")
     elif report.done:
-        print(f"Deleted {size}.")
+        answer(f"Deleted {size}.")
     else:
-        print(f"{size}; the same command with --delete deletes them.")
+        answer(f"{size}; the same command with --delete deletes them.")

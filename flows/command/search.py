@@ -14,6 +14,7 @@ import typer
 from flows.command.options import AsJson, Html, Orchestrator, Verbose, options
 from flows.command.output import (
     EXIT_REJECTS,
+    answer,
     explained,
     print_json,
     seconds_since_start,
@@ -131,10 +132,10 @@ def _search_file(given: Given, asked: AskChoices, how: How, as_json: bool) -> No
 
         print_json(asdict(report))
     else:
-        print(
+        answer(
             f"{report.queries} queries in {report.seconds:.1f} s, {report.per_second:.0f} a second"
         )
-        print(f"Answers: {report.out}")
+        answer(f"Answers: {report.out}")
     if report.failed:
         print(told(f"{report.failed} queries have an error: see {report.out}"), file=sys.stderr)
         raise typer.Exit(EXIT_REJECTS)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.command.options import AsJson, options
-from flows.command.output import explained, print_json
+from flows.command.output import answer, explained, print_json
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Place, Running
@@ -61,7 +61,7 @@ def _look_after(collection: str | None, given: Given, as_json: bool, full: bool 
             return
         read = f", {done.checked_bytes / 1e6:.1f} MB of files" if done.checked_bytes else ""
         sent = f"{done.upserted} documents sent; " if done.upserted else ""
-        print(
+        answer(
             f"{done.collection}: {sent}{done.documents} documents, {done.compared} compared with "
             f"the work folder{read}: as written"
         )

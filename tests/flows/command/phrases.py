@@ -37,17 +37,12 @@ APART = (
     "deployments/studio/metrics.py",
     "deployments/studio/routes.py",
     "deployments/studio/wording.py",
-    "flows/command/alias.py",
     "flows/command/backup.py",
     "flows/command/chinese.py",
     "flows/command/demo.py",
-    "flows/command/look.py",
     "flows/command/measured.py",
-    "flows/command/rejects.py",
-    "flows/command/retention.py",
     "flows/command/search.py",
     "flows/command/tune.py",
-    "flows/command/upkeep.py",
     "flows/orchestration/artifacts.py",
     "flows/orchestration/handover.py",
     "flows/orchestration/states.py",
@@ -60,9 +55,6 @@ APART = (
     "tasks/meanings.py",
     "tasks/prefect_tasks.py",
     "tasks/report/",
-    "tasks/retention/downloads.py",
-    "tasks/retention/runs.py",
-    "tasks/retention/temporary.py",
     "tasks/settings.py",
     "tasks/signatures.py",
     "tasks/store/zvec/leftovers.py",
@@ -94,7 +86,18 @@ _ELSEWHERE = {
     "split",
 }  # fmt: skip
 """Calls whose texts are not said to anybody who uses the command."""
-_SAYING = {"Failure", "damaged", "fail", "note", "refusal", "tell", "told", "warning", "info"}
+_SAYING = {
+    "answer",
+    "Failure",
+    "damaged",
+    "fail",
+    "note",
+    "refusal",
+    "tell",
+    "told",
+    "warning",
+    "info",
+}
 """Calls beside errors whose texts are."""
 _WITHOUT_TEXTS = {"annotation", "ctx", "func", "op", "ops", "returns"}
 """Fields of syntax."""
