@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.command.options import AsJson, Dataset, options
-from flows.command.output import answer, explained, print_json, show, tell
+from flows.command.output import answer, explained, print_json, show, spoken, tell, told
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Content, Encoding, Place
@@ -82,10 +82,10 @@ def inspect(
         else:
             from tasks.report.inspection import profile_tables
 
-            show(profile_tables(profile))
+            show(profile_tables(profile, spoken(), told))
 
 
 def _show_table(table: TableProfile) -> None:
     from tasks.report.inspection import table_tables
 
-    show(table_tables(table))
+    show(table_tables(table, spoken(), told))

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from flows.command.options import AsJson, options
-from flows.command.output import explained, print_json, show
+from flows.command.output import explained, print_json, show, spoken
 from flows.signatures import Given
 from tasks.options import flags_of
 from tasks.settings import Content, Encoding
@@ -56,7 +56,7 @@ def show_model(
         else:
             from tasks.report.inspection import card_tables
 
-            show(card_tables(card))
+            show(card_tables(card, spoken()))
 
 
 @model_app.command()
@@ -77,4 +77,4 @@ def convert(
         else:
             from tasks.report.inspection import conversion_tables
 
-            show(conversion_tables(done))
+            show(conversion_tables(done, spoken()))

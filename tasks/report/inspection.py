@@ -1,8 +1,9 @@
-"""A data set's profile and a model's card as tables for a terminal."""
+"""A data set's profile and a model's card as tables for a terminal, in its language."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -16,6 +17,7 @@ from tasks.inspect.cost import FREE_DIMENSION, FREE_DOCUMENTS, Estimate
 from tasks.inspect.dataset import DatasetProfile
 from tasks.inspect.pictures import PictureProfile
 from tasks.report.texts import one_line
+from tasks.report.wording import Language, said_in
 
 if TYPE_CHECKING:
     from tasks.encode.model.card import ModelCard
@@ -23,54 +25,71 @@ if TYPE_CHECKING:
     from tasks.index.report import IndexReport
     from tasks.reindex.report import ReindexReport
 
+Told = Callable[[str], str]
+"""A line of English in another language."""
+
 _MINUTE, _HOUR = 60, 3600
 CELL_LENGTH = 200
 
 
-def profile_tables(profile: DatasetProfile) -> RenderableType:
-    """What a data set holds, its pictures, what is wrong with it, and what it would cost."""
-    lengths = profile.query_characters
+def _as_it_is(line: str) -> str:
+    return line
+
+
+def profile_tables(
+    profile: DatasetProfile, language: Language = "en", told: Told = _as_it_is
+) -> RenderableType:
+    """What a data set holds, its pictures, what is wrong with it, and what it would cost; `told`
+    says whole lines in that language."""
+    say = _Saying(language, told)
+    lengths, absent = profile.query_characters, profile.not_downloaded
+    longest = {"most": f"{lengths['p99']:.0f}", "longest": f"{lengths['max']:.0f}"}
     facts = {
-        "data set": profile.dataset,
-        "rows": f"{profile.rows:,}, read in {profile.read_seconds:.1f} s",
+        "dataset": profile.dataset,
+        "rows": say("read", rows=profile.rows, seconds=f"{profile.read_seconds:.1f}"),
         "images": f"{profile.images:,}",
         "queries": f"{profile.queries:,}",
         "pairs": f"{profile.pairs:,}",
-        "query length": f"{lengths['mean']:.1f} characters on average, 99 % at most "
-        f"{lengths['p99']:.0f}, longest {lengths['max']:.0f}",
-        "duplicates": f"{profile.duplicates:,} rows repeat another",
-        "images without query": f"{profile.images_without_queries:,}",
-        "queries without image": f"{profile.queries_without_images:,}",
-        "missing images": f"{profile.missing_images:,} pairs name a picture that is not there",
+        "length": say("lengths", mean=f"{lengths['mean']:.1f}", **longest),
+        "duplicates": say("repeated", count=profile.duplicates),
+        "images_without_query": f"{profile.images_without_queries:,}",
+        "queries_without_image": f"{profile.queries_without_images:,}",
+        "missing": say("not_there", count=profile.missing_images),
         "rejects": _counted(profile.rejects),
-        **({"to download": f"{missing:,} rows"} if (missing := profile.not_downloaded) else {}),
-        **({"links": outside(profile.links_outside)} if profile.links_outside else {}),
-        **({"not looked at": not_looked_at(profile.ignored)} if profile.ignored else {}),
-        **({"copies": copied(profile.copies, profile.most_copied)} if profile.copies else {}),
-        **_picture_facts(profile.pictures, profile.images),
-        **(_cost_facts(profile.estimate) if profile.estimate else {}),
+        **({"to_download": say("rows_of", count=absent)} if absent else {}),
+        **({"links": told(outside(profile.links_outside))} if profile.links_outside else {}),
+        **({"ignored": told(not_looked_at(profile.ignored))} if profile.ignored else {}),
+        **({"copies": told(copied(profile.copies, profile.most_copied))} if profile.copies else {}),
+        **_picture_facts(profile.pictures, profile.images, say),
+        **(_cost_facts(profile.estimate, say) if profile.estimate else {}),
     }
     problems = [*profile.examples, *profile.pictures.examples]
-    if not profile.images:
-        problems.append("it has no usable picture, so that `muge index` would refuse it")
-    return Group(_grid(facts), *_examples(problems))
+    shown = [*map(told, problems), *([] if profile.images else [say("unusable")])]
+    return Group(_grid({say.label(key): value for key, value in facts.items()}), *_examples(shown))
 
 
-def table_tables(table: TableProfile) -> RenderableType:
-    """What was recognised of a table, and its first rows."""
+def table_tables(
+    table: TableProfile, language: Language = "en", told: Told = _as_it_is
+) -> RenderableType:
+    """What was recognised of a table, and its first rows; languages as of `profile_tables`."""
+    say = _Saying(language, told)
+    fields = ", ".join(f"{name}:{kind}" for name, kind in table.fields.items())
     facts = {
-        "file": f"{table.file}{f' ({table.written})' if table.written else ''}",
-        **{f"{role} from": name for role, name in table.columns.items() if name},
-        **({} if table.columns["image"] else {"image from": "no column was found: ?image=COLUMN"}),
-        "fields": ", ".join(f"{name}:{kind}" for name, kind in table.fields.items()) or "none",
-        **({"other columns": ", ".join(table.unused) + " (--fields)"} if table.unused else {}),
+        say.label("file"): f"{table.file}{f' ({told(table.written)})' if table.written else ''}",
+        **{say.label(f"{role}_from"): name for role, name in table.columns.items() if name},
+        **({} if table.columns["image"] else {say.label("image_from"): say("no_column")}),
+        say.label("fields"): fields or say("none"),
     }
+    if table.unused:
+        facts[say.label("unused")] = ", ".join(table.unused) + " (--fields)"
     rows = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("row", "id", "text", "picture", *table.fields):
+    headings = [say.label(f"row_{name}") for name in ("place", "id", "text", "picture")]
+    for heading in (*headings, *table.fields):
         rows.add_column(heading, overflow="fold")
     for row in table.rows:
         kept = [str(row.fields.get(name, "")) for name in table.fields]
-        cells = [row.position, row.id, row.problem or row.text, row.picture, *kept]
+        text = told(row.problem) if row.problem else row.text
+        cells = [row.position, row.id, text, row.picture, *kept]
         rows.add_row(*(Text(one_line(cell)[:CELL_LENGTH]) for cell in cells))
     return Group(_grid(facts), rows)
 
@@ -106,66 +125,87 @@ def not_looked_at(ignored: Mapping[str, int]) -> str:
     return f"{sum(ignored.values()):,} files of the folder are no pictures: {causes}"
 
 
-def card_tables(card: ModelCard) -> RenderableType:
+def card_tables(card: ModelCard, language: Language = "en") -> RenderableType:
     """What a model is, and the first values of its self-test vectors."""
     parameters = ", ".join(f"{name} {count:,}" for name, count in card.parameters.items())
-    test = card.self_test
+    test, say = card.self_test, _Saying(language, _as_it_is)
     facts = {
-        "model": f"{card.name} {card.revision}".rstrip(),
-        "folder": card.folder,
-        "family": f"{card.family}: {card.architecture}" if card.architecture else card.family,
-        "dimension": f"{card.dimension}",
-        "pictures": f"{card.resolution} x {card.resolution} pixels",
-        "parameters": f"{sum(card.parameters.values()):,} ({parameters})",
-        "preprocessing": card.preprocessing,
-        "device": f"{card.device}, loaded in {card.load_seconds:.1f} s",
+        say.label("model"): f"{card.name} {card.revision}".rstrip(),
+        say.label("folder"): card.folder,
+        say.label("family"): ": ".join(filter(None, (card.family, card.architecture))),
+        say.label("dimension"): f"{card.dimension}",
+        say.label("pictures"): say("square", side=card.resolution),
+        say.label("parameters"): f"{sum(card.parameters.values()):,} ({parameters})",
+        say.label("preprocessing"): card.preprocessing,
+        say.label("device"): say("loaded", device=card.device, seconds=f"{card.load_seconds:.1f}"),
         **{
-            f"file {file.name}": f"{size_said(file.bytes)}, sha256 {file.sha256[:16]}"
+            f"{say.label('file')} {file.name}": f"{size_said(file.bytes)}, "
+            f"sha256 {file.sha256[:16]}"
             for file in card.files
         },
-        f"vector of {test.text}": _vector(test.text_vector, test.norms[0]),
-        "vector of black": _vector(test.picture_vector, test.norms[1]),
+        say("vector_of", what=test.text): _vector(test.text_vector, test.norms[0]),
+        say("vector_of_black"): _vector(test.picture_vector, test.norms[1]),
     }
     return _grid(facts)
 
 
-def conversion_tables(done: Conversion) -> RenderableType:
+def conversion_tables(done: Conversion, language: Language = "en") -> RenderableType:
     """What a conversion made, and that it is the same model."""
+    say, far = _Saying(language, _as_it_is), f"{done.largest_difference:.1e}"
+    took = {"size": size_said(done.bytes), "time": _time(done.seconds)}
     return _grid(
         {
-            "source": f"{done.source}, {done.family}",
-            "towers": f"{done.architecture}; dimension {done.dimension}",
-            "made": f"{done.out}, {size_said(done.bytes)} of weights in {_time(done.seconds)}",
-            "self-check": f"{done.checked} vectors before and after, largest difference "
-            f"{done.largest_difference:.1e}",
+            say.label("source"): f"{done.source}, {done.family}",
+            say.label("towers"): say(
+                "towers", architecture=done.architecture, dimension=done.dimension
+            ),
+            say.label("made"): say("made", out=done.out, **took),
+            say.label("check"): say("checked", count=done.checked, difference=far),
         }
     )
 
 
-def _picture_facts(pictures: PictureProfile, images: int) -> dict[str, str]:
+def _picture_facts(pictures: PictureProfile, images: int, say: _Saying) -> dict[str, str]:
     unreadable = sum(pictures.unreadable.values())
-    share = "all" if pictures.checked == images else f"{pictures.checked:,} of {images:,}"
+    rate = f"{pictures.per_second:,.0f}"
+    decoded = "all_decoded" if pictures.checked == images else "some_decoded"
+    sizes = (size_said(pictures.mean_bytes), size_said(pictures.largest_bytes))
     return {
-        "pictures decoded": f"{share}, {pictures.per_second:,.0f} a second on one core",
+        "decoded": say(decoded, checked=pictures.checked, images=images, rate=rate),
         "unreadable": _counted(pictures.unreadable) if unreadable else "0",
         **({"odd": _counted(pictures.odd)} if pictures.odd else {}),
         "formats": _counted(pictures.formats),
         "sizes": _counted(pictures.sizes),
-        "file size": f"{size_said(pictures.mean_bytes)} on average, largest "
-        f"{size_said(pictures.largest_bytes)}",
+        "file_size": say("bytes", mean=sizes[0], largest=sizes[1]),
     }
 
 
-def _cost_facts(cost: Estimate) -> dict[str, str]:
-    limits = f"{FREE_DOCUMENTS:,} documents of {FREE_DIMENSION} dimensions"
+def _cost_facts(cost: Estimate, say: _Saying) -> dict[str, str]:
+    made = {"model": cost.model, "dimension": cost.dimension, "device": cost.device}
+    rates = {"images": f"{cost.images_per_second:,.1f}", "texts": f"{cost.texts_per_second:,.1f}"}
+    limits = {"documents": FREE_DOCUMENTS, "dimension": FREE_DIMENSION}
+    size = size_said(cost.store_bytes)
     return {
-        "model": f"{cost.model}, {cost.dimension} dimensions, on {cost.device}: "
-        f"{cost.images_per_second:,.1f} images/s, {cost.texts_per_second:,.1f} texts/s",
-        "time to index here": f"about {_time(cost.seconds)}",
-        "store": f"{cost.documents:,} documents, "
-        f"about {size_said(cost.store_bytes)} before indexes",
-        "free DashVector": f"{'fits' if cost.fits_free_cluster else 'does not fit'} ({limits})",
+        "model": say("rates", **made, **rates),
+        "time": say("about", time=_time(cost.seconds)),
+        "store": say("store_size", documents=cost.documents, size=size),
+        "free": say("fits" if cost.fits_free_cluster else "does_not_fit", **limits),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Saying:
+    """Says what `muge inspect` and `muge model` have to say."""
+
+    language: Language
+    told: Told
+
+    def __call__(self, key: str, **values: object) -> str:
+        return said_in(self.language, f"inspect.{key}", **values)
+
+    def label(self, key: str) -> str:
+        """What stands before a fact."""
+        return said_in(self.language, f"inspect.label.{key}")
 
 
 def _grid(facts: Mapping[str, str]) -> Table:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from flows.command.in_chinese import in_chinese
 from tasks.context import Context
 from tasks.dataset.catalog import Catalog
 from tasks.dataset.readers import READERS, open_reader
@@ -69,6 +70,22 @@ def test_a_table_without_a_usable_picture_says_so(tmp_path: Path, text: str, mod
     said = console.export_text()
     assert "it has no usable picture, so that `muge index` would refuse it" in said
     assert ("no column was found: ?image=COLUMN" in said) == ("image" not in text)
+
+
+def test_tables_are_in_chinese_too(folder: Path, tmp_path: Path, model: Path) -> None:
+    """All but names: what stands in the data, models, formats, codes of rejects."""
+    (tmp_path / "a.csv").write_text("id,title,image,price,note\n1,红,,9.9,x\n")
+    settings = load_settings(model=str(model), fields="price")
+    table = inspect_dataset(Context(), f"csv:{tmp_path / 'a.csv'}", settings, estimate=False).table
+    assert table is not None
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(profile_tables(profile_of(folder, model), "zh", in_chinese))
+    console.print(table_tables(table, "zh", in_chinese))
+    said = console.export_text()
+    for words in ("查询长度  ", "没有查询的图片  ", "在本机索引用时  ", "图片取自  ", "其他列  "):
+        assert words in said
+    english = {"of", "the", "rows", "images", "on", "from", "about", "and", "row", "picture"}
+    assert not english.intersection(said.split()), said
 
 
 def test_everything_is_counted(folder: Path, model: Path) -> None:

@@ -30,6 +30,17 @@ def test_the_self_test_is_in_the_precision_of_the_options(
     assert found != pytest.approx(other, abs=1.1e-5)
 
 
+def test_the_card_is_chinese_at_a_chinese_terminal(muge: Muge, model: str, tmp_path: Path) -> None:
+    zh, device = {"MUGE_LANGUAGE": "zh", "MUGE_DEVICE": "cpu"}, "cpu，加载用了 "
+    card = muge("model", model, environment=zh).stdout
+    assert [line.split()[0] for line in card.splitlines()[:5]] == [
+        *("模型", "目录", "家族", "维度", "图片")
+    ]
+    assert device in card
+    done = muge("model", "convert", model, str(tmp_path / "out"), environment=zh)
+    assert "自检  前后各 5 个向量，最大差 " in done.stdout
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_kernels_that_do_not_work_here_are_said(muge: Muge, model: str) -> None:
     done = muge("model", model, environment={"MUGE_KERNELS": "graphs"})
