@@ -52,11 +52,13 @@ def demo(
         return
     from tasks.report.run_views import index_view
     from tasks.report.terminal import index_summary, metrics_table
+    from tasks.report.wording import said_in
 
     show(index_summary(index_view(report.index), language=spoken()))
     measured = report.evaluation
-    title = f"{measured.queries} held-out queries, {measured.gallery} images, exact search"
-    table = metrics_table(measured.metrics, alpha=measured.alpha, title=title, language=spoken())
+    counts, language = {"queries": measured.queries, "gallery": measured.gallery}, spoken()
+    title = said_in(language, "evaluation.held_out", **counts)
+    table = metrics_table(measured.metrics, alpha=measured.alpha, title=title, language=language)
     show(table)
     answer(f"Report: {report.report}")
     answer("Try next:")

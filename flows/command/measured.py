@@ -19,7 +19,7 @@ from tasks.report.evaluation_views import (
     protocol_words,
 )
 from tasks.report.terminal import against_table, groups_table, metrics_table
-from tasks.report.wording import in_language, say
+from tasks.report.wording import in_language, said_in, say
 
 
 def write_evaluation_page(path: Path, measured: Evaluation) -> None:
@@ -32,16 +32,16 @@ def show_evaluation(measured: Evaluation, in_json: bool) -> None:
     if in_json:
         print_json(as_json(measured))
         return
-    print(protocol_words(measured)[1])
+    language = spoken()
+    print(in_language(protocol_words(measured), language))
     if not measured.metrics:
         return
-    counts = f"{measured.queries} queries, {measured.gallery} images"
-    title = f"{counts}, exact search, 95 % intervals"
+    counts = {"queries": measured.queries, "gallery": measured.gallery}
     show(
         metrics_table(
             measured.metrics,
             alpha=measured.alpha,
-            title=title,
+            title=said_in(language, "evaluation.table", **counts),
             intervals=ends_of(measured.intervals),
             language=spoken(),
         )
@@ -50,7 +50,7 @@ def show_evaluation(measured: Evaluation, in_json: bool) -> None:
         metrics_table(
             measured.through_store,
             alpha=measured.alpha,
-            title="through the store",
+            title=said_in(language, "evaluation.through_store"),
             language=spoken(),
         )
     )
@@ -80,8 +80,9 @@ def hold_kept(measured: Evaluation, fails: bool) -> None:
 def _show_directions(measured: Evaluation) -> None:
     for name, found in measured.directions.items():
         values = {"dense": {metric: i.value for metric, i in found.metrics.items()}}
-        title = f"{name.replace('_', ' ')}: {found.asked} pictures, {found.candidates} candidates"
-        show(metrics_table(values, alpha=1.0, title=title, language=spoken()))
+        counts, language = {"asked": found.asked, "candidates": found.candidates}, spoken()
+        title = said_in(language, f"evaluation.{name}", **counts)
+        show(metrics_table(values, alpha=1.0, title=title, language=language))
 
 
 def _show_groups(measured: Evaluation) -> None:
@@ -106,8 +107,10 @@ def _show_sweep(measured: Evaluation) -> None:
         }
         for name, found in sweep.reported.items()
     }
-    title = f"alpha chosen on {sweep.chosen_on} queries, reported on the other {sweep.reported_on}"
-    show(metrics_table(table, alpha=measured.alpha, title=title, language=spoken()))
+    counts = {"chosen": sweep.chosen_on, "reported": sweep.reported_on}
+    language = spoken()
+    title = said_in(language, "evaluation.chosen", **counts)
+    show(metrics_table(table, alpha=measured.alpha, title=title, language=language))
     if sweep.normalisation_wins:
         answer("normalising the scores wins on the queries that nothing was chosen on")
     else:

@@ -308,6 +308,27 @@ WORDS: dict[str, tuple[str, str]] = {
         "{queries} 条查询，在 {gallery} 张图片中找正确的那几张。",
         "{queries} queries, each looking for its right pictures among {gallery}.",
     ),
+    "evaluation.table": (
+        "{queries} 条查询，{gallery} 张图片，精确检索，95 % 区间",
+        "{queries} queries, {gallery} images, exact search, 95 % intervals",
+    ),
+    "evaluation.held_out": (
+        "{queries} 条留出的查询，{gallery} 张图片，精确检索",
+        "{queries} held-out queries, {gallery} images, exact search",
+    ),
+    "evaluation.image_to_text": (
+        "以图搜文：{asked} 张图片，{candidates} 条候选",
+        "image to text: {asked} pictures, {candidates} candidates",
+    ),
+    "evaluation.image_to_image": (
+        "以图搜图：{asked} 张图片，{candidates} 张候选",
+        "image to image: {asked} pictures, {candidates} candidates",
+    ),
+    "evaluation.through_store": ("经向量库检索", "through the store"),
+    "evaluation.chosen": (
+        "α 在 {chosen} 条查询上选定，在另外 {reported} 条上报告",
+        "alpha chosen on {chosen} queries, reported on the other {reported}",
+    ),
     "evaluation.mode": ("方式", "Mode"),
     "evaluation.exact": ("精确计算（逐张比较）", "Exact (every picture compared)"),
     "evaluation.store": ("经向量库检索", "Through the vector database"),
