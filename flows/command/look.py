@@ -52,7 +52,7 @@ def status(given: Given, as_json: AsJson = False) -> None:
                 f"of {each.dataset or 'unknown data'}, model {each.full_model or 'unknown'}"
             )
             if each.damage is not None:
-                answer(each.damage)
+                print(f"  {told(each.damage)}")
 
 
 @options(flags_of(Content, leave_out=["partition"]), flags_of(Encoding))

@@ -43,7 +43,7 @@ def show_evaluation(measured: Evaluation, in_json: bool) -> None:
             alpha=measured.alpha,
             title=said_in(language, "evaluation.table", **counts),
             intervals=ends_of(measured.intervals),
-            language=spoken(),
+            language=language,
         )
     )
     show(
@@ -51,7 +51,7 @@ def show_evaluation(measured: Evaluation, in_json: bool) -> None:
             measured.through_store,
             alpha=measured.alpha,
             title=said_in(language, "evaluation.through_store"),
-            language=spoken(),
+            language=language,
         )
     )
     print(f"ann recall@10: {measured.ann_recall:.4f}")

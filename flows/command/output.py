@@ -140,8 +140,7 @@ def note(message: str) -> None:
 
 def tell(message: str) -> None:
     """Print one line of ours to standard error, in the language of the terminal."""
-    line = told(message).encode("utf-8", "backslashreplace").decode()
-    print(f"muge: {line}", file=sys.stderr, flush=True)
+    print(f"muge: {_printable(told(message))}", file=sys.stderr, flush=True)
 
 
 def told(message: str) -> str:
@@ -155,7 +154,11 @@ def told(message: str) -> str:
 
 def answer(line: str) -> None:
     """Print one line of a result to standard output, in the language of the terminal."""
-    print(told(line).encode("utf-8", "backslashreplace").decode())
+    print(_printable(told(line)))
+
+
+def _printable(line: str) -> str:
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def keep_traceback() -> str:

@@ -145,7 +145,7 @@ def _load_ahead(settings: Settings, how: How, planned: Mapping[str, Plan]) -> No
     from tasks.index.ahead import load_ahead
     from tasks.store.stores import parse_address
 
-    if not parse_address(settings.store_uri).kind.local:
+    if not planned or not parse_address(settings.store_uri).kind.local:
         return  # the server that is starting would be asked for its aliases
     with caller_context(settings) as context:
         for plan in planned.values():

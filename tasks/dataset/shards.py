@@ -368,38 +368,39 @@ def read_keys(folder: Folder, shard: Shard) -> tuple[list[str], list[str]]:
 def read_texts(folder: Folder, shard: Shard) -> Iterator[tuple[list[str], list[str]]]:
     """(ids of documents, their queries one a line) of a shard's images, in order, some at a time:
     a quarter of the work of `read_entries`."""
-    import pyarrow.compute as pc  # makes its 280 functions when it is imported
-
-    with folder.reading(shard.file_in("catalog")) as handle:
-        file = pq.ParquetFile(handle)
-        former = "own_id" not in file.schema_arrow.names
-        for batch in file.iter_batches(1024, columns=["image_id", "queries"]):
-            ids = batch.column("image_id").to_pylist()
-            texts: list[str] = pc.binary_join(batch.column("queries"), "\n").to_pylist()
-            yield [document_id(i) for i in ids] if former else ids, texts
+    for ids, batch in _read_columns(folder, shard, ["queries"]):
+        yield ids, _joined(batch)
 
 
 def read_described(folder: Folder, shard: Shard) -> Iterator[tuple[Any, ...]]:
     """(id of its document, content's name, query ids, queries one a line, position, fields) of each
     image of a shard, in order: half the work of `read_entries`."""
-    import pyarrow.compute as pc  # makes its 280 functions when it is imported
+    names = ["hash", "query_ids", "queries", "position", "fields"]
+    for ids, batch in _read_columns(folder, shard, names):
+        columns = [_values(batch, name) for name in ("hash", "query_ids", "position", "fields")]
+        hashes, query_ids, positions, fields = columns
+        yield from zip(ids, hashes, query_ids, _joined(batch), positions, fields, strict=True)
 
+
+def _read_columns(
+    folder: Folder, shard: Shard, names: Sequence[str]
+) -> Iterator[tuple[list[str], pa.RecordBatch]]:
+    """(ids of documents, the columns of these names that are there) of a shard's images, in order,
+    some at a time."""
     with folder.reading(shard.file_in("catalog")) as handle:
         file = pq.ParquetFile(handle)
         there = file.schema_arrow.names
-        wanted = ["image_id", "hash", "query_ids", "queries", "position", "fields"]
-        columns = [name for name in wanted if name in there]
+        columns = [name for name in ("image_id", *names) if name in there]
         for batch in file.iter_batches(1024, columns=columns):
             ids = batch.column("image_id").to_pylist()
-            yield from zip(
-                ids if "own_id" in there else map(document_id, ids),
-                batch.column("hash").to_pylist(),
-                _values(batch, "query_ids"),
-                pc.binary_join(batch.column("queries"), "\n").to_pylist(),
-                batch.column("position").to_pylist(),
-                _values(batch, "fields"),
-                strict=True,
-            )
+            yield ids if "own_id" in there else [document_id(i) for i in ids], batch
+
+
+def _joined(batch: pa.RecordBatch) -> list[str]:
+    import pyarrow.compute as pc  # makes its 280 functions when it is imported
+
+    texts: list[str] = pc.binary_join(batch.column("queries"), "\n").to_pylist()
+    return texts
 
 
 def find_entry(folder: Folder, image_id: str) -> CatalogEntry | None:

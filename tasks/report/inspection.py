@@ -41,7 +41,7 @@ def profile_tables(
 ) -> RenderableType:
     """What a data set holds, its pictures, what is wrong with it, and what it would cost; `told`
     says whole lines in that language."""
-    say = _Saying(language, told)
+    say = _Saying(language)
     lengths, absent = profile.query_characters, profile.not_downloaded
     longest = {"most": f"{lengths['p99']:.0f}", "longest": f"{lengths['max']:.0f}"}
     facts = {
@@ -72,7 +72,7 @@ def table_tables(
     table: TableProfile, language: Language = "en", told: Told = _as_it_is
 ) -> RenderableType:
     """What was recognised of a table, and its first rows; languages as of `profile_tables`."""
-    say = _Saying(language, told)
+    say = _Saying(language)
     fields = ", ".join(f"{name}:{kind}" for name, kind in table.fields.items())
     facts = {
         say.label("file"): f"{table.file}{f' ({told(table.written)})' if table.written else ''}",
@@ -128,7 +128,7 @@ def not_looked_at(ignored: Mapping[str, int]) -> str:
 def card_tables(card: ModelCard, language: Language = "en") -> RenderableType:
     """What a model is, and the first values of its self-test vectors."""
     parameters = ", ".join(f"{name} {count:,}" for name, count in card.parameters.items())
-    test, say = card.self_test, _Saying(language, _as_it_is)
+    test, say = card.self_test, _Saying(language)
     facts = {
         say.label("model"): f"{card.name} {card.revision}".rstrip(),
         say.label("folder"): card.folder,
@@ -151,7 +151,7 @@ def card_tables(card: ModelCard, language: Language = "en") -> RenderableType:
 
 def conversion_tables(done: Conversion, language: Language = "en") -> RenderableType:
     """What a conversion made, and that it is the same model."""
-    say, far = _Saying(language, _as_it_is), f"{done.largest_difference:.1e}"
+    say, far = _Saying(language), f"{done.largest_difference:.1e}"
     took = {"size": size_said(done.bytes), "time": _time(done.seconds)}
     return _grid(
         {
@@ -198,7 +198,6 @@ class _Saying:
     """Says what `muge inspect` and `muge model` have to say."""
 
     language: Language
-    told: Told
 
     def __call__(self, key: str, **values: object) -> str:
         return said_in(self.language, f"inspect.{key}", **values)
