@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.command.options import AsJson, Orchestrator, Verbose, options
-from flows.command.output import answer, explained, print_json
+from flows.command.output import answer, explained, print_json, told
 from flows.command.reindex import run_reindex
 from flows.command.running import how_to_run
 from flows.signatures import Given
@@ -42,7 +42,7 @@ def list_rejects(given: Given, as_json: AsJson = False) -> None:
         for reason in summary.reasons:
             print(f"{reason.count} x {reason.stage} {reason.code}")
             for reject in reason.samples:
-                print(f"  {reject.position}  id {reject.id or '-'}  {reject.reason}")
+                print(f"  {reject.position}  id {reject.id or '-'}  {told(reject.reason)}")
         if summary.rejects:
             advice = f"muge rejects replay{given.typed()}"
             answer(f"All: {summary.run_dir}/rejects. After a fix: {advice}")
